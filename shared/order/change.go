@@ -1,0 +1,197 @@
+package order
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Reasons for which a claim is refused although the status would allow it.
+var (
+	// ErrLeased says that another worker holds the order.
+	ErrLeased = errors.New("another worker holds the order")
+	// ErrNoAttemptLeft says that the round's attempts are used up.
+	ErrNoAttemptLeft = errors.New("no attempt is left in this round")
+	// ErrRound says that the message is of another round.
+	ErrRound = errors.New("the message is of another round")
+)
+
+// Claim is a worker's wish to work on an order.
+type Claim struct {
+	Kind  Kind
+	Round int
+	// Now is the worker's time; Until is when the claim lapses by itself.
+	Now   time.Time
+	Until time.Time
+}
+
+// Claimed begins an attempt. It is the rule that every store's Claim must keep:
+// the round is the message's, nobody holds the order, the status is the kind's,
+// and an attempt is left; a refund, being owed, may be tried for ever. The error is a [*TransitionError], [ErrRound],
+// [ErrLeased] or [ErrNoAttemptLeft].
+func (o Order) Claimed(c Claim) (Order, error) {
+	next, err := o.take(EventClaim, c)
+	if err != nil {
+		return Order{}, err
+	}
+	leg := next.leg(c.Kind)
+	if c.Kind == KindCharge && leg.Tries >= MaxAttempts {
+		return Order{}, ErrNoAttemptLeft
+	}
+	*leg = leg.begin(instant(c.Now))
+	return next, nil
+}
+
+// TakenOver holds the order without beginning an attempt, to ask what became of the
+// earlier ones. Errors as [Order.Claimed], but for the last.
+func (o Order) TakenOver(c Claim) (Order, error) {
+	return o.take(EventTakeover, c)
+}
+
+func (o Order) take(event Event, c Claim) (Order, error) {
+	if (c.Kind == KindRefund) != (o.Status == Refunding) {
+		return Order{}, &TransitionError{From: o.Status, Event: event}
+	}
+	next, err := o.change(event, c.Now)
+	switch {
+	case err != nil:
+		return Order{}, err
+	case o.Round != c.Round:
+		return Order{}, ErrRound
+	case o.LeaseUntil.After(c.Now):
+		return Order{}, ErrLeased
+	}
+	next.LeaseUntil = instant(c.Until)
+	return next, nil
+}
+
+// Renewed moves on to a new gateway key. Only for the holder of a claim, and only
+// once the gateway said that it will never act under the former key.
+func (o Order) Renewed(kind Kind, now time.Time) (Order, error) {
+	next, err := o.change(EventRenew, now)
+	if err != nil {
+		return Order{}, err
+	}
+	leg := next.leg(kind)
+	leg.KeySeq = max(leg.KeySeq, 1) + 1
+	return next, nil
+}
+
+// Released gives up the claim with an outcome that decides nothing.
+func (o Order) Released(kind Kind, outcome Outcome, code string, now time.Time) (Order, error) {
+	return o.conclude(EventRelease, kind, outcome, code, now)
+}
+
+// PaidWith ends the order with the gateway's reference of the charge.
+func (o Order) PaidWith(ref string, now time.Time) (Order, error) {
+	next, err := o.conclude(EventPay, KindCharge, OutcomeApproved, "", now)
+	if err != nil {
+		return Order{}, err
+	}
+	next.PaymentRef = ref
+	return next, nil
+}
+
+// FailedWith ends the order as not charged.
+func (o Order) FailedWith(outcome Outcome, f Failure, now time.Time) (Order, error) {
+	next, err := o.conclude(EventFail, KindCharge, outcome, f.Code, now)
+	if err != nil {
+		return Order{}, err
+	}
+	next.Failure = &f
+	return next, nil
+}
+
+// RefundedWith ends a refund with the gateway's reference of it.
+func (o Order) RefundedWith(ref string, now time.Time) (Order, error) {
+	next, err := o.conclude(EventReturn, KindRefund, OutcomeApproved, "", now)
+	if err != nil {
+		return Order{}, err
+	}
+	next.RefundRef = ref
+	return next, nil
+}
+
+func (o Order) conclude(event Event, kind Kind, outcome Outcome, code string, now time.Time) (Order, error) {
+	next, err := o.change(event, now)
+	if err != nil {
+		return Order{}, err
+	}
+	leg := next.leg(kind)
+	*leg = leg.end(outcome, code)
+	if n := len(leg.Attempts) - refundHistory; kind == KindRefund && n > 0 {
+		leg.Attempts = leg.Attempts[n:]
+	}
+	next.LeaseUntil = time.Time{}
+	return next, nil
+}
+
+// Cancel takes a PENDING order back.
+func (o Order) Cancel(now time.Time) (Order, error) {
+	return o.change(EventCancel, now)
+}
+
+// BeginRefund owes the money of a PAID order back.
+func (o Order) BeginRefund(now time.Time) (Order, error) {
+	return o.change(EventRefund, now)
+}
+
+// Retry opens a new round, with new attempts and a new gateway key. The error is a
+// [*TransitionError], also for an order that was declined.
+func (o Order) Retry(now time.Time) (Order, error) {
+	if o.Declined() {
+		return Order{}, fmt.Errorf("the gateway declined it: %w", &TransitionError{From: o.Status, Event: EventRetry})
+	}
+	next, err := o.change(EventRetry, now)
+	if err != nil {
+		return Order{}, err
+	}
+	next.Round++
+	next.Charge.Tries = 0
+	next.Charge.KeySeq = max(next.Charge.KeySeq, 1) + 1
+	next.Failure = nil
+	return next, nil
+}
+
+// Fenced changes nothing but the version, so that a write that was prepared from
+// the former version fails. See the package comment.
+func (o Order) Fenced(now time.Time) (Order, error) {
+	next, err := o.change(EventFence, now)
+	if err == nil && next.Status == Void {
+		next.ExpiresAt = expiry(now)
+	}
+	return next, err
+}
+
+// NewVoid makes the tombstone that keeps an order from being created after its
+// message was dropped.
+func NewVoid(ref Ref, now time.Time) Order {
+	return Order{
+		Ref: ref, Status: Void, Version: 1, FirstVersion: 1,
+		CreatedAt: instant(now), UpdatedAt: instant(now), ExpiresAt: expiry(now),
+	}
+}
+
+// InPlaceOf gives a new order the version that follows a tombstone's.
+func (o Order) InPlaceOf(void Order) Order {
+	o.Version = void.Version + 1
+	o.FirstVersion = o.Version
+	return o
+}
+
+func (o Order) change(event Event, now time.Time) (Order, error) {
+	to, err := Transition(o.Status, event)
+	if err != nil {
+		return Order{}, err
+	}
+	o.Status = to
+	o.Version++
+	o.UpdatedAt = instant(now)
+	return o, nil
+}
+
+// instant is a time as orders keep it: UTC, in whole milliseconds.
+func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// expiry is when a tombstone of now ends, in the whole seconds of DynamoDB's TTL.
+func expiry(now time.Time) time.Time { return now.UTC().Add(VoidFor).Truncate(time.Second) }

@@ -1,0 +1,197 @@
+package order_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/order"
+)
+
+var start = time.Date(2026, 7, 10, 19, 19, 5, 123_456_789, time.UTC)
+
+func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+
+func claim(kind order.Kind, round, now int) order.Claim {
+	return order.Claim{Kind: kind, Round: round, Now: at(now), Until: at(now + 10)}
+}
+
+func pending(t *testing.T) order.Order {
+	t.Helper()
+	r, err := order.Request{Amount: 12000}.Normalize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return order.New(order.Ref{Tenant: "t", ID: order.KeyedID("t", "k")}, r, "k", start)
+}
+
+// must unwraps a change that the test needs to succeed.
+func must(t *testing.T) func(order.Order, error) order.Order {
+	t.Helper()
+	return func(o order.Order, err error) order.Order {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+}
+
+func outcomes(l order.Leg) []order.Outcome {
+	var out []order.Outcome
+	for _, a := range l.Attempts {
+		out = append(out, a.Outcome)
+	}
+	return out
+}
+
+func TestClaimedRefusals(t *testing.T) {
+	ok := must(t)
+	fresh := pending(t)
+	claimed := ok(fresh.Claimed(claim(order.KindCharge, 1, 0)))
+	spent := fresh
+	for i := range order.MaxAttempts {
+		spent = ok(spent.Claimed(claim(order.KindCharge, 1, 20*i)))
+		spent = ok(spent.Released(order.KindCharge, order.OutcomeUnknown, "", at(20*i)))
+	}
+	paid := ok(claimed.PaidWith("PAY-1", at(1)))
+	refunding := ok(paid.BeginRefund(at(2)))
+
+	for _, tt := range []struct {
+		name string
+		from order.Order
+		c    order.Claim
+		want error // nil: a TransitionError
+	}{
+		{"another round", fresh, claim(order.KindCharge, 2, 0), order.ErrRound},
+		{"a live lease", claimed, claim(order.KindCharge, 1, 9), order.ErrLeased},
+		{"no attempt left", spent, claim(order.KindCharge, 1, 100), order.ErrNoAttemptLeft},
+		{"a charge of what is paid", paid, claim(order.KindCharge, 1, 100), nil},
+		{"a refund of what is pending", fresh, claim(order.KindRefund, 1, 0), nil},
+		{"a refund of what is paid but not asked back", paid, claim(order.KindRefund, 1, 0), nil},
+		{"a charge of what is refunding", refunding, claim(order.KindCharge, 1, 100), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := tt.from.Claimed(tt.c)
+			var refused *order.TransitionError
+			if tt.want == nil && !errors.As(err, &refused) || tt.want != nil && !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+		})
+	}
+	t.Run("a lease that ends now is over", func(*testing.T) {
+		ok(claimed.Claimed(claim(order.KindCharge, 1, 10)))
+	})
+	t.Run("taking over needs no attempt", func(t *testing.T) {
+		got := ok(spent.TakenOver(claim(order.KindCharge, 1, 100)))
+		if n := len(got.Charge.Attempts); n != order.MaxAttempts {
+			t.Errorf("%d attempts after a takeover, want %d", n, order.MaxAttempts)
+		}
+	})
+}
+
+// TestLife goes through a whole life and looks at what a caller would see.
+func TestLife(t *testing.T) {
+	ok := must(t)
+	created := pending(t)
+	o := ok(created.Claimed(claim(order.KindCharge, 1, 0)))
+	if want := at(10).Truncate(time.Millisecond); !o.LeaseUntil.Equal(want) {
+		t.Errorf("lease until %v, want %v", o.LeaseUntil, want)
+	}
+	o = ok(o.Claimed(claim(order.KindCharge, 1, 10))) // the first worker died
+	o = ok(o.Renewed(order.KindCharge, at(11)))
+	if got := o.GatewayKey(order.KindCharge); got != o.ID+".2" {
+		t.Errorf("gateway key %s, want the second", got)
+	}
+	o = ok(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(12)))
+	if !o.LeaseUntil.IsZero() {
+		t.Error("a released order is still leased")
+	}
+	o = ok(o.Claimed(claim(order.KindCharge, 1, 13)))
+	o = ok(o.FailedWith(order.OutcomeUnavailable, order.Failure{Code: "gateway_unavailable"}, at(14)))
+	o = ok(o.Retry(at(20)))
+	if o.Status != order.Pending || o.Round != 2 || o.Charge.Tries != 0 || o.Failure != nil || o.GatewayKey(order.KindCharge) != o.ID+".3" {
+		t.Errorf("after a retry: %+v", o)
+	}
+	o = ok(o.Claimed(claim(order.KindCharge, 2, 21)))
+	o = ok(o.PaidWith("PAY-00000001", at(22)))
+	want := []order.Outcome{order.OutcomeUnknown, order.OutcomeUnavailable, order.OutcomeUnavailable, order.OutcomeApproved}
+	if diff := cmp.Diff(want, outcomes(o.Charge)); diff != "" {
+		t.Errorf("attempts (-want +got):\n%s", diff)
+	}
+	o = ok(o.BeginRefund(at(30)))
+	if got := o.GatewayKey(order.KindRefund); got != o.ID+".refund" {
+		t.Errorf("refund key %s", got)
+	}
+	o = ok(o.Claimed(claim(order.KindRefund, 2, 31)))
+	o = ok(o.Renewed(order.KindRefund, at(31)))
+	if got := o.GatewayKey(order.KindRefund); got != o.ID+".refund.2" {
+		t.Errorf("second refund key %s", got)
+	}
+	o = ok(o.RefundedWith("REF-00000001", at(32)))
+	if o.Status != order.Refunded || o.PaymentRef != "PAY-00000001" || o.RefundRef != "REF-00000001" {
+		t.Errorf("at the end: %+v", o)
+	}
+	if o.Version != 14 {
+		t.Errorf("version %d after 13 changes, want 14", o.Version)
+	}
+	if diff := cmp.Diff(created, o.AsCreated()); diff != "" {
+		t.Errorf("AsCreated (-created +got):\n%s", diff)
+	}
+}
+
+// TestChangesLeaveTheirSourceAlone: an order is a snapshot, whatever is made from it.
+func TestChangesLeaveTheirSourceAlone(t *testing.T) {
+	ok := must(t)
+	first := ok(pending(t).Claimed(claim(order.KindCharge, 1, 0)))
+	before := outcomes(first.Charge)
+	for range 3 {
+		ok(ok(first.Claimed(claim(order.KindCharge, 1, 10))).Released(order.KindCharge, order.OutcomeUnknown, "", at(11)))
+		ok(first.PaidWith("PAY-1", at(1)))
+	}
+	if diff := cmp.Diff(before, outcomes(first.Charge)); diff != "" {
+		t.Errorf("the source changed (-before +after):\n%s", diff)
+	}
+}
+
+func TestDeclinedIsNotRetried(t *testing.T) {
+	ok := must(t)
+	o := ok(pending(t).Claimed(claim(order.KindCharge, 1, 0)))
+	o = ok(o.FailedWith(order.OutcomeDeclined, order.Failure{Code: "expired_card"}, at(1)))
+	var refused *order.TransitionError
+	if _, err := o.Retry(at(2)); !errors.As(err, &refused) {
+		t.Errorf("retry of a declined order: %v, want a TransitionError", err)
+	}
+}
+
+// TestFences: a fence must move the version, or it fences nothing; and a tombstone's
+// successor must come after it.
+func TestFences(t *testing.T) {
+	ok := must(t)
+	void := order.NewVoid(order.Ref{Tenant: "t", ID: "i"}, start)
+	again := ok(void.Fenced(at(5)))
+	if again.Version != void.Version+1 || !again.ExpiresAt.After(void.ExpiresAt) {
+		t.Errorf("second fence: %+v", again)
+	}
+	o := pending(t).InPlaceOf(again)
+	if o.Version != again.Version+1 || o.AsCreated().Version != o.Version {
+		t.Errorf("in place of version %d: version %d, as created %d", again.Version, o.Version, o.AsCreated().Version)
+	}
+}
+
+// TestRefundHistory: a refund is never given up, so its history must not grow for ever.
+func TestRefundHistory(t *testing.T) {
+	ok := must(t)
+	o := ok(ok(pending(t).Claimed(claim(order.KindCharge, 1, 0))).PaidWith("PAY-1", at(1)))
+	o = ok(o.BeginRefund(at(2)))
+	const tries = 100
+	for i := range tries {
+		o = ok(o.Claimed(claim(order.KindRefund, 1, 10*i)))
+		o = ok(o.Released(order.KindRefund, order.OutcomeUnavailable, "", at(10*i)))
+	}
+	if o.Refund.Tries != tries || len(o.Refund.Attempts) > 10 {
+		t.Errorf("%d tries counted, %d kept; want %d, and at most 10", o.Refund.Tries, len(o.Refund.Attempts), tries)
+	}
+}

@@ -1,0 +1,215 @@
+package order
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// MaxAttempts is how often an order is charged in one round. After that nothing is
+// charged again; what is unknown is only asked about.
+const MaxAttempts = 3
+
+// refundHistory is how many attempts at a refund, which may be tried for ever, are
+// kept.
+const refundHistory = 10
+
+// EarlyFor is how long a message waits for the order, round or state it speaks of.
+// It is far past any timeout of the function that writes it.
+const EarlyFor = 2 * time.Minute
+
+// VoidFor is how long a tombstone is kept. It must only outlast a write that was
+// frozen together with its process.
+const VoidFor = 24 * time.Hour
+
+// Ref names an order. Orders of different tenants never meet.
+type Ref struct {
+	Tenant string
+	ID     string
+}
+
+// Order is one order, and one item in a store. Read its fields freely; change it
+// only by its methods. Slices and maps are never changed in place, so a copy is a
+// snapshot.
+type Order struct {
+	Ref
+	Status Status
+	// Version rises by one with every change.
+	Version int64
+	// FirstVersion is the version at creation: 1, or more where the order took the
+	// place of a tombstone.
+	FirstVersion int64
+
+	Total        Money
+	Items        []Item
+	CustomerID   string
+	PaymentToken Token
+	Metadata     map[string]string
+	// Fingerprint is [Request.Fingerprint] if the order came with an idempotency
+	// key, else empty.
+	Fingerprint []byte
+
+	// Round counts the times the order became payable: 1, then one more for each
+	// retry by an operator. A message of an older round is stale.
+	Round  int
+	Charge Leg
+	Refund Leg
+	// LeaseUntil is when the claim of the worker that now holds the order ends;
+	// the zero time if nobody holds it.
+	LeaseUntil time.Time
+
+	// PaymentRef is the gateway's reference of the charge, RefundRef of the refund.
+	PaymentRef string
+	RefundRef  string
+	Failure    *Failure
+
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// ExpiresAt is when a tombstone may be forgotten; zero for an order.
+	ExpiresAt time.Time
+}
+
+// Item is one line of an order.
+type Item struct {
+	SKU      string
+	Quantity int64
+	// UnitPrice is in the minor unit of the order's currency.
+	UnitPrice int64
+}
+
+// Token stands for a means of payment at the gateway. It is kept out of logs and
+// of everything that is printed.
+type Token string
+
+// Format hides the token, whatever the verb.
+func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
+
+// LogValue hides the token.
+func (Token) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// Failure says why an order is FAILED.
+type Failure struct {
+	Code    string
+	Message string
+}
+
+// Leg is one side of an order's dealings with the gateway: its charge or its refund.
+type Leg struct {
+	// KeySeq is the n of the gateway key in use. It grows only once the former key
+	// is known never to act.
+	KeySeq int
+	// Tries is the number of attempts begun in this round; of a refund, in all.
+	Tries int
+	// Attempts are the attempts of all rounds, oldest first; of a refund, the last
+	// few.
+	Attempts []Attempt
+}
+
+// Attempt is one claim of the order to charge or refund it.
+type Attempt struct {
+	StartedAt time.Time
+	Outcome   Outcome
+	// Code is the gateway's reason, if it gave one.
+	Code string
+}
+
+// Outcome is what an attempt found.
+type Outcome string
+
+// The outcomes.
+const (
+	// OutcomePending is an attempt that runs, or whose worker died.
+	OutcomePending     Outcome = "pending"
+	OutcomeApproved    Outcome = "approved"
+	OutcomeDeclined    Outcome = "declined"
+	OutcomeUnavailable Outcome = "unavailable" // known not to have acted
+	OutcomeUnknown     Outcome = "unknown"     // nobody can say yet whether it acted
+)
+
+// Last gives the newest attempt; ok is false where there is none.
+func (l Leg) Last() (a Attempt, ok bool) {
+	if len(l.Attempts) == 0 {
+		return Attempt{}, false
+	}
+	return l.Attempts[len(l.Attempts)-1], true
+}
+
+// begin adds an attempt.
+func (l Leg) begin(now time.Time) Leg {
+	l.KeySeq = max(l.KeySeq, 1)
+	l.Tries++
+	l.Attempts = append(slices.Clip(l.Attempts), Attempt{StartedAt: now, Outcome: OutcomePending})
+	return l
+}
+
+// end records what the newest attempt found, and that an earlier one without an
+// outcome never reported.
+func (l Leg) end(outcome Outcome, code string) Leg {
+	l.Attempts = slices.Clone(l.Attempts)
+	for i := range l.Attempts {
+		if l.Attempts[i].Outcome == OutcomePending {
+			l.Attempts[i].Outcome = OutcomeUnknown
+		}
+	}
+	if n := len(l.Attempts); n > 0 {
+		l.Attempts[n-1].Outcome, l.Attempts[n-1].Code = outcome, code
+	}
+	return l
+}
+
+// leg picks the side that a kind of message is about.
+func (o *Order) leg(kind Kind) *Leg {
+	if kind == KindRefund {
+		return &o.Refund
+	}
+	return &o.Charge
+}
+
+// Leg gives the side of the order that a kind of message is about.
+func (o Order) Leg(kind Kind) Leg { return *o.leg(kind) }
+
+// GatewayKey is the idempotency key under which the gateway is asked next:
+// "<id>.<n>" for a charge; "<id>.refund" for a refund, and from its second key on
+// "<id>.refund.<n>".
+func (o Order) GatewayKey(kind Kind) string {
+	n := strconv.Itoa(max(o.leg(kind).KeySeq, 1))
+	switch {
+	case kind != KindRefund:
+		return o.ID + "." + n
+	case n == "1":
+		return o.ID + ".refund"
+	default:
+		return o.ID + ".refund." + n
+	}
+}
+
+// Declined tells whether the order FAILED because the gateway declined it: asking
+// again would only be declined again.
+func (o Order) Declined() bool {
+	last, ok := o.Charge.Last()
+	return o.Status == Failed && ok && last.Outcome == OutcomeDeclined
+}
+
+// AsCreated gives the order as its creation answered it, which is what a replay of
+// the request must answer too.
+func (o Order) AsCreated() Order {
+	o.Status, o.Version, o.Round = Pending, o.FirstVersion, 1
+	o.Charge, o.Refund = Leg{}, Leg{}
+	o.LeaseUntil, o.PaymentRef, o.RefundRef, o.Failure = time.Time{}, "", "", nil
+	o.UpdatedAt = o.CreatedAt
+	return o
+}
+
+// LogValue shows which order it is and how it stands, and nothing personal.
+func (o Order) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("tenant", o.Tenant),
+		slog.String("id", o.ID),
+		slog.String("status", string(o.Status)),
+		slog.Int64("version", o.Version),
+		slog.Int("round", o.Round),
+	)
+}
