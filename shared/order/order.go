@@ -68,7 +68,8 @@ type Order struct {
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// ExpiresAt is when a tombstone may be forgotten; zero for an order.
+	// ExpiresAt is when a tombstone may be forgotten, in whole seconds; zero for an
+	// order.
 	ExpiresAt time.Time
 }
 

@@ -1,0 +1,168 @@
+package pebblestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"paylane/shared/order"
+)
+
+// sweepEvery is how often expired tombstones and messages are looked for.
+const sweepEvery = time.Minute
+
+// DB is an open database. Its methods, its store and its queues may be used
+// concurrently.
+type DB struct {
+	dir    string
+	now    func() time.Time
+	logger *slog.Logger
+	fatal  func(error)
+	pebble *pebble.DB
+	wal    *wal
+	seal   *seal
+	lock   *pebble.Lock
+	store  *Store
+	// opening counts the times the database was opened; see newNumber.
+	opening uint64
+
+	queuesMu sync.Mutex
+	queues   atomic.Pointer[[]*Queue] // replaced, never changed
+
+	life    sync.Mutex
+	closing bool
+	failure error
+	ended   chan struct{} // closed at the first of closing and failure
+	ops     sync.WaitGroup
+}
+
+// damaged marks pebble's errors about damaged files as [ErrDamaged].
+func damaged(err error) error {
+	if pebble.IsCorruptionError(err) && !errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+// Store gives the database's orders.
+func (d *DB) Store() *Store { return d.store }
+
+// Close ends all calls that wait, waits for those that work, and makes everything
+// durable. Later calls of anything are refused with [order.ErrUnavailable].
+func (d *DB) Close() error {
+	d.life.Lock()
+	if d.closing {
+		d.life.Unlock()
+		return nil
+	}
+	d.closing = true
+	if d.failure == nil {
+		close(d.ended)
+	}
+	d.life.Unlock()
+	d.ops.Wait()
+	for _, q := range *d.queues.Load() {
+		q.timer.Stop()
+	}
+	d.wal.close()
+	d.life.Lock()
+	failure := d.failure
+	d.life.Unlock()
+	if failure != nil {
+		return failure // pebble may be stuck; the process is to end
+	}
+	err := errors.Join(d.pebble.Close(), d.seal.close(), d.lock.Close())
+	if err != nil {
+		return fmt.Errorf("close the database in %s: %w", d.dir, err)
+	}
+	return nil
+}
+
+// begin must precede any use of the database, and d.ops.Done follow it.
+func (d *DB) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return d.enter()
+}
+
+// enter is begin for what is not done on behalf of a call.
+func (d *DB) enter() error {
+	d.life.Lock()
+	defer d.life.Unlock()
+	switch {
+	case d.failure != nil:
+		return d.failure
+	case d.closing:
+		return fmt.Errorf("%w: the database is closing", order.ErrUnavailable)
+	}
+	d.ops.Add(1)
+	return nil
+}
+
+// fail ends the database for good and gives the error that all calls now return.
+func (d *DB) fail(err error) error {
+	d.life.Lock()
+	if d.failure != nil {
+		defer d.life.Unlock()
+		return d.failure
+	}
+	d.failure = fmt.Errorf("%w: the database in %s failed: %w", order.ErrUnavailable, d.dir, err)
+	if !d.closing {
+		close(d.ended)
+	}
+	failure := d.failure
+	d.life.Unlock()
+	d.logger.Error("the database failed; this process can't go on", "dir", d.dir, "error", err)
+	d.fatal(failure)
+	return failure
+}
+
+// unavailable wraps an error of a read.
+func unavailable(doing string, err error) error {
+	return fmt.Errorf("%s: %w: %w", doing, order.ErrUnavailable, damaged(err))
+}
+
+// advanced tells the queues that more of the log is durable.
+func (d *DB) advanced() {
+	for _, q := range *d.queues.Load() {
+		q.advanced()
+	}
+}
+
+// housekeeping syncs the seal soon after it changed, and removes now and then what
+// expired, so that nothing lives for ever.
+func (d *DB) housekeeping() {
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	sync := time.NewTimer(sealDelay)
+	defer sync.Stop()
+	changed := d.seal.changed
+	for {
+		var err error
+		select {
+		case <-d.ended:
+			return
+		case <-changed:
+			changed = nil // until that is synced
+			sync.Reset(sealDelay)
+		case <-sync.C:
+			changed = d.seal.changed
+			err = d.seal.sync()
+		case <-sweep.C:
+			err = d.store.sweep()
+			for _, q := range *d.queues.Load() {
+				err = errors.Join(err, q.sweep())
+			}
+		}
+		if err != nil {
+			d.logger.Error("keep the database's house", "dir", d.dir, "error", err)
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package pebblestore
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"paylane/shared/order"
+)
+
+var update = flag.Bool("update", false, "write the record of the newest schema to testdata")
+
+// exampleOrder is the order in the records of testdata.
+func exampleOrder() order.Order {
+	at := time.Date(2026, 3, 14, 9, 26, 53, 589e6, time.UTC)
+	attempt := order.Attempt{StartedAt: at, Outcome: order.OutcomeUnavailable, Code: "503"}
+	return order.Order{
+		Ref:    order.Ref{Tenant: "tenant", ID: "01a204cb-dd3f-7a1f-8ee4-487272d016b5"},
+		Status: order.Failed, Version: 9, FirstVersion: 3,
+		Total:      order.Money{Amount: 12_000, Currency: "KRW"},
+		Items:      []order.Item{{SKU: "TEA-1", Quantity: 2, UnitPrice: 6000}, {SKU: "GIFT", Quantity: 1}},
+		CustomerID: "c-42", PaymentToken: "tok_outage", Metadata: map[string]string{"cart": "77", "é": ""},
+		Fingerprint: []byte{0, 1, 255},
+		Round:       2,
+		Charge:      order.Leg{KeySeq: 2, Tries: 3, Attempts: []order.Attempt{attempt, attempt}},
+		Refund:      order.Leg{KeySeq: 1, Tries: 1, Attempts: []order.Attempt{{StartedAt: at}}},
+		LeaseUntil:  at.Add(time.Minute),
+		PaymentRef:  "PAY-0A1B2C3D", RefundRef: "REF-1",
+		Failure:   &order.Failure{Code: "gateway_unavailable", Message: "the gateway could not be reached"},
+		CreatedAt: at, UpdatedAt: at.Add(time.Second), ExpiresAt: at.Add(time.Hour),
+	}
+}
+
+// Every schema that was ever written is still read. Where a schema has no such field
+// yet, say here what the order then has.
+func TestEverySchemaIsRead(t *testing.T) {
+	o := exampleOrder()
+	if *update {
+		record, err := appendOrder(nil, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join("testdata", "order-schema-1.hex"), []byte(hex.Dump(record)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for schema, file := range []string{1: "order-schema-1.hex"} {
+		if schema == 0 {
+			continue
+		}
+		dump, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		record := parseDump(t, string(dump))
+		if int(record[0]) != schema {
+			t.Errorf("%s has schema %d", file, record[0])
+		}
+		got, err := decodeOrder(o.Ref, record)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		} else if diff := gocmp.Diff(o, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
+		}
+		if schema < orderSchema {
+			continue
+		}
+		if written, err := appendOrder(nil, &o); err != nil || !bytes.Equal(written, record) {
+			t.Errorf("the newest schema is written differently (%v): an order as it was written before may not be read", err)
+		}
+	}
+}
+
+// parseDump reads what hex.Dump wrote.
+func parseDump(t *testing.T, dump string) (data []byte) {
+	t.Helper()
+	for line := range strings.Lines(dump) {
+		digits, _, _ := strings.Cut(line, "|")
+		part, err := hex.DecodeString(strings.ReplaceAll(digits[len("00000000"):], " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = append(data, part...)
+	}
+	return data
+}
+
+func TestANewerSchemaIsRefused(t *testing.T) {
+	o := exampleOrder()
+	record, err := appendOrder(nil, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record[0] = orderSchema + 1
+	if _, err := decodeOrder(o.Ref, record); err == nil || !strings.Contains(err.Error(), "newer build") {
+		t.Errorf("an order: the error is %v, want one that says so", err)
+	}
+	record = appendMessage(nil, &message{body: "x"}, state{})
+	record[0] = messageSchema + 1
+	if _, _, err := decodeMessage(record); err == nil || !strings.Contains(err.Error(), "newer build") {
+		t.Errorf("a message: the error is %v, want one that says so", err)
+	}
+}
+
+func TestUnknownStatusIsRefused(t *testing.T) {
+	if _, err := appendOrder(nil, &order.Order{Status: "LOST"}); err == nil {
+		t.Error("an order with an unknown status was encoded")
+	}
+	for _, status := range append(order.Statuses(), order.Void) {
+		if code := statusCode(status); code == 0 || statuses[code] != status {
+			t.Errorf("%s has the code %d", status, code)
+		}
+	}
+}
+
+// FuzzOrderRecord decodes garbage: no panic, and what it takes for an order comes back
+// the same from its own encoding.
+func FuzzOrderRecord(f *testing.F) {
+	o := exampleOrder()
+	record, err := appendOrder(nil, &o)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(record)
+	f.Add(record[:headerBytes])
+	small, err := appendOrder(nil, &order.Order{Status: order.Pending})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(small)
+	f.Fuzz(func(t *testing.T, garbage []byte) {
+		first, err := decodeOrder(o.Ref, garbage)
+		if err != nil {
+			return
+		}
+		record, err := appendOrder(nil, &first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := decodeOrder(o.Ref, record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(first, second) {
+			t.Errorf("the order changes by encoding it:\n%s", gocmp.Diff(first, second))
+		}
+		h, err := readHeader(record)
+		if err != nil || h.status != first.Status || h.version != first.Version {
+			t.Errorf("the header says %+v, %v of %+v", h, err, first)
+		}
+	})
+}
+
+// FuzzMessageRecord is the same for messages, and for handles.
+func FuzzMessageRecord(f *testing.F) {
+	f.Add(appendMessage(nil, &message{source: "arn", body: "body"}, state{count: 3, visible: 1}), "handle")
+	f.Add([]byte{}, handle{number: 1 << 40, count: 2}.encode("payments"))
+	f.Fuzz(func(t *testing.T, garbage []byte, text string) {
+		if first, s, err := decodeMessage(garbage); err == nil {
+			second, s2, err := decodeMessage(appendMessage(nil, &first, s))
+			if err != nil || second != first || s2 != s {
+				t.Errorf("the message %+v, %+v changes to %+v, %+v (%v)", first, s, second, s2, err)
+			}
+		}
+		if first, err := decodeState(garbage); err == nil {
+			if second, err := decodeState(appendState(nil, first)); err != nil || second != first {
+				t.Errorf("the state %+v changes to %+v (%v)", first, second, err)
+			}
+		}
+		if h, err := parseHandle(text, "payments"); err == nil && h.encode("payments") != strings.NewReplacer("\r", "", "\n", "").Replace(text) {
+			t.Errorf("the handle %q is also written %q", text, h.encode("payments"))
+		}
+	})
+}
+
+// FuzzKeys checks that keys sort as their orders do, come back as they were, and that
+// no tenant's range holds another's keys.
+func FuzzKeys(f *testing.F) {
+	f.Add("a", "id", int64(1), "a/b", "id", int64(2))
+	f.Add("", "", int64(0), "\x00", "\xff", int64(-1))
+	f.Add("t", "a", int64(5), "t", "ab", int64(5))
+	f.Fuzz(func(t *testing.T, tenant1, id1 string, ms1 int64, tenant2, id2 string, ms2 int64) {
+		at1, at2 := time.UnixMilli(ms1), time.UnixMilli(ms2)
+		if at1.IsZero() || at2.IsZero() || stampOf(at1) == 0 || stampOf(at2) == 0 {
+			t.Skip("the zero time has a stamp of its own")
+		}
+		if got := stampOf(at1).time(); !got.Equal(at1) {
+			t.Errorf("the time %v comes back as %v", at1, got)
+		}
+		ref1, ref2 := order.Ref{Tenant: tenant1, ID: id1}, order.Ref{Tenant: tenant2, ID: id2}
+		if bytes.Equal(orderKey(nil, ref1), orderKey(nil, ref2)) != (ref1 == ref2) {
+			t.Errorf("%q and %q have the same key", ref1, ref2)
+		}
+		if got, ok := parseVoidKey(voidKey(nil, stampOf(at1), ref1)); !ok || got != ref1 {
+			t.Errorf("the tombstone %q comes back as %q", ref1, got)
+		}
+		for _, status := range []order.Status{"", order.Failed} {
+			key1 := listKey(nil, tenant1, status, stampOf(at1), id1)
+			key2 := listKey(nil, tenant2, status, stampOf(at2), id2)
+			prefix := listPrefix(nil, tenant1, status)
+			if created, id := parseListKey(key1, prefix); created != stampOf(at1) || id != id1 {
+				t.Errorf("the place of %q comes back as %q", id1, id)
+			}
+			inRange := bytes.Compare(key2, prefix) >= 0 && bytes.Compare(key2, prefixEnd(prefix)) < 0
+			if inRange != (tenant1 == tenant2) {
+				t.Errorf("the range of tenant %q has a key of %q: %t", tenant1, tenant2, inRange)
+			}
+			want := cmp.Or(at1.Compare(at2), cmp.Compare(id1, id2))
+			if tenant1 == tenant2 && bytes.Compare(key1, key2) != want {
+				t.Errorf("%v %q and %v %q sort wrongly", at1, id1, at2, id2)
+			}
+		}
+		number := uint64(ms1)
+		key := messageKey(nil, tenant1, number, partState)
+		if got, part, ok := parseMessageKey(key, messagePrefix(nil, tenant1)); !ok || got != number || part != partState {
+			t.Errorf("message %d comes back as %d", number, got)
+		}
+		if other := messagePrefix(nil, tenant2); bytes.HasPrefix(key, other) != (tenant1 == tenant2) {
+			t.Errorf("the range of queue %q has a key of %q", tenant2, tenant1)
+		}
+	})
+}
+
+// FuzzScanLog has the reader of logs meet garbage: no panic, and it never takes more
+// for whole than there is.
+func FuzzScanLog(f *testing.F) {
+	f.Add([]byte("garbage"), uint32(2), true)
+	f.Add(make([]byte, 2*logBlock), uint32(2), true)
+	f.Fuzz(func(t *testing.T, garbage []byte, number uint32, isLog bool) {
+		whole, _, err := scanLog(bytes.NewReader(garbage), isLog, number)
+		if err != nil || whole > int64(len(garbage)) {
+			t.Errorf("%d of %d bytes are whole, %v", whole, len(garbage), err)
+		}
+	})
+}

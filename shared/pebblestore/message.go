@@ -1,0 +1,174 @@
+package pebblestore
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+
+	"paylane/shared/order"
+)
+
+// messageSchema is the newest schema of both parts of a message; see orderSchema.
+const messageSchema = 1
+
+// message is what a queue knows of a message beyond its place in the index.
+type message struct {
+	id            messageID
+	sent          stamp
+	firstReceived stamp // 0 before the first receive
+	// source is the ARN of the queue that the message was moved from by redrive.
+	source string
+	body   string
+}
+
+// state is how the receives of a message stand.
+type state struct {
+	// visible is when the message may be received: its delay or visibility
+	// deadline, or any time past.
+	visible stamp
+	// received is when it was last received; 0 before the first receive.
+	received      stamp
+	firstReceived stamp
+	count         uint32
+}
+
+// messageID is a random UUID (RFC 9562, version 4).
+type messageID [16]byte
+
+func newMessageID() messageID {
+	var id messageID
+	_, _ = rand.Read(id[:]) // never fails
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+func (id messageID) String() string {
+	var text [36]byte
+	hex.Encode(text[0:8], id[0:4])
+	hex.Encode(text[9:13], id[4:6])
+	hex.Encode(text[14:18], id[6:8])
+	hex.Encode(text[19:23], id[8:10])
+	hex.Encode(text[24:36], id[10:16])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
+
+// appendMessage encodes the part that is written once, with the state as it is then.
+func appendMessage(b []byte, m *message, s state) []byte {
+	b = append(append(b, messageSchema), m.id[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(m.sent))
+	b = appendStateFields(b, s)
+	return append(appendText(b, m.source), m.body...)
+}
+
+func appendState(b []byte, s state) []byte {
+	return appendStateFields(append(b, messageSchema), s)
+}
+
+func appendStateFields(b []byte, s state) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(s.visible))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.received))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.firstReceived))
+	return binary.BigEndian.AppendUint32(b, s.count)
+}
+
+const (
+	stateBytes   = 1 + 8 + 8 + 8 + 4
+	messageBytes = stateBytes + 16 + 8 // and the source and body
+)
+
+func checkSchema(record []byte, atLeast int) error {
+	switch {
+	case len(record) < 1 || record[0] == 0:
+		return errRecord
+	case record[0] > messageSchema:
+		return fmt.Errorf("the record has schema %d and this build reads up to %d: it was written by a newer build",
+			record[0], messageSchema)
+	case len(record) < atLeast:
+		return errRecord
+	}
+	return nil
+}
+
+// decodeSent reads what appendMessage wrote but for source and body, which it
+// returns as they are stored, uncopied.
+func decodeSent(record []byte) (m message, s state, rest []byte, err error) {
+	if err := checkSchema(record, messageBytes); err != nil {
+		return message{}, state{}, nil, err
+	}
+	copy(m.id[:], record[1:])
+	m.sent = stamp(binary.BigEndian.Uint64(record[17:]))
+	return m, decodeStateFields(record[25:]), record[messageBytes:], nil
+}
+
+// decodeMessage reads what appendMessage wrote.
+func decodeMessage(record []byte) (message, state, error) {
+	m, s, rest, err := decodeSent(record)
+	if err != nil {
+		return message{}, state{}, err
+	}
+	source, body, ok := cutText(rest)
+	if !ok {
+		return message{}, state{}, errRecord
+	}
+	m.source, m.body, m.firstReceived = source, string(body), s.firstReceived
+	return m, s, nil
+}
+
+func decodeState(record []byte) (state, error) {
+	if err := checkSchema(record, stateBytes); err != nil {
+		return state{}, err
+	}
+	return decodeStateFields(record[1:]), nil
+}
+
+func decodeStateFields(b []byte) state {
+	return state{
+		visible:       stamp(binary.BigEndian.Uint64(b)),
+		received:      stamp(binary.BigEndian.Uint64(b[8:])),
+		firstReceived: stamp(binary.BigEndian.Uint64(b[16:])),
+		count:         binary.BigEndian.Uint32(b[24:]),
+	}
+}
+
+// handle is what a receipt handle says: the receive numbered count of a message.
+// Numbers are never given out twice, so handles work across restarts and never fit
+// another message.
+type handle struct {
+	number uint64
+	count  uint32
+}
+
+const (
+	handleVersion = 1
+	handleBytes   = 1 + 8 + 4 + 4
+)
+
+// encode gives the receipt handle for a queue. The checksum also covers the queue's name:
+// it tells a handle from garbage and from another queue's, and is no secret.
+func (h handle) encode(queue string) string {
+	b := append(make([]byte, 0, handleBytes), handleVersion)
+	b = binary.BigEndian.AppendUint64(b, h.number)
+	b = binary.BigEndian.AppendUint32(b, h.count)
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(b, handleSum(b, queue)))
+}
+
+func handleSum(b []byte, queue string) uint32 {
+	return crc32.Update(crc32.ChecksumIEEE(b), crc32.IEEETable, []byte(queue))
+}
+
+// parseHandle is the inverse; the error is [order.ErrReceiptHandle].
+func parseHandle(text, queue string) (handle, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) != handleBytes || b[0] != handleVersion {
+		return handle{}, order.ErrReceiptHandle
+	}
+	if sum := b[handleBytes-4:]; binary.BigEndian.Uint32(sum) != handleSum(b[:handleBytes-4], queue) {
+		return handle{}, order.ErrReceiptHandle
+	}
+	return handle{number: binary.BigEndian.Uint64(b[1:]), count: binary.BigEndian.Uint32(b[9:])}, nil
+}

@@ -1,0 +1,140 @@
+package pebblestore
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// MoveStatus is how a [MoveTask] stands.
+type MoveStatus string
+
+// The statuses, as ListMessageMoveTasks has them.
+const (
+	MoveRunning   MoveStatus = "RUNNING"
+	MoveCompleted MoveStatus = "COMPLETED"
+	MoveFailed    MoveStatus = "FAILED"
+)
+
+// MoveTask moves the messages of a dead-letter queue back to where they came from
+// (developer guide, "dead-letter queue redrive"). It ends with the process.
+type MoveTask struct {
+	Status    MoveStatus
+	StartedAt time.Time
+	// ToMove is the number of messages that could be received at the start; Moved
+	// are those moved so far.
+	ToMove, Moved int
+	// Failure says why the task failed.
+	Failure string
+}
+
+// SQS moves at most 500 messages a second.
+const (
+	moveBatch = 50
+	moveEvery = 100 * time.Millisecond
+)
+
+// StartMoveTask begins to move this queue's messages back, each to the queue that
+// redrive took it from; a message that was sent here goes to the one queue that this
+// is the dead-letter queue of. A moved message is a new one: it has a new id, a new
+// age and no receives. The error is a [*order.RequestError] where no queue has this
+// one as its dead-letter queue, or a task is running.
+func (q *Queue) StartMoveTask(ctx context.Context) (MoveTask, error) {
+	sources := q.sources()
+	if len(sources) == 0 {
+		return MoveTask{}, invalid("Source queue must be configured as a Dead Letter Queue.")
+	}
+	if err := q.db.begin(ctx); err != nil {
+		return MoveTask{}, fmt.Errorf("start to move messages: %w", err)
+	}
+	toMove := q.Stats().Visible
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.move.Status == MoveRunning {
+		q.db.ops.Done()
+		return MoveTask{}, invalid("There is already a task running. " +
+			"Only one active task is allowed for a source queue arn at a given time.")
+	}
+	q.move = MoveTask{Status: MoveRunning, StartedAt: q.db.now(), ToMove: toMove}
+	go func() {
+		defer q.db.ops.Done()
+		q.runMoveTask(toMove)
+	}()
+	return q.move, nil
+}
+
+// MoveTask tells how the newest task of this queue stands; ok is false if there was
+// none since the database was opened.
+func (q *Queue) MoveTask() (task MoveTask, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.move, q.move.Status != ""
+}
+
+// sources are the queues that this is the dead-letter queue of.
+func (q *Queue) sources() []*Queue {
+	var sources []*Queue
+	for _, s := range *q.db.queues.Load() {
+		if s.dead == q {
+			sources = append(sources, s)
+		}
+	}
+	return sources
+}
+
+func (q *Queue) runMoveTask(left int) {
+	ticker := time.NewTicker(moveEvery)
+	defer ticker.Stop()
+	for {
+		taken, _ := q.takeReady(min(left, moveBatch), false)
+		err := q.sendBack(taken)
+		left -= len(taken)
+		// Some may have been sent just now, and not be durable yet.
+		over := left == 0 || len(taken) == 0 && q.Stats().Visible == 0
+		q.mu.Lock()
+		switch {
+		case err != nil:
+			q.move.Status, q.move.Failure = MoveFailed, err.Error()
+		case over:
+			q.move.Status = MoveCompleted
+			fallthrough
+		default:
+			q.move.Moved += len(taken)
+		}
+		running := q.move.Status == MoveRunning
+		q.mu.Unlock()
+		if !running {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-q.db.ended:
+			return
+		}
+	}
+}
+
+// sendBack moves the messages taken, all or none.
+func (q *Queue) sendBack(taken []*entry) error {
+	w := q.db.newWrite(q, taken)
+	sources := q.sources()
+	for i, e := range taken {
+		m, err := q.read(e)
+		if err != nil {
+			w.abandon()
+			return unavailable("move messages", err)
+		}
+		to := sources[0]
+		for _, s := range sources {
+			if s.config.ARN == m.source {
+				to = s
+			}
+		}
+		if to.config.ARN != m.source && (m.source != "" || len(sources) > 1) {
+			w.abandon()
+			return fmt.Errorf("move messages: no queue is known that message %s came from", m.id)
+		}
+		w.sendBack(i, to, m)
+	}
+	return w.commit()
+}

@@ -1,0 +1,202 @@
+package pebblestore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Errors of [Open]. ErrDamaged may also come from any read.
+var (
+	// ErrInUse says that another process, or another DB of this one, has the
+	// directory open.
+	ErrInUse = errors.New("in use by another process")
+	// ErrDamaged says that files of the database are not as they were written.
+	ErrDamaged = errors.New("the database is damaged")
+)
+
+// format fixes pebble's file formats, so that a newer pebble changes them only when
+// we say so. From FormatWALSyncChunks on, each piece of the log tells how far it was
+// synced before.
+const format = pebble.FormatValueSeparation
+
+// Options say where a database is and what it runs on.
+type Options struct {
+	// Dir holds the database and is created if absent.
+	Dir string
+	// FS is the file system; nil is the disk.
+	FS vfs.FS
+	// Now is the clock; nil is time.Now. Timers always run on the time package's
+	// clock, so only a clock that keeps pace with it makes sense.
+	Now func() time.Time
+	// Logger gets pebble's chatter at level debug and trouble above it; nil is
+	// slog.Default().
+	Logger *slog.Logger
+	// Fatal is called once, when a write or fsync failed. What the disk holds is
+	// then unknown, so nothing is acknowledged any more and only a new process can
+	// go on: it should end this one, without Close. The error is logged
+	// already. Nil exits with status 1.
+	Fatal func(error)
+}
+
+// Open opens the database in o.Dir. The error wraps [ErrInUse], [ErrDamaged] or what
+// the file system said.
+func Open(o Options) (*DB, error) {
+	if o.Dir == "" {
+		return nil, errors.New("open the database: no directory is given")
+	}
+	d := &DB{dir: o.Dir, now: o.Now, logger: o.Logger, fatal: o.Fatal, ended: make(chan struct{})}
+	if d.now == nil {
+		d.now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
+	}
+	if d.logger == nil {
+		d.logger = slog.Default()
+	}
+	if d.fatal == nil {
+		d.fatal = func(error) { os.Exit(1) }
+	}
+	d.queues.Store(new([]*Queue))
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if err := d.open(o.FS); err != nil {
+		return nil, fmt.Errorf("open the database in %s: %w", o.Dir, err)
+	}
+	d.wal = startWAL(d.pebble, d.advanced, d.fail)
+	d.store = newStore(d)
+	d.seal.running.Store(true)
+	d.ops.Go(d.housekeeping)
+	return d, nil
+}
+
+// open acquires everything that Close releases.
+func (d *DB) open(fsys vfs.FS) (err error) {
+	if err := makeDir(fsys, d.dir); err != nil {
+		return err
+	}
+	d.lock, err = pebble.LockDirectory(d.dir, fsys)
+	if err != nil {
+		if path := new(fs.PathError); errors.As(err, &path) {
+			return err
+		}
+		// Not a file that can't be opened, but a lock that somebody holds.
+		return fmt.Errorf("%w: end that one first, or choose another directory (%w)", ErrInUse, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = d.lock.Close()
+		}
+	}()
+	d.seal, err = openSeal(fsys, d.dir, d.fail)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = d.seal.close()
+		}
+	}()
+	d.pebble, err = openPebble(d.dir, d.options(fsys))
+	if err != nil {
+		return damaged(err)
+	}
+	if err = d.countOpening(); err != nil {
+		_ = d.pebble.Close()
+	}
+	return err
+}
+
+// makeDir makes a directory and its parents, so that they survive a loss of power.
+func makeDir(fsys vfs.FS, dir string) error {
+	var parents []string // of those that are made
+	for p := fsys.PathDir(dir); ; p = fsys.PathDir(p) {
+		parents = append(parents, p)
+		if _, err := fsys.Stat(p); err == nil || p == fsys.PathDir(p) {
+			break
+		}
+	}
+	if err := fsys.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := syncDir(fsys, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(fsys vfs.FS, dir string) error {
+	f, err := fsys.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
+
+// openPebble turns pebble's panics into errors: it has some where a damaged file
+// makes no sense to it (DB.replayWAL says so itself).
+func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, fmt.Errorf("%w: %v", ErrDamaged, r)
+		}
+	}()
+	return pebble.Open(dir, o)
+}
+
+// options are pebble's. The sizes were chosen by measuring the way of an order with
+// BenchmarkOrders.
+func (d *DB) options(fsys vfs.FS) *pebble.Options {
+	o := &pebble.Options{
+		FS:                 d.seal.fs(fsys),
+		Lock:               d.lock,
+		FormatMajorVersion: format,
+		// A message or an order changes a few times within seconds. A memtable that
+		// is large enough drops all but the newest before anything is written out.
+		MemTableSize:                32 << 20,
+		MemTableStopWritesThreshold: 4,
+		// Memtables count in it, mostly two. What is left must hold the filters and
+		// indexes of all tables, or every create reads some.
+		CacheSize:    128 << 20,
+		MaxOpenFiles: 500,
+	}
+	// A create looks for an order that is not there: ids from idempotency keys are
+	// random, and only a filter spares it a block of every level.
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	logTo(o, d.logger, d.fail)
+	return o
+}
+
+// countOpening numbers this opening of the database, durably.
+func (d *DB) countOpening() error {
+	key := []byte{kindOpenings}
+	value, closer, err := d.pebble.Get(key)
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+	case err != nil:
+		return damaged(err)
+	case len(value) != 8:
+		return fmt.Errorf("%w: the count of openings: %w", ErrDamaged, errRecord)
+	default:
+		d.opening = binary.BigEndian.Uint64(value)
+	}
+	if closer != nil {
+		_ = closer.Close()
+	}
+	d.opening++
+	return d.pebble.Set(key, binary.BigEndian.AppendUint64(nil, d.opening), pebble.Sync)
+}

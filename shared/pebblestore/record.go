@@ -1,0 +1,243 @@
+package pebblestore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"paylane/shared/order"
+)
+
+// orderSchema is the newest schema of an order's record, and the one written.
+// To add a field: raise it, append the field at the end of appendOrder, and read it
+// in decodeOrder only where the record's schema has it. testdata holds a record of
+// every schema there was.
+const orderSchema = 1
+
+// header is the beginning of an order's record, of fixed size, so that a write can
+// check its condition and keep the indexes without reading the rest.
+type header struct {
+	schema  byte
+	status  order.Status
+	version int64
+	created stamp
+	expires stamp
+}
+
+const headerBytes = 1 + 1 + 8 + 8 + 8
+
+var errRecord = errors.New("the record is cut short or garbled")
+
+// statuses gives each status its code in records and keys; never reorder it.
+//
+//nolint:gochecknoglobals // a table, never written
+var statuses = [...]order.Status{
+	1: order.Pending, 2: order.Processing, 3: order.Paid, 4: order.Failed,
+	5: order.Canceled, 6: order.Refunding, 7: order.Refunded, 8: order.Void,
+}
+
+// statusCode gives a status's code, 0 for one there is not.
+func statusCode(s order.Status) byte {
+	return byte(max(slices.Index(statuses[1:], s)+1, 0))
+}
+
+// appendOrder encodes an order but for its Ref, which is its key.
+func appendOrder(b []byte, o *order.Order) ([]byte, error) {
+	code := statusCode(o.Status)
+	if code == 0 {
+		return nil, fmt.Errorf("an order can't have the status %q", o.Status)
+	}
+	b = append(b, orderSchema, code)
+	b = binary.BigEndian.AppendUint64(b, uint64(o.Version))
+	b = binary.BigEndian.AppendUint64(b, uint64(stampOf(o.CreatedAt)))
+	b = binary.BigEndian.AppendUint64(b, uint64(stampOf(o.ExpiresAt)))
+
+	b = binary.AppendVarint(b, o.FirstVersion)
+	b = binary.AppendVarint(b, o.Total.Amount)
+	b = appendText(b, string(o.Total.Currency))
+	b = binary.AppendUvarint(b, uint64(len(o.Items)))
+	for _, item := range o.Items {
+		b = appendText(b, item.SKU)
+		b = binary.AppendVarint(b, item.Quantity)
+		b = binary.AppendVarint(b, item.UnitPrice)
+	}
+	b = appendText(b, o.CustomerID)
+	b = appendText(b, string(o.PaymentToken))
+	b = binary.AppendUvarint(b, uint64(len(o.Metadata)))
+	for _, k := range slices.Sorted(maps.Keys(o.Metadata)) {
+		b = appendText(appendText(b, k), o.Metadata[k])
+	}
+	b = appendText(b, string(o.Fingerprint))
+	b = binary.AppendVarint(b, int64(o.Round))
+	b = appendLeg(b, &o.Charge)
+	b = appendLeg(b, &o.Refund)
+	b = binary.BigEndian.AppendUint64(b, uint64(stampOf(o.LeaseUntil)))
+	b = appendText(b, o.PaymentRef)
+	b = appendText(b, o.RefundRef)
+	if o.Failure == nil {
+		b = append(b, 0)
+	} else {
+		b = append(b, 1)
+		b = appendText(appendText(b, o.Failure.Code), o.Failure.Message)
+	}
+	return binary.BigEndian.AppendUint64(b, uint64(stampOf(o.UpdatedAt))), nil
+}
+
+func appendLeg(b []byte, l *order.Leg) []byte {
+	b = binary.AppendVarint(b, int64(l.KeySeq))
+	b = binary.AppendVarint(b, int64(l.Tries))
+	b = binary.AppendUvarint(b, uint64(len(l.Attempts)))
+	for _, a := range l.Attempts {
+		b = binary.BigEndian.AppendUint64(b, uint64(stampOf(a.StartedAt)))
+		b = appendText(appendText(b, string(a.Outcome)), a.Code)
+	}
+	return b
+}
+
+// readHeader reads the beginning of an order's record.
+func readHeader(record []byte) (header, error) {
+	if len(record) < 1 {
+		return header{}, errRecord
+	}
+	if schema := record[0]; schema > orderSchema {
+		return header{}, fmt.Errorf("the record has schema %d and this build reads up to %d: it was written by a newer build",
+			schema, orderSchema)
+	}
+	if len(record) < headerBytes || record[0] == 0 || record[1] == 0 || int(record[1]) >= len(statuses) {
+		return header{}, errRecord
+	}
+	return header{
+		schema:  record[0],
+		status:  statuses[record[1]],
+		version: int64(binary.BigEndian.Uint64(record[2:])),
+		created: stamp(binary.BigEndian.Uint64(record[10:])),
+		expires: stamp(binary.BigEndian.Uint64(record[18:])),
+	}, nil
+}
+
+// decodeOrder reads an order's record of any schema so far.
+func decodeOrder(ref order.Ref, record []byte) (order.Order, error) {
+	h, err := readHeader(record)
+	if err != nil {
+		return order.Order{}, err
+	}
+	// One copy of the record; all of the order's texts are parts of it.
+	r := reader{rest: string(record[headerBytes:])}
+	o := order.Order{
+		Ref: ref, Status: h.status, Version: h.version,
+		CreatedAt: h.created.time(), ExpiresAt: h.expires.time(),
+	}
+	o.FirstVersion = r.varint()
+	o.Total.Amount = r.varint()
+	o.Total.Currency = order.Currency(r.text())
+	if n := r.count(); n > 0 {
+		o.Items = make([]order.Item, n)
+	}
+	for i := range o.Items {
+		o.Items[i] = order.Item{SKU: r.text(), Quantity: r.varint(), UnitPrice: r.varint()}
+	}
+	o.CustomerID = r.text()
+	o.PaymentToken = order.Token(r.text())
+	if n := r.count(); n > 0 {
+		o.Metadata = make(map[string]string, n)
+		for range n {
+			k := r.text()
+			o.Metadata[k] = r.text()
+		}
+	}
+	if text := r.text(); text != "" {
+		o.Fingerprint = []byte(text)
+	}
+	o.Round = int(r.varint())
+	o.Charge = r.leg()
+	o.Refund = r.leg()
+	o.LeaseUntil = r.stamp().time()
+	o.PaymentRef = r.text()
+	o.RefundRef = r.text()
+	if r.byte() != 0 {
+		o.Failure = &order.Failure{Code: r.text(), Message: r.text()}
+	}
+	o.UpdatedAt = r.stamp().time()
+	if r.failed || r.rest != "" {
+		return order.Order{}, errRecord
+	}
+	return o, nil
+}
+
+// reader takes values off the front of a record. After the record's end it gives
+// zeros and has failed.
+type reader struct {
+	rest   string
+	failed bool
+}
+
+func (r *reader) take(n uint64) string {
+	if n > uint64(len(r.rest)) {
+		r.rest, r.failed = "", true
+		return ""
+	}
+	taken := r.rest[:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+func (r *reader) byte() byte {
+	if b := r.take(1); b != "" {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) uvarint() uint64 {
+	var v uint64
+	for shift := uint(0); shift < 64; shift += 7 {
+		b := r.byte()
+		v |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return v
+		}
+	}
+	r.rest, r.failed = "", true
+	return 0
+}
+
+func (r *reader) varint() int64 {
+	v := r.uvarint()
+	return int64(v>>1) ^ -int64(v&1)
+}
+
+// count reads the length of a list. None is longer than the bytes that are left,
+// which keeps garbage from asking for much memory.
+func (r *reader) count() int {
+	n := r.uvarint()
+	if n > uint64(len(r.rest)) {
+		r.rest, r.failed = "", true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) text() string { return r.take(r.uvarint()) }
+
+func (r *reader) stamp() stamp {
+	b := r.take(8)
+	if b == "" {
+		return 0
+	}
+	return stamp(binary.BigEndian.Uint64([]byte(b)))
+}
+
+func (r *reader) leg() order.Leg {
+	l := order.Leg{KeySeq: int(r.varint()), Tries: int(r.varint())}
+	if n := r.count(); n > 0 {
+		l.Attempts = make([]order.Attempt, n)
+	}
+	for i := range l.Attempts {
+		l.Attempts[i] = order.Attempt{
+			StartedAt: r.stamp().time(), Outcome: order.Outcome(r.text()), Code: r.text(),
+		}
+	}
+	return l
+}
