@@ -1,0 +1,241 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"paylane/shared/gateway"
+	"paylane/shared/order"
+)
+
+// Errors of [Checkout], besides those of the store and [*order.InvalidError].
+var (
+	// ErrKeyReused says that an idempotency key came again with another request.
+	ErrKeyReused = errors.New("the idempotency key was used for another request")
+	// ErrKeyMalformed says that an idempotency key is not 1 to 255 visible ASCII
+	// characters.
+	ErrKeyMalformed = errors.New("the idempotency key must be 1 to 255 visible ASCII characters")
+)
+
+// contended bounds how often one call starts anew because others change the same
+// order; each round that fails means that another call succeeded.
+const contended = 16
+
+// Checkout is what callers do with orders. It holds no state of its own.
+type Checkout struct {
+	store  order.Store
+	queue  order.Queue
+	tokens gateway.Tokens
+	now    func() time.Time
+	newID  func() (string, error)
+}
+
+// CheckoutConfig is what a [Checkout] needs. All fields are required.
+type CheckoutConfig struct {
+	Store order.Store
+	// Queue takes the messages that [Payments] works on.
+	Queue  order.Queue
+	Tokens gateway.Tokens
+	Now    func() time.Time
+	// NewID makes the ids of orders without an idempotency key.
+	NewID func() (string, error)
+}
+
+// NewCheckout makes a Checkout.
+func NewCheckout(c CheckoutConfig) *Checkout {
+	return &Checkout{store: c.Store, queue: c.Queue, tokens: c.Tokens, now: c.Now, newID: c.NewID}
+}
+
+// Create places an order. Once it returns nil the order is durable, and so is its
+// message. With an idempotency key (empty for none), a repeated request returns the
+// order as it was first created, and replayed is true.
+//
+// The error is an [*order.InvalidError], [ErrKeyMalformed], [ErrKeyReused], or the
+// store's; after the last an order may exist, which only a request with the same
+// idempotency key can find.
+func (c *Checkout) Create(ctx context.Context, tenant, key string, r order.Request) (o order.Order, replayed bool, err error) {
+	if key != "" && !order.ValidKey(key) {
+		return order.Order{}, false, ErrKeyMalformed
+	}
+	r, err = c.normalize(r)
+	if err != nil {
+		return order.Order{}, false, err
+	}
+	ref := order.Ref{Tenant: tenant}
+	if key != "" {
+		ref.ID = order.KeyedID(tenant, key)
+	} else if ref.ID, err = c.newID(); err != nil {
+		return order.Order{}, false, fmt.Errorf("make an order id: %w", err)
+	}
+	o = order.New(ref, r, key, c.now())
+	if err := c.send(ctx, order.KindCharge, o); err != nil {
+		return order.Order{}, false, err
+	}
+	return c.put(ctx, o)
+}
+
+// put stores a new order whose message was sent, or finds the one that has its place.
+func (c *Checkout) put(ctx context.Context, o order.Order) (order.Order, bool, error) {
+	var tombstone *order.Order
+	for range contended {
+		var err error
+		if tombstone == nil {
+			err = c.store.Create(ctx, o)
+		} else {
+			o = o.InPlaceOf(*tombstone)
+			err = c.store.Update(ctx, o)
+		}
+		var conflict *order.ConflictError
+		switch {
+		case err == nil:
+			return o, false, nil
+		case errors.As(err, &conflict) && conflict.Current.Status != order.Void:
+			return replay(conflict.Current, o)
+		case errors.As(err, &conflict):
+			// The tombstone says that a message was dropped, perhaps the one just sent.
+			if err := c.send(ctx, order.KindCharge, o); err != nil {
+				return order.Order{}, false, err
+			}
+			tombstone = &conflict.Current
+		case errors.Is(err, order.ErrNotFound):
+			tombstone = nil // it had its time
+		default:
+			return order.Order{}, false, fmt.Errorf("store the order: %w", err)
+		}
+	}
+	return order.Order{}, false, fmt.Errorf("store the order: too many others change it: %w", order.ErrUnavailable)
+}
+
+func (c *Checkout) normalize(r order.Request) (order.Request, error) {
+	normalized, err := r.Normalize()
+	var bad *order.InvalidError
+	if err != nil && !errors.As(err, &bad) {
+		return order.Request{}, err
+	}
+	token := r.PaymentToken
+	if token == "" {
+		token = order.DefaultToken
+	}
+	if tokenErr := c.tokens.CheckToken(token); tokenErr != nil {
+		if bad == nil {
+			bad = &order.InvalidError{}
+		}
+		bad.Fields = append(bad.Fields, order.FieldError{Location: "paymentToken", Message: tokenErr.Error()})
+	}
+	if bad != nil {
+		return order.Request{}, bad
+	}
+	return normalized, nil
+}
+
+// replay answers a create that found an order under its id.
+func replay(existing, wanted order.Order) (order.Order, bool, error) {
+	if len(wanted.Fingerprint) == 0 || !bytes.Equal(existing.Fingerprint, wanted.Fingerprint) {
+		return order.Order{}, false, ErrKeyReused
+	}
+	return existing.AsCreated(), true, nil
+}
+
+// Get returns an order. The error is [order.ErrNotFound], or the store's.
+func (c *Checkout) Get(ctx context.Context, ref order.Ref) (order.Order, error) {
+	if !order.ValidID(ref.ID) {
+		return order.Order{}, order.ErrNotFound
+	}
+	o, err := c.store.Get(ctx, ref)
+	if err == nil && o.Status == order.Void {
+		err = order.ErrNotFound
+	}
+	if err != nil {
+		return order.Order{}, fmt.Errorf("read the order: %w", err)
+	}
+	return o, nil
+}
+
+// List returns a page of a tenant's orders; see [order.Store].
+func (c *Checkout) List(ctx context.Context, q order.Query) (order.Page, error) {
+	page, err := c.store.List(ctx, q)
+	if err != nil {
+		return order.Page{}, fmt.Errorf("list the orders: %w", err)
+	}
+	return page, nil
+}
+
+// Cancel takes back an order that is still PENDING; one that is CANCELED already
+// stays so. The error is an [*order.TransitionError] if it is too late,
+// [order.ErrNotFound], or the store's.
+func (c *Checkout) Cancel(ctx context.Context, ref order.Ref) (order.Order, error) {
+	return c.change(ctx, ref, "", func(o order.Order) (order.Order, error) {
+		if o.Status == order.Canceled {
+			return o, nil
+		}
+		return o.Cancel(c.now())
+	})
+}
+
+// Refund owes the money of a PAID order back; the message that it sends has it
+// returned. An order that is REFUNDING or REFUNDED stays so, and changed is false.
+// Errors as [Checkout.Cancel].
+func (c *Checkout) Refund(ctx context.Context, ref order.Ref) (o order.Order, changed bool, err error) {
+	o, err = c.change(ctx, ref, order.KindRefund, func(o order.Order) (order.Order, error) {
+		changed = o.Status != order.Refunding && o.Status != order.Refunded
+		if !changed {
+			return o, nil
+		}
+		return o.BeginRefund(c.now())
+	})
+	return o, changed, err
+}
+
+// Retry opens a new round for an order that FAILED without being declined. Errors
+// as [Checkout.Cancel].
+func (c *Checkout) Retry(ctx context.Context, ref order.Ref) (order.Order, error) {
+	return c.change(ctx, ref, order.KindCharge, func(o order.Order) (order.Order, error) {
+		return o.Retry(c.now())
+	})
+}
+
+// change applies one step to an order as it now stands. A step that wants work done
+// names its kind; its message goes out before the write, as for a new order.
+func (c *Checkout) change(
+	ctx context.Context, ref order.Ref, announce order.Kind, step func(order.Order) (order.Order, error),
+) (order.Order, error) {
+	current, err := c.Get(ctx, ref)
+	if err != nil {
+		return order.Order{}, err
+	}
+	for range contended {
+		next, err := step(current)
+		if err != nil {
+			return order.Order{}, err
+		}
+		if next.Version == current.Version {
+			return current, nil
+		}
+		if announce != "" {
+			if err := c.send(ctx, announce, next); err != nil {
+				return order.Order{}, err
+			}
+		}
+		err = c.store.Update(ctx, next)
+		if err == nil {
+			return next, nil
+		}
+		var conflict *order.ConflictError
+		if !errors.As(err, &conflict) {
+			return order.Order{}, fmt.Errorf("change the order: %w", err)
+		}
+		current = conflict.Current
+	}
+	return order.Order{}, fmt.Errorf("change the order: too many others do: %w", order.ErrUnavailable)
+}
+
+func (c *Checkout) send(ctx context.Context, kind order.Kind, o order.Order) error {
+	m := order.Message{Kind: kind, Ref: o.Ref, Round: o.Round}
+	if _, err := c.queue.Send(ctx, m.Encode(), 0); err != nil {
+		return fmt.Errorf("send the %s message: %w", kind, err)
+	}
+	return nil
+}

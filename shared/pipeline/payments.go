@@ -1,0 +1,45 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"paylane/shared/order"
+)
+
+// Payments works on the messages of the payment queue. It holds no state of its own
+// and may be used concurrently.
+type Payments struct {
+	worker
+}
+
+// NewPayments makes a worker for the payment queue.
+func NewPayments(c WorkerConfig) *Payments { return &Payments{worker{c}} }
+
+// Handle works on one message: it claims the order, asks the gateway and settles or
+// releases the order. It takes until about the context's deadline at the most.
+func (p *Payments) Handle(ctx context.Context, d Delivery) Verdict {
+	m, err := order.ParseMessage(d.Body)
+	if err != nil {
+		// It gets no better, so let it reach the dead-letter queue soon.
+		return Verdict{Result: ResultPoison, Err: err}
+	}
+	h, verdict := p.take(ctx, m, d, p.hold)
+	if verdict != nil {
+		return *verdict
+	}
+	return p.work(ctx, h, d, false)
+}
+
+// hold claims the order for one more attempt, in one write; or takes it over if its
+// attempts are used up.
+func (p *Payments) hold(ctx context.Context, m order.Message, c order.Claim) (held, error) {
+	h, err := p.begin(ctx, m, c)
+	var conflict *order.ConflictError
+	if errors.As(err, &conflict) {
+		if _, refused := conflict.Current.Claimed(c); errors.Is(refused, order.ErrNoAttemptLeft) {
+			return p.takeOver(ctx, conflict.Current, c)
+		}
+	}
+	return h, err
+}

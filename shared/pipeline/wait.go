@@ -1,0 +1,47 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"paylane/shared/order"
+)
+
+// How often a store that can't tell of changes is asked; the pause grows in between.
+const (
+	firstPoll = 100 * time.Millisecond
+	lastPoll  = 2 * time.Second
+)
+
+// Await returns the order as soon as done says so of it, or as it stands after
+// patience. Errors as [Checkout.Get], or the context's.
+func (c *Checkout) Await(
+	ctx context.Context, ref order.Ref, patience time.Duration, done func(order.Order) bool,
+) (order.Order, error) {
+	var changed <-chan struct{}
+	if watcher, ok := c.store.(order.Watcher); ok {
+		var stop func()
+		changed, stop = watcher.Watch(ref)
+		defer stop()
+	}
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for pause := firstPoll; ; pause = min(pause*2, lastPoll) {
+		o, err := c.Get(ctx, ref)
+		if err != nil || done(o) {
+			return o, err
+		}
+		var poll <-chan time.Time
+		if changed == nil {
+			poll = time.After(pause)
+		}
+		select {
+		case <-changed:
+		case <-poll:
+		case <-deadline.C:
+			return c.Get(ctx, ref)
+		case <-ctx.Done():
+			return order.Order{}, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,271 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"paylane/shared/gateway"
+	"paylane/shared/order"
+)
+
+// GatewayTimeout is how long a worker waits for one answer of the gateway.
+const GatewayTimeout = 5 * time.Second
+
+const (
+	// settleReserve is the part of an invocation's time kept for writing down what
+	// the gateway said.
+	settleReserve = time.Second
+	// defaultLease holds where the context has no deadline.
+	defaultLease = 10 * time.Second
+)
+
+// WorkerConfig is what [Payments] and [DeadLetters] need. All fields are required.
+type WorkerConfig struct {
+	Store   order.Store
+	Gateway gateway.Gateway
+	Now     func() time.Time
+	// Jitter returns a number from 0 to n-1, for n > 0.
+	Jitter func(n int) int
+}
+
+// Delivery is one message as it reached a worker.
+type Delivery struct {
+	Body string
+	// SentAt is when it was first sent.
+	SentAt time.Time
+	// ReceiveCount is 1 at the first receive.
+	ReceiveCount int
+}
+
+// Verdict is what a worker made of a message.
+type Verdict struct {
+	// Done says that the message has served and may be deleted. Else it must come
+	// back after RetryAfter, or, if that is negative, when its visibility timeout
+	// ends.
+	Done       bool
+	RetryAfter time.Duration
+	// Result says in a word what happened: a status in lower case for an order that
+	// reached its end, or one of the Result constants.
+	Result string
+	// Ref is the order, where the message names one.
+	Ref order.Ref
+	// Err is set where something failed, for the log.
+	Err error
+}
+
+// Results of a [Verdict], besides statuses.
+const (
+	ResultStale       = "stale"       // the order is past what the message asks for
+	ResultEarly       = "early"       // the order is not there yet, or not so far
+	ResultDropped     = "dropped"     // early for too long; fenced
+	ResultBusy        = "busy"        // another worker holds the order
+	ResultUnavailable = "unavailable" // the gateway did not act; another attempt follows
+	ResultUnknown     = "unknown"     // nobody can say whether the gateway acted
+	ResultDeclined    = "declined"    // the gateway refuses a refund; a person must look
+	ResultPoison      = "poison"      // not a message of ours
+	ResultError       = "error"       // the store failed
+)
+
+// worker is what Payments and DeadLetters share: working on an order that it holds.
+type worker struct {
+	WorkerConfig
+}
+
+// held is an order that this worker holds a claim on.
+type held struct {
+	order order.Order
+	kind  order.Kind
+	// fresh says that the newest attempt is this worker's own. Otherwise it took the
+	// order over, and may only learn what became of earlier attempts.
+	fresh bool
+}
+
+// number counts the attempts so far, this worker's own included.
+func (h held) number() int {
+	if h.kind == order.KindRefund {
+		return h.order.Refund.Tries
+	}
+	return len(h.order.Charge.Attempts)
+}
+
+// before counts the attempts before this worker's own.
+func (h held) before() int {
+	if h.fresh {
+		return h.number() - 1
+	}
+	return h.number()
+}
+
+// doubtful tells whether the gateway may have acted in an earlier attempt without
+// this side knowing.
+func (h held) doubtful() bool {
+	attempts := h.order.Leg(h.kind).Attempts
+	if h.fresh {
+		attempts = attempts[:len(attempts)-1]
+	}
+	if len(attempts) == 0 {
+		return false
+	}
+	last := attempts[len(attempts)-1].Outcome
+	return last == order.OutcomePending || last == order.OutcomeUnknown
+}
+
+// request is what the gateway is asked, as the given attempt.
+func (h held) request(attempt int) gateway.Request {
+	r := gateway.Request{
+		Key: h.order.GatewayKey(h.kind), Money: h.order.Total, Token: h.order.PaymentToken, Attempt: attempt,
+	}
+	if attempts := h.order.Leg(h.kind).Attempts; len(attempts) > 0 {
+		r.Since = attempts[0].StartedAt
+	}
+	if h.kind == order.KindRefund {
+		r.PaymentRef = h.order.PaymentRef
+	}
+	return r
+}
+
+// work finishes what the message asks for, or gives the order up with what is known.
+// With resolve the gateway is asked about earlier attempts even where they are clear.
+func (w worker) work(ctx context.Context, h held, d Delivery, resolve bool) Verdict {
+	if resolve || h.doubtful() {
+		known, err := w.resolve(ctx, h)
+		switch {
+		case err != nil:
+			return w.release(ctx, h, d, order.OutcomeUnknown, "")
+		case known.Done:
+			return w.succeed(ctx, h, known.Receipt)
+		case h.fresh:
+			// The old key is spent. The new one is written down before it is used.
+			renewed, err := h.order.Renewed(h.kind, w.Now())
+			if err == nil {
+				err = w.Store.Update(ctx, renewed)
+			}
+			if err != nil {
+				return w.lost(h, fmt.Errorf("move on to a new gateway key: %w", err))
+			}
+			h.order = renewed
+		}
+	}
+	if !h.fresh {
+		return w.fail(ctx, h, order.OutcomeUnavailable, notCharged(h))
+	}
+	return w.act(ctx, h, d)
+}
+
+// act charges or refunds, and writes down the outcome.
+func (w worker) act(ctx context.Context, h held, d Delivery) Verdict {
+	receipt, err := w.ask(ctx, h)
+	var declined *gateway.DeclinedError
+	switch {
+	case err == nil:
+		return w.succeed(ctx, h, receipt)
+	case errors.As(err, &declined) && h.kind == order.KindRefund:
+		return w.release(ctx, h, d, order.OutcomeDeclined, declined.Code)
+	case errors.As(err, &declined):
+		return w.fail(ctx, h, order.OutcomeDeclined, order.Failure{Code: declined.Code, Message: declined.Message})
+	case !errors.Is(err, gateway.ErrUnavailable):
+		return w.release(ctx, h, d, order.OutcomeUnknown, "")
+	case h.kind == order.KindCharge && h.order.Charge.Tries >= order.MaxAttempts:
+		return w.fail(ctx, h, order.OutcomeUnavailable, notCharged(h))
+	default:
+		return w.release(ctx, h, d, order.OutcomeUnavailable, "")
+	}
+}
+
+// ask makes the request within what is left of the invocation.
+func (w worker) ask(ctx context.Context, h held) (gateway.Receipt, error) {
+	ctx, cancel, ok := w.patience(ctx)
+	defer cancel()
+	if !ok {
+		return gateway.Receipt{}, fmt.Errorf("no time is left to ask: %w", gateway.ErrUnavailable)
+	}
+	r := h.request(h.number())
+	if h.kind == order.KindRefund {
+		return w.Gateway.Refund(ctx, r)
+	}
+	return w.Gateway.Charge(ctx, r)
+}
+
+func (w worker) resolve(ctx context.Context, h held) (gateway.Resolution, error) {
+	ctx, cancel, ok := w.patience(ctx)
+	defer cancel()
+	if !ok {
+		return gateway.Resolution{}, context.DeadlineExceeded
+	}
+	return w.Gateway.Resolve(ctx, h.request(h.before()))
+}
+
+// patience bounds a call of the gateway; ok is false if there is no time for one.
+func (w worker) patience(ctx context.Context) (context.Context, context.CancelFunc, bool) {
+	end := w.Now().Add(GatewayTimeout)
+	if deadline, has := ctx.Deadline(); has && deadline.Add(-settleReserve).Before(end) {
+		end = deadline.Add(-settleReserve)
+	}
+	bounded, cancel := context.WithDeadline(ctx, end)
+	return bounded, cancel, w.Now().Before(end)
+}
+
+func (w worker) succeed(ctx context.Context, h held, r gateway.Receipt) Verdict {
+	if h.kind == order.KindRefund {
+		next, err := h.order.RefundedWith(r.Ref, w.Now())
+		return w.settle(ctx, h, next, err)
+	}
+	next, err := h.order.PaidWith(r.Ref, w.Now())
+	return w.settle(ctx, h, next, err)
+}
+
+func (w worker) fail(ctx context.Context, h held, outcome order.Outcome, f order.Failure) Verdict {
+	next, err := h.order.FailedWith(outcome, f, w.Now())
+	return w.settle(ctx, h, next, err)
+}
+
+// settle writes the order's end down.
+func (w worker) settle(ctx context.Context, h held, next order.Order, err error) Verdict {
+	if err == nil {
+		err = w.Store.Update(ctx, next)
+	}
+	if err != nil {
+		return w.lost(h, fmt.Errorf("settle the order: %w", err))
+	}
+	return Verdict{Done: true, Result: strings.ToLower(string(next.Status)), Ref: next.Ref}
+}
+
+// release gives the order up with an outcome that decides nothing; the message comes
+// back after a backoff.
+func (w worker) release(ctx context.Context, h held, d Delivery, outcome order.Outcome, code string) Verdict {
+	next, err := h.order.Released(h.kind, outcome, code, w.Now())
+	if err == nil {
+		err = w.Store.Update(ctx, next)
+	}
+	if err != nil {
+		return w.lost(h, fmt.Errorf("release the order: %w", err))
+	}
+	return Verdict{RetryAfter: backoff(d.ReceiveCount, w.Jitter), Result: string(outcome), Ref: next.Ref}
+}
+
+// lost is the verdict on an order whose outcome could not be written down. The claim
+// stands until its lease ends; whoever claims next finds the attempt without an
+// outcome and asks the gateway.
+func (w worker) lost(h held, err error) Verdict {
+	return Verdict{
+		RetryAfter: max(h.order.LeaseUntil.Sub(w.Now()), time.Second),
+		Result:     ResultError, Ref: h.order.Ref, Err: err,
+	}
+}
+
+// notCharged is the failure of an order whose attempts ended without a charge.
+func notCharged(h held) order.Failure {
+	if len(h.order.Charge.Attempts) == 0 {
+		return order.Failure{
+			Code:    "not_processed",
+			Message: "The payment could not be processed. Nothing was charged.",
+		}
+	}
+	return order.Failure{
+		Code:    "gateway_unavailable",
+		Message: "The payment gateway could not be reached. Nothing was charged.",
+	}
+}

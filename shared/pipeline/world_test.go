@@ -1,0 +1,266 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"paylane/shared/gateway"
+	"paylane/shared/order"
+	"paylane/shared/pebblestore"
+	"paylane/shared/pipeline"
+)
+
+const tenant = "t"
+
+// The settings of template.yaml that the tests depend on.
+const (
+	visibility    = time.Minute
+	dlqVisibility = 3 * time.Minute
+	maxReceives   = 5
+	timeout       = 10 * time.Second
+)
+
+// world is the whole pipeline on a real store and real queues, in memory and in
+// virtual time. A test that wants a fault wraps the store or the gateway.
+type world struct {
+	t        *testing.T
+	store    order.Store
+	queue    *pebblestore.Queue
+	dlq      *pebblestore.Queue
+	gateway  *ledger
+	checkout *pipeline.Checkout
+	payments *pipeline.Payments
+	dead     *pipeline.DeadLetters
+	ids      int
+}
+
+// inWorld runs a test in a bubble of virtual time.
+func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		dlq, err := db.Queue(pebblestore.QueueConfig{
+			Name: "dlq", ARN: "arn:aws:sqs:us-east-1:123456789012:dlq", VisibilityTimeout: dlqVisibility,
+			Retention: 14 * 24 * time.Hour, MaxMessageBytes: order.MaxBodyBytes,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		queue, err := db.Queue(pebblestore.QueueConfig{
+			Name: "payments", ARN: "arn:aws:sqs:us-east-1:123456789012:payments", VisibilityTimeout: visibility,
+			Retention: 4 * 24 * time.Hour, MaxMessageBytes: order.MaxBodyBytes, DeadLetterQueue: "dlq", MaxReceiveCount: maxReceives,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &world{t: t, store: db.Store(), queue: queue, dlq: dlq, gateway: newLedger(gateway.NewSimulator(time.Now))}
+		w.wire()
+		test(t, w)
+	})
+}
+
+// wire builds the use cases anew, after a test changed a part.
+func (w *world) wire() {
+	w.checkout = pipeline.NewCheckout(pipeline.CheckoutConfig{
+		Store: w.store, Queue: w.queue, Tokens: gateway.NewSimulator(time.Now), Now: time.Now,
+		NewID: func() (string, error) {
+			w.ids++
+			return order.KeyedID("ids", fmt.Sprint(w.ids)), nil
+		},
+	})
+	c := pipeline.WorkerConfig{
+		Store: w.store, Gateway: w.gateway, Now: time.Now, Jitter: func(n int) int { return n - 1 },
+	}
+	w.payments, w.dead = pipeline.NewPayments(c), pipeline.NewDeadLetters(c)
+}
+
+// create places an order that is paid with the given token.
+func (w *world) create(token order.Token) order.Order {
+	w.t.Helper()
+	o, _, err := w.checkout.Create(w.t.Context(), tenant, "", order.Request{Amount: 12000, PaymentToken: token})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return o
+}
+
+func (w *world) get(ref order.Ref) order.Order {
+	w.t.Helper()
+	o, err := w.checkout.Get(w.t.Context(), ref)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return o
+}
+
+// handler is a worker's Handle.
+type handler func(context.Context, pipeline.Delivery) pipeline.Verdict
+
+// poll receives once, waiting up to the given time, and does with each message what
+// Lambda and sqsevent do. It returns the verdicts.
+func (w *world) poll(q order.Queue, handle handler, wait time.Duration) []pipeline.Verdict {
+	w.t.Helper()
+	ctx := w.t.Context()
+	deliveries, err := q.Receive(ctx, order.ReceiveRequest{Max: order.MaxBatch, Wait: wait})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	verdicts := make([]pipeline.Verdict, len(deliveries))
+	var wg sync.WaitGroup
+	for i, d := range deliveries {
+		wg.Go(func() {
+			invocation, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			verdicts[i] = handle(invocation, pipeline.Delivery{Body: d.Body, SentAt: d.SentAt, ReceiveCount: d.ReceiveCount})
+		})
+	}
+	wg.Wait()
+	for i, v := range verdicts {
+		var err error
+		if v.Done {
+			_, err = q.Delete(ctx, []string{deliveries[i].ReceiptHandle})
+		} else if v.RetryAfter >= 0 {
+			err = q.ChangeVisibility(ctx, deliveries[i].ReceiptHandle, v.RetryAfter.Round(time.Second))
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return verdicts
+}
+
+// runUntil works both queues until the order satisfies done, for at most the given
+// time, and returns it.
+func (w *world) runUntil(ref order.Ref, limit time.Duration, done func(order.Order) bool) order.Order {
+	w.t.Helper()
+	for end := time.Now().Add(limit); ; {
+		o := w.get(ref)
+		if done(o) {
+			return o
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("after %v the order is %s with attempts %v", limit, o.Status, o.Charge.Attempts)
+		}
+		w.poll(w.queue, w.payments.Handle, time.Second)
+		w.poll(w.dlq, w.dead.Handle, 0)
+	}
+}
+
+func (w *world) runToEnd(ref order.Ref, limit time.Duration) order.Order {
+	w.t.Helper()
+	return w.runUntil(ref, limit, func(o order.Order) bool { return o.Status.End() })
+}
+
+// ledger is a gateway that remembers what it really did, by key.
+type ledger struct {
+	gateway.Gateway
+
+	mu      sync.Mutex
+	charges map[string]gateway.Request
+	refunds map[string]gateway.Request
+	asked   []string // every call, as "charge KEY"
+	// before is called at the start of each call, if set; an error is returned to
+	// the caller before anything happens.
+	before func(call string, r gateway.Request) error
+	// after is called once the gateway has acted; an error replaces its answer.
+	after func(call string, r gateway.Request) error
+}
+
+func newLedger(inner gateway.Gateway) *ledger {
+	return &ledger{Gateway: inner, charges: make(map[string]gateway.Request), refunds: make(map[string]gateway.Request)}
+}
+
+func (l *ledger) begin(call string, r gateway.Request) error {
+	l.mu.Lock()
+	l.asked = append(l.asked, call+" "+r.Key)
+	before := l.before
+	l.mu.Unlock()
+	if before != nil {
+		return before(call, r)
+	}
+	return nil
+}
+
+func (l *ledger) end(call string, r gateway.Request, book map[string]gateway.Request, err error) error {
+	l.mu.Lock()
+	after := l.after
+	// What the simulator calls unknown went through if Resolve says so later.
+	if err == nil {
+		book[r.Key] = r
+	}
+	l.mu.Unlock()
+	if after != nil && err == nil {
+		return after(call, r)
+	}
+	return err
+}
+
+func (l *ledger) Charge(ctx context.Context, r gateway.Request) (gateway.Receipt, error) {
+	if err := l.begin("charge", r); err != nil {
+		return gateway.Receipt{}, err
+	}
+	receipt, err := l.Gateway.Charge(ctx, r)
+	return receipt, l.end("charge", r, l.charges, err)
+}
+
+func (l *ledger) Refund(ctx context.Context, r gateway.Request) (gateway.Receipt, error) {
+	if err := l.begin("refund", r); err != nil {
+		return gateway.Receipt{}, err
+	}
+	receipt, err := l.Gateway.Refund(ctx, r)
+	return receipt, l.end("refund", r, l.refunds, err)
+}
+
+func (l *ledger) Resolve(ctx context.Context, r gateway.Request) (gateway.Resolution, error) {
+	if err := l.begin("resolve", r); err != nil {
+		return gateway.Resolution{}, err
+	}
+	known, err := l.Gateway.Resolve(ctx, r)
+	if err == nil && known.Done {
+		book := l.charges
+		if r.PaymentRef != "" {
+			book = l.refunds
+		}
+		err = l.end("resolve", r, book, nil)
+	}
+	return known, err
+}
+
+// charged counts the keys under which an order was charged.
+func (l *ledger) charged(id string) int { return l.count(l.charges, id) }
+
+// refunded counts the keys under which an order was refunded.
+func (l *ledger) refunded(id string) int { return l.count(l.refunds, id) }
+
+func (l *ledger) count(book map[string]gateway.Request, id string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for key := range book {
+		if len(key) > len(id) && key[:len(id)] == id {
+			n++
+		}
+	}
+	return n
+}
+
+// calls returns what was asked, oldest first.
+func (l *ledger) calls() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.asked...)
+}
