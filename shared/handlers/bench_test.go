@@ -1,0 +1,51 @@
+package handlers_test
+
+import (
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"paylane/shared/gateway"
+	"paylane/shared/handlers"
+	"paylane/shared/order"
+	"paylane/shared/pebblestore"
+)
+
+// BenchmarkCreate is the api function's work on POST /orders, from event to response,
+// with the embedded store in memory.
+func BenchmarkCreate(b *testing.B) {
+	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	queue, err := db.Queue(pebblestore.QueueConfig{
+		Name: "q", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	api := handlers.API(handlers.APIConfig{
+		Store: db.Store(), Payments: queue, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.AnyoneIsLocal,
+		Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	var event events.APIGatewayV2HTTPRequest
+	event.RawPath = "/orders"
+	event.RequestContext.HTTP.Method = http.MethodPost
+	event.RequestContext.DomainName = "localhost"
+	event.Headers = map[string]string{"content-type": "application/json", "host": "localhost", "user-agent": "bench"}
+	event.Body = `{"amount": 12000, "currency": "KRW", "items": [{"sku": "TEA-1", "quantity": 2, "unitPrice": 6000}], "customerId": "c-42", "paymentToken": "tok_ok", "metadata": {"cart": "77"}}`
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			response, err := api(b.Context(), event)
+			if err != nil || response.StatusCode != http.StatusCreated {
+				b.Errorf("%+v, %v", response, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package handlers_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/gateway"
+	"paylane/shared/handlers"
+	"paylane/shared/order"
+	"paylane/shared/pebblestore"
+)
+
+// sampleID is the order of the sample events: the one that the idempotency key
+// "sample" of tenant "local" stands for.
+const sampleID = "210e0dd2-3f47-567d-9dbb-0177d4b282a8"
+
+// sample reads one of the sample events. A field that AWS would not send is an error.
+func sample[T any](t *testing.T, name string) T {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "events", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	var event T
+	if err := decoder.Decode(&event); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return event
+}
+
+// functions are the three handlers on one store in memory.
+type functions struct {
+	api                 handlers.HTTPHandler
+	payment, deadletter handlers.SQSHandler
+}
+
+// inBubble runs a test on the handlers in virtual time. The queue is not polled: the
+// sample events stand for what it would deliver.
+func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		queue, err := db.Queue(pebblestore.QueueConfig{
+			Name: "q", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		simulator := gateway.NewSimulator(time.Now)
+		worker := handlers.WorkerConfig{
+			Store: db.Store(), Queue: queue, Gateway: simulator, Now: time.Now,
+			Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
+		}
+		test(t, functions{
+			api: handlers.API(handlers.APIConfig{
+				Store: db.Store(), Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
+				Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			}),
+			payment: handlers.Payment(worker), deadletter: handlers.DeadLetter(worker),
+		})
+	})
+}
+
+// TestEvents handles every sample event, in the order of an order's life.
+func TestEvents(t *testing.T) {
+	handled := map[string]bool{}
+	http := func(t *testing.T, f functions, name string, status int, parts ...string) {
+		t.Helper()
+		handled[name] = true
+		response, err := f.api(t.Context(), sample[events.APIGatewayV2HTTPRequest](t, name))
+		if err != nil || response.StatusCode != status {
+			t.Fatalf("%s: %d %s, %v", name, response.StatusCode, response.Body, err)
+		}
+		for _, part := range append(parts, sampleID) {
+			if !strings.Contains(response.Body, part) {
+				t.Errorf("%s answers without %s: %s", name, part, response.Body)
+			}
+		}
+	}
+	batch := func(t *testing.T, handler handlers.SQSHandler, name string, failures ...string) {
+		t.Helper()
+		handled[name] = true
+		response, err := handler(t.Context(), sample[events.SQSEvent](t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{}
+		for _, f := range response.BatchItemFailures {
+			got = append(got, f.ItemIdentifier)
+		}
+		if diff := cmp.Diff(append([]string{}, failures...), got); diff != "" {
+			t.Errorf("%s: failures (-want +got):\n%s", name, diff)
+		}
+	}
+	t.Run("an order is paid", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, f functions) {
+			http(t, f, "api-create-order.json", 201, `"status":"PENDING"`)
+			// The second record is no message of ours and is reported.
+			batch(t, f.payment, "payment-batch.json", "6f1c0d1e-3b1f-4c57-9a0e-0d8f0f2a9b11")
+			http(t, f, "api-get-order.json", 200, `"status":"PAID"`, `"paymentRef":"PAY-`)
+		})
+	})
+	t.Run("an order that payments never got to", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, f functions) {
+			http(t, f, "api-create-order.json", 201, `"status":"PENDING"`)
+			batch(t, f.deadletter, "deadletter-batch.json")
+			http(t, f, "api-get-order.json", 200, `"status":"FAILED"`, `"code":"not_processed"`)
+		})
+	})
+	files, err := filepath.Glob(filepath.Join("..", "..", "events", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sample events: %v", err)
+	}
+	for _, file := range files {
+		if !handled[filepath.Base(file)] {
+			t.Errorf("no test handles %s", file)
+		}
+	}
+}
+
+// TestTenants: the verified claim decides, and nothing else.
+func TestTenantFromClaim(t *testing.T) {
+	event := sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json")
+	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	api := handlers.API(handlers.APIConfig{
+		Store: db.Store(), Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
+		Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	for _, tt := range []struct {
+		name   string
+		claims map[string]string
+		status int
+	}{
+		{"no authorizer", nil, 403},
+		{"no such claim", map[string]string{"sub": "u1"}, 403},
+		{"an empty claim", map[string]string{"client_id": ""}, 403},
+		{"a tenant without the order", map[string]string{"client_id": "shop"}, 404},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.claims != nil {
+				event.RequestContext.Authorizer = &events.APIGatewayV2HTTPRequestContextAuthorizerDescription{
+					JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: tt.claims},
+				}
+			}
+			response, err := api(t.Context(), event)
+			if err != nil || response.StatusCode != tt.status {
+				t.Errorf("%d, %v; want %d", response.StatusCode, err, tt.status)
+			}
+		})
+	}
+}

@@ -1,0 +1,101 @@
+// Package handlers wires the use cases into the Lambda handlers that functions/
+// start on AWS and the local runner hosts in its own process: the same code in both.
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/uuid"
+
+	"paylane/shared/gateway"
+	"paylane/shared/httpapi"
+	"paylane/shared/httpevent"
+	"paylane/shared/order"
+	"paylane/shared/pipeline"
+	"paylane/shared/sqsevent"
+)
+
+// HTTPHandler is a Lambda handler behind an HTTP API.
+type HTTPHandler = func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)
+
+// SQSHandler is a Lambda handler behind an SQS event source mapping.
+type SQSHandler = func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
+
+// LocalTenant is whose orders they all are where nobody is asked to log in.
+const LocalTenant = "local"
+
+// Tenant names the tenant of a request from what was verified about it.
+type Tenant = func(context.Context) (string, bool)
+
+// AnyoneIsLocal takes every caller for LocalTenant.
+func AnyoneIsLocal(context.Context) (string, bool) { return LocalTenant, true }
+
+// TenantFromClaim takes the tenant from a claim of the token that API Gateway
+// verified. An empty claim names nobody.
+func TenantFromClaim(name string) Tenant {
+	return func(ctx context.Context) (string, bool) {
+		value, ok := httpevent.Claim(ctx, name)
+		return value, ok && value != ""
+	}
+}
+
+// APIConfig is what [API] needs. All fields are required.
+type APIConfig struct {
+	Store order.Store
+	// Payments is the queue of the payment function.
+	Payments order.Queue
+	Tokens   gateway.Tokens
+	Tenant   Tenant
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// API makes the handler of the api function.
+func API(c APIConfig) HTTPHandler {
+	return httpevent.Handler(httpapi.New(httpapi.Config{
+		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{
+			Store: c.Store, Queue: c.Payments, Tokens: c.Tokens, Now: c.Now, NewID: newID,
+		}),
+		Tenant: c.Tenant,
+		Log:    c.Log,
+	}))
+}
+
+// newID makes a UUIDv7, so that the ids of a time lie together.
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	return id.String(), err
+}
+
+// WorkerConfig is what [Payment] and [DeadLetter] need. All fields are required.
+type WorkerConfig struct {
+	Store order.Store
+	// Queue is the one that the function's messages come from.
+	Queue   sqsevent.Visibility
+	Gateway gateway.Gateway
+	Now     func() time.Time
+	// Jitter returns a number from 0 to n-1, for n > 0.
+	Jitter func(n int) int
+	Log    *slog.Logger
+}
+
+// Payment makes the handler of the payment function.
+func Payment(c WorkerConfig) SQSHandler {
+	return c.handler(pipeline.NewPayments(c.worker()))
+}
+
+// DeadLetter makes the handler of the deadletter function.
+func DeadLetter(c WorkerConfig) SQSHandler {
+	return c.handler(pipeline.NewDeadLetters(c.worker()))
+}
+
+func (c WorkerConfig) worker() pipeline.WorkerConfig {
+	return pipeline.WorkerConfig{Store: c.Store, Gateway: c.Gateway, Now: c.Now, Jitter: c.Jitter}
+}
+
+func (c WorkerConfig) handler(w sqsevent.Worker) SQSHandler {
+	return sqsevent.Handler(sqsevent.Config{Worker: w, Queue: c.Queue, Now: c.Now, Log: c.Log})
+}

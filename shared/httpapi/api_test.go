@@ -1,0 +1,637 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"paylane/shared/gateway"
+	"paylane/shared/httpapi"
+	"paylane/shared/order"
+	"paylane/shared/pebblestore"
+	"paylane/shared/pipeline"
+)
+
+// api is the whole HTTP API on a real store in memory. Nobody works on its queue:
+// orders stay PENDING unless a test changes them in the store.
+type api struct {
+	handler http.Handler
+	store   order.Store
+	log     *strings.Builder
+}
+
+type tenantKey struct{}
+
+func newAPI(t *testing.T, change ...func(*pipeline.CheckoutConfig)) *api {
+	t.Helper()
+	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	queue, err := db.Queue(pebblestore.QueueConfig{Name: "payments", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := pipeline.CheckoutConfig{
+		Store: db.Store(), Queue: queue, Tokens: gateway.NewSimulator(time.Now), Now: time.Now,
+		NewID: func() (string, error) { return uuid.NewString(), nil },
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	a := &api{store: c.Store, log: &strings.Builder{}}
+	a.handler = httpapi.New(httpapi.Config{
+		Checkout: pipeline.NewCheckout(c),
+		Tenant: func(ctx context.Context) (string, bool) {
+			tenant, ok := ctx.Value(tenantKey{}).(string)
+			return tenant, ok
+		},
+		Log: slog.New(slog.NewTextHandler(a.log, nil)),
+	})
+	return a
+}
+
+// request is one request; the zero value is a GET by tenant "t".
+type request struct {
+	method, path, body string
+	header             map[string]string
+	tenant             string // "-" for none
+}
+
+func (a *api) do(t *testing.T, r request) *http.Response {
+	t.Helper()
+	if r.method == "" {
+		r.method = http.MethodGet
+	}
+	if r.tenant == "" {
+		r.tenant = "t"
+	}
+	ctx := t.Context()
+	if r.tenant != "-" {
+		ctx = context.WithValue(ctx, tenantKey{}, r.tenant)
+	}
+	req := httptest.NewRequestWithContext(ctx, r.method, r.path, strings.NewReader(r.body))
+	if r.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range r.header {
+		req.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	a.handler.ServeHTTP(w, req)
+	return w.Result()
+}
+
+func read(t *testing.T, r *http.Response) string {
+	t.Helper()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+func decode[T any](t *testing.T, r *http.Response) (v T) {
+	t.Helper()
+	body := read(t, r)
+	if err := json.Unmarshal([]byte(body), &v); err != nil {
+		t.Fatalf("status %d, body %s: %v", r.StatusCode, body, err)
+	}
+	return v
+}
+
+// orderBody has what the tests look at.
+type orderBody struct {
+	ID         string            `json:"id"`
+	Status     string            `json:"status"`
+	Amount     int64             `json:"amount"`
+	Currency   string            `json:"currency"`
+	PaymentRef string            `json:"paymentRef"`
+	Metadata   map[string]string `json:"metadata"`
+	Version    int64             `json:"version"`
+}
+
+func (a *api) create(t *testing.T) orderBody {
+	t.Helper()
+	r := a.do(t, request{method: http.MethodPost, path: "/orders", body: `{"amount": 1}`})
+	if r.StatusCode != http.StatusCreated {
+		t.Fatalf("create: %d %s", r.StatusCode, read(t, r))
+	}
+	return decode[orderBody](t, r)
+}
+
+// settle changes an order in the store as a worker would.
+func (a *api) settle(t *testing.T, id string, steps ...func(order.Order) (order.Order, error)) {
+	t.Helper()
+	o, err := a.store.Get(t.Context(), order.Ref{Tenant: "t", ID: id})
+	for _, step := range steps {
+		if err == nil {
+			o, err = step(o)
+		}
+		if err == nil {
+			err = a.store.Update(t.Context(), o)
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func claimed(o order.Order) (order.Order, error) {
+	now := time.Now()
+	return o.Claimed(order.Claim{Kind: order.KindCharge, Round: o.Round, Now: now, Until: now.Add(time.Second)})
+}
+
+func paid(o order.Order) (order.Order, error) { return o.PaidWith("PAY-0000ABCD", time.Now()) }
+
+func unavailable(o order.Order) (order.Order, error) {
+	return o.FailedWith(order.OutcomeUnavailable, order.Failure{Code: "gateway_unavailable", Message: "m"}, time.Now())
+}
+
+func declined(o order.Order) (order.Order, error) {
+	return o.FailedWith(order.OutcomeDeclined, order.Failure{Code: "expired_card", Message: "The card has expired."}, time.Now())
+}
+
+const tea = `{"amount": 12000, "currency": "KRW", "items": [{"sku": "TEA-1", "quantity": 2, "unitPrice": 6000}],
+	"customerId": "c-42", "paymentToken": "tok_ok", "metadata": {"cart": "77"}}`
+
+// TestOrderBody holds the wire form of an order to the letter.
+func TestOrderBody(t *testing.T) {
+	a := newAPI(t)
+	created := a.do(t, request{method: http.MethodPost, path: "/orders", body: tea})
+	var first map[string]any
+	body := read(t, created)
+	if err := json.Unmarshal([]byte(body), &first); err != nil {
+		t.Fatal(err)
+	}
+	id := first["id"].(string)
+	if got := created.Header.Get("Location"); got != "/orders/"+id {
+		t.Errorf("Location %q", got)
+	}
+	for _, name := range []string{"createdAt", "updatedAt"} {
+		if _, err := time.Parse("2006-01-02T15:04:05.000Z", first[name].(string)); err != nil {
+			t.Error(err)
+		}
+		delete(first, name)
+	}
+	want := map[string]any{
+		"id": id, "status": "PENDING", "amount": 12000.0, "currency": "KRW", "customerId": "c-42", "version": 1.0,
+		"items":    []any{map[string]any{"sku": "TEA-1", "quantity": 2.0, "unitPrice": 6000.0}},
+		"metadata": map[string]any{"cart": "77"}, "attempts": []any{},
+	}
+	if diff := cmp.Diff(want, first); diff != "" {
+		t.Errorf("created (-want +got):\n%s", diff)
+	}
+
+	a.settle(t, id, claimed, declined)
+	var end map[string]any
+	if err := json.Unmarshal([]byte(read(t, a.do(t, request{path: "/orders/" + id}))), &end); err != nil {
+		t.Fatal(err)
+	}
+	attempt := end["attempts"].([]any)[0].(map[string]any)
+	delete(attempt, "startedAt")
+	delete(end, "createdAt")
+	delete(end, "updatedAt")
+	want["status"], want["version"] = "FAILED", 3.0
+	want["failure"] = map[string]any{"code": "expired_card", "message": "The card has expired."}
+	want["attempts"] = []any{map[string]any{"number": 1.0, "outcome": "declined", "code": "expired_card"}}
+	if diff := cmp.Diff(want, end); diff != "" {
+		t.Errorf("at its end (-want +got):\n%s", diff)
+	}
+	if strings.Contains(body, "tok_ok") {
+		t.Error("the payment token shows")
+	}
+}
+
+// problem has what every error must have.
+type problem struct {
+	Type, Title, Detail string
+	Status              int
+	Errors              []struct{ Location, Message string }
+}
+
+// TestRefusals is the table of bad requests.
+func TestRefusals(t *testing.T) {
+	a := newAPI(t)
+	pending := a.create(t).ID
+	failed := a.create(t).ID
+	a.settle(t, failed, claimed, declined)
+	post := func(body string) request { return request{method: http.MethodPost, path: "/orders", body: body} }
+	with := func(r request, name, value string) request {
+		r.header = map[string]string{name: value}
+		return r
+	}
+	items := func(n int) string {
+		return `{"items": [` + strings.TrimSuffix(strings.Repeat(`{"sku":"a","quantity":1,"unitPrice":1},`, n), ",") + `]}`
+	}
+	for _, tt := range []struct {
+		name   string
+		r      request
+		status int
+		typ    string
+		at     string // a location in errors
+	}{
+		{"negative amount", post(`{"amount": -5}`), 422, "invalid-request", "body.amount"},
+		{"amount 0", post(`{"amount": 0}`), 422, "invalid-request", "body.amount"},
+		{"amount missing", post(`{"currency": "KRW"}`), 422, "invalid-request", "body.amount"},
+		{"amount a text", post(`{"amount": "5"}`), 422, "invalid-request", "body.amount"},
+		{"amount a fraction", post(`{"amount": 5.5}`), 422, "invalid-request", "body.amount"},
+		{"amount null", post(`{"amount": null}`), 422, "invalid-request", "body.amount"},
+		{"amount past 64 bits", post(`{"amount": 99999999999999999999}`), 422, "invalid-request", "body"},
+		{"amount with an exponent", post(`{"amount": 1e3}`), 422, "invalid-request", "body"},
+		{"amount and items disagree", post(strings.Replace(tea, "12000", "12001", 1)), 422, "invalid-request", "body.amount"},
+		{"sum overflows", post(`{"items": [{"sku": "a", "quantity": 2, "unitPrice": 9223372036854775807}]}`), 422, "invalid-request", "body.items[0].unitPrice"},
+		{"sku missing", post(`{"items": [{"quantity": 1, "unitPrice": 1}]}`), 422, "invalid-request", "body.items[0]"},
+		{"quantity 0", post(`{"items": [{"sku": "a", "quantity": 0, "unitPrice": 1}]}`), 422, "invalid-request", "body.items[0].quantity"},
+		{"101 items", post(items(101)), 422, "invalid-request", "body.items"},
+		{"unknown field", post(`{"amount": 1, "discount": 1}`), 422, "invalid-request", "body.discount"},
+		{"unknown field in other case", post(`{"Amount": 1}`), 422, "invalid-request", "body.Amount"},
+		{"unknown field in an item", post(`{"items": [{"sku": "a", "quantity": 1, "unitPrice": 1, "color": "red"}]}`), 422, "invalid-request", "body.items[0].color"},
+		{"unknown token", post(`{"amount": 1, "paymentToken": "tok_free"}`), 422, "invalid-request", "body.paymentToken"},
+		{"unknown currency", post(`{"amount": 1, "currency": "ABC"}`), 422, "invalid-request", "body.currency"},
+		{"long customer id", post(`{"amount": 1, "customerId": "` + strings.Repeat("c", 65) + `"}`), 422, "invalid-request", "body.customerId"},
+		{"metadata not text", post(`{"amount": 1, "metadata": {"a": 1}}`), 422, "invalid-request", "body.metadata.a"},
+		{"long metadata", post(`{"amount": 1, "metadata": {"a": "` + strings.Repeat("v", 501) + `"}}`), 422, "invalid-request", "body.metadata"},
+		{"a list", post(`[]`), 422, "invalid-request", "body"},
+		{"null", post(`null`), 422, "invalid-request", "body"},
+		{"not JSON", post(`{"amount": `), 400, "", "body"},
+		{"something behind the JSON", post(`{"amount": 1} x`), 400, "", "body"},
+		{"empty body", request{method: http.MethodPost, path: "/orders"}, 400, "", ""},
+		{"form", with(post(`amount=1`), "Content-Type", "application/x-www-form-urlencoded"), 415, "", ""},
+		{"JSON of another kind", with(post(`{"amount": 1}`), "Content-Type", "application/vnd.api+json"), 415, "", ""},
+		{"no media type", with(post(`{"amount": 1}`), "Content-Type", "json;;"), 415, "", ""},
+		{"over 64 KiB", post(`{"amount": 1, "customerId": "` + strings.Repeat(" ", 64<<10) + `"}`), 413, "", ""},
+		{"empty key", with(post(`{"amount": 1}`), "Idempotency-Key", ""), 400, "idempotency-key-malformed", ""},
+		{"key with a blank", with(post(`{"amount": 1}`), "Idempotency-Key", "a b"), 400, "idempotency-key-malformed", ""},
+		{"key not ASCII", with(post(`{"amount": 1}`), "Idempotency-Key", "ä"), 400, "idempotency-key-malformed", ""},
+		{"long key", with(post(`{"amount": 1}`), "Idempotency-Key", strings.Repeat("k", 256)), 400, "idempotency-key-malformed", ""},
+		{"no such order", request{path: "/orders/" + uuid.NewString()}, 404, "order-not-found", ""},
+		{"an id of another form", request{path: "/orders/1"}, 404, "order-not-found", ""},
+		{"an id in upper case", request{path: "/orders/" + strings.ToUpper(pending)}, 404, "order-not-found", ""},
+		{"another tenant's order", request{path: "/orders/" + pending, tenant: "u"}, 404, "order-not-found", ""},
+		{"another tenant's cancel", request{method: http.MethodPost, path: "/orders/" + pending + "/cancel", tenant: "u"}, 404, "order-not-found", ""},
+		{"another tenant's refund", request{method: http.MethodPost, path: "/orders/" + pending + "/refund", tenant: "u"}, 404, "order-not-found", ""},
+		{"another tenant's retry", request{method: http.MethodPost, path: "/orders/" + pending + "/retry", tenant: "u"}, 404, "order-not-found", ""},
+		{"cancel too late", request{method: http.MethodPost, path: "/orders/" + failed + "/cancel"}, 409, "wrong-state", ""},
+		{"refund of what is not paid", request{method: http.MethodPost, path: "/orders/" + pending + "/refund"}, 409, "wrong-state", ""},
+		{"retry of what is pending", request{method: http.MethodPost, path: "/orders/" + pending + "/retry"}, 409, "wrong-state", ""},
+		{"retry of what was declined", request{method: http.MethodPost, path: "/orders/" + failed + "/retry"}, 409, "wrong-state", ""},
+		{"bad cursor", request{path: "/orders?cursor=abc"}, 400, "bad-cursor", ""},
+		{"limit 0", request{path: "/orders?limit=0"}, 422, "invalid-request", "query.limit"},
+		{"limit 101", request{path: "/orders?limit=101"}, 422, "invalid-request", "query.limit"},
+		{"limit a text", request{path: "/orders?limit=x"}, 422, "invalid-request", "query.limit"},
+		{"no such status", request{path: "/orders?status=VOID"}, 422, "invalid-request", "query.status"},
+		{"no such path", request{path: "/nope"}, 404, "", ""},
+		{"a slash at the end", request{path: "/orders/"}, 404, "", ""},
+		{"an empty segment", request{path: "//orders"}, 404, "", ""},
+		{"dots", request{path: "/x/../orders"}, 404, "", ""},
+		{"another method", request{method: http.MethodDelete, path: "/orders/" + pending}, 405, "", ""},
+		{"another method on the list", request{method: http.MethodPatch, path: "/orders"}, 405, "", ""},
+		{"a token without a tenant", request{path: "/orders", tenant: "-"}, 403, "no-tenant", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := a.do(t, tt.r)
+			body := read(t, r)
+			if r.StatusCode != tt.status {
+				t.Fatalf("status %d, want %d: %s", r.StatusCode, tt.status, body)
+			}
+			if got := r.Header.Get("Content-Type"); got != "application/problem+json" {
+				t.Errorf("content type %q", got)
+			}
+			var p problem
+			if err := json.Unmarshal([]byte(body), &p); err != nil {
+				t.Fatalf("%v in %s", err, body)
+			}
+			wantType := "about:blank"
+			if tt.typ != "" {
+				wantType = "/docs#" + tt.typ
+			}
+			if p.Type != wantType || p.Status != tt.status || p.Title == "" {
+				t.Errorf("problem %s", body)
+			}
+			found := tt.at == ""
+			for _, e := range p.Errors {
+				if e.Message == "" {
+					t.Errorf("an error says nothing: %s", body)
+				}
+				found = found || e.Location == tt.at
+			}
+			if !found {
+				t.Errorf("no error is at %s: %s", tt.at, body)
+			}
+			for _, inside := range []string{"json:", "Go struct", "huma", "pebble", "createRequest", "strconv", ".go:"} {
+				if strings.Contains(body, inside) {
+					t.Errorf("the problem shows the inside: %s", body)
+				}
+			}
+		})
+	}
+	if a.log.Len() > 0 {
+		t.Errorf("refusals were logged:\n%s", a.log)
+	}
+}
+
+func TestAllow(t *testing.T) {
+	a := newAPI(t)
+	for path, want := range map[string]string{"/orders": "GET, HEAD, POST", "/orders/1": "GET, HEAD", "/orders/1/cancel": "POST", "/docs": "GET, HEAD"} {
+		r := a.do(t, request{method: http.MethodPut, path: path})
+		if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != want {
+			t.Errorf("%s: %d, Allow %q, want %q", path, r.StatusCode, r.Header.Get("Allow"), want)
+		}
+	}
+}
+
+// TestCardNumbers: nothing that looks like a card number gets in, and the answer does
+// not repeat it.
+func TestCardNumbers(t *testing.T) {
+	a := newAPI(t)
+	const card = "4111111111111111"
+	for name, body := range map[string]string{
+		"token":               `{"amount": 1, "paymentToken": "` + card + `"}`,
+		"customer":            `{"amount": 1, "customerId": "` + card + `"}`,
+		"sku":                 `{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`,
+		"metadata value":      `{"amount": 1, "metadata": {"note": "card ` + card + ` please"}}`,
+		"metadata key":        `{"amount": 1, "metadata": {"` + card + `": ""}}`,
+		"a field of its own":  `{"amount": 1, "card": "` + card + `"}`,
+		"a field's name":      `{"amount": 1, "` + card + `": 1}`,
+		"a number":            `{"amount": ` + card + `}`,
+		"with blanks":         `{"amount": 1, "customerId": "4111 1111 1111 1111"}`,
+		"with dashes":         `{"amount": 1, "customerId": "4111-1111-1111-1111"}`,
+		"before other digits": `{"amount": 1, "customerId": "4111 1111 1111 1111 12"}`,
+		"behind other digits": `{"amount": 1, "customerId": "12 4111 1111 1111 1111"}`,
+		"13 digits":           `{"amount": 1, "customerId": "4222222222222"}`,
+		"15 digits":           `{"amount": 1, "customerId": "378282246310005"}`,
+		"19 digits":           `{"amount": 1, "customerId": "6304000000000000000"}`,
+		"escaped":             `{"amount": 1, "customerId": "\u00341\u00311111111111111"}`,
+		"escaped name":        `{"amount": 1, "\u0034111111111111111": 1}`,
+		"in no JSON":          `{"amount": 1, "customerId": "` + card,
+		"escaped in no JSON":  `{"amount": 1, "customerId": "\u0034111111111111111`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := a.do(t, request{method: http.MethodPost, path: "/orders", body: body})
+			text := read(t, r)
+			if r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(text, "/docs#card-number") {
+				t.Errorf("status %d: %s", r.StatusCode, text)
+			}
+			if strings.Contains(text, "1111") {
+				t.Errorf("the answer repeats it: %s", text)
+			}
+		})
+	}
+	for name, body := range map[string]string{
+		"fails the check":  `{"amount": 1, "customerId": "4111111111111112"}`,
+		"12 digits":        `{"amount": 1, "customerId": "411111111116"}`,
+		"20 digits":        `{"amount": 1, "customerId": "41111111111111111111"}`,
+		"parted by a dot":  `{"amount": 1, "customerId": "4111.1111.1111.1111"}`,
+		"within a UUID":    `{"amount": 1, "customerId": "6f2f3e1f-41d4-a716-4466-554400000000"}`,
+		"parted by fields": `{"amount": 41111111, "customerId": "11111111"}`,
+	} {
+		t.Run("not: "+name, func(t *testing.T) {
+			if r := a.do(t, request{method: http.MethodPost, path: "/orders", body: body}); r.StatusCode != http.StatusCreated {
+				t.Errorf("status %d: %s", r.StatusCode, read(t, r))
+			}
+		})
+	}
+	if strings.Contains(a.log.String(), "1111") {
+		t.Errorf("the log has it:\n%s", a.log)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	a := newAPI(t)
+	send := func(key, body string) *http.Response {
+		t.Helper()
+		return a.do(t, request{method: http.MethodPost, path: "/orders", body: body, header: map[string]string{"Idempotency-Key": key}})
+	}
+	first := send("k,1", tea)
+	body := read(t, first)
+	if first.StatusCode != http.StatusCreated || first.Header.Get("Idempotency-Replayed") != "" {
+		t.Fatalf("%d %v", first.StatusCode, first.Header)
+	}
+	id := strings.TrimPrefix(first.Header.Get("Location"), "/orders/")
+	a.settle(t, id, claimed, paid)
+	spelt := strings.ReplaceAll(tea, " ", "\n ")
+	again := send("k,1", spelt)
+	if again.StatusCode != http.StatusCreated || again.Header.Get("Idempotency-Replayed") != "true" ||
+		again.Header.Get("Location") != first.Header.Get("Location") {
+		t.Errorf("again: %d %v", again.StatusCode, again.Header)
+	}
+	if diff := cmp.Diff(body, read(t, again)); diff != "" {
+		t.Errorf("the replay differs:\n%s", diff)
+	}
+	if r := send("k,1", `{"amount": 1}`); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(read(t, r), "idempotency-key-reused") {
+		t.Errorf("another body: %d", r.StatusCode)
+	}
+	if r := send("k,2", tea); r.StatusCode != http.StatusCreated || r.Header.Get("Idempotency-Replayed") != "" {
+		t.Errorf("another key: %d %v", r.StatusCode, r.Header)
+	}
+}
+
+func TestConditionalGet(t *testing.T) {
+	a := newAPI(t)
+	id := a.create(t).ID
+	get := func(header map[string]string) *http.Response {
+		t.Helper()
+		return a.do(t, request{path: "/orders/" + id, header: header})
+	}
+	if r := get(nil); r.StatusCode != http.StatusOK || r.Header.Get("ETag") != `"1"` {
+		t.Errorf("%d, ETag %q", r.StatusCode, r.Header.Get("ETag"))
+	}
+	for _, match := range []string{`"1"`, `W/"1"`, `"0", "1"`, `*`} {
+		r := get(map[string]string{"If-None-Match": match})
+		if r.StatusCode != http.StatusNotModified || read(t, r) != "" || r.Header.Get("ETag") != `"1"` {
+			t.Errorf("If-None-Match %s: %d", match, r.StatusCode)
+		}
+	}
+	for _, match := range []string{`"2"`, `1`, `""`} {
+		if r := get(map[string]string{"If-None-Match": match}); r.StatusCode != http.StatusOK {
+			t.Errorf("If-None-Match %s: %d", match, r.StatusCode)
+		}
+	}
+}
+
+func TestPreferWait(t *testing.T) {
+	a := newAPI(t)
+	id := a.create(t).ID
+	get := func(header map[string]string) (*http.Response, time.Duration) {
+		start := time.Now()
+		return a.do(t, request{path: "/orders/" + id, header: header}), time.Since(start)
+	}
+	if r, took := get(map[string]string{"Prefer": "wait=1"}); r.StatusCode != http.StatusOK || took < time.Second ||
+		r.Header.Get("Preference-Applied") != "wait=1" || decode[orderBody](t, r).Status != "PENDING" {
+		t.Errorf("an open order: %d after %v, %v", r.StatusCode, took, r.Header)
+	}
+	if r, took := get(map[string]string{"Prefer": "wait=1", "If-None-Match": `"1"`}); r.StatusCode != http.StatusNotModified || took < time.Second {
+		t.Errorf("no change: %d after %v", r.StatusCode, took)
+	}
+	go a.settle(t, id, claimed)
+	if r, took := get(map[string]string{"Prefer": "wait=20", "If-None-Match": `"1"`}); r.StatusCode != http.StatusOK || took > 10*time.Second ||
+		decode[orderBody](t, r).Version != 2 {
+		t.Errorf("a change: %d after %v", r.StatusCode, took)
+	}
+	go a.settle(t, id, paid)
+	if r, took := get(map[string]string{"Prefer": "respond-async, Wait=99; x=y"}); took > 10*time.Second ||
+		decode[orderBody](t, r).Status != "PAID" || r.Header.Get("Preference-Applied") != "wait=20" {
+		t.Errorf("an end: %v after %v", r.Header, took)
+	}
+	for _, ignored := range []string{"", "wait", "wait=", "wait=-1", "wait=x", "waiting=5"} {
+		if r, took := get(map[string]string{"Prefer": ignored}); r.StatusCode != http.StatusOK || r.Header.Get("Preference-Applied") != "" || took > 10*time.Second {
+			t.Errorf("Prefer %q: %d, %v", ignored, r.StatusCode, r.Header)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	type list struct {
+		Orders []orderBody `json:"orders"`
+		Next   string      `json:"next"`
+	}
+	a := newAPI(t)
+	if got := read(t, a.do(t, request{path: "/orders"})); got != `{"orders":[]}`+"\n" {
+		t.Errorf("no orders: %s", got)
+	}
+	var want []string
+	for range 5 {
+		want = append(want, a.create(t).ID)
+		time.Sleep(2 * time.Millisecond) // orders of one millisecond have no order of creation
+	}
+	a.settle(t, want[2], claimed, declined)
+	var got []string
+	path := "/orders?limit=2"
+	for pages := 0; path != "" && pages < 10; pages++ {
+		r := a.do(t, request{path: path})
+		l := decode[list](t, r)
+		for _, o := range l.Orders {
+			got = append([]string{o.ID}, got...)
+		}
+		path = ""
+		if l.Next != "" {
+			path = "/orders?limit=2&cursor=" + url.QueryEscape(l.Next)
+		}
+		if link := r.Header.Get("Link"); (link == "") != (l.Next == "") || l.Next != "" && !strings.Contains(link, l.Next) {
+			t.Errorf("Link %q, next %q", link, l.Next)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("pages, oldest first (-want +got):\n%s", diff)
+	}
+	failed := decode[list](t, a.do(t, request{path: "/orders?status=FAILED"}))
+	if len(failed.Orders) != 1 || failed.Orders[0].ID != want[2] {
+		t.Errorf("FAILED: %+v", failed)
+	}
+	if l := decode[list](t, a.do(t, request{path: "/orders", tenant: "u"})); len(l.Orders) != 0 {
+		t.Errorf("another tenant sees %+v", l)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	a := newAPI(t)
+	post := func(id, what string) *http.Response {
+		t.Helper()
+		return a.do(t, request{method: http.MethodPost, path: "/orders/" + id + "/" + what})
+	}
+	check := func(r *http.Response, status int, want string) {
+		t.Helper()
+		if r.StatusCode != status {
+			t.Errorf("status %d, want %d: %s", r.StatusCode, status, read(t, r))
+		} else if got := decode[orderBody](t, r); got.Status != want {
+			t.Errorf("the order is %s, want %s", got.Status, want)
+		}
+	}
+	canceled := a.create(t).ID
+	check(post(canceled, "cancel"), http.StatusOK, "CANCELED")
+	check(post(canceled, "cancel"), http.StatusOK, "CANCELED")
+	refunded := a.create(t).ID
+	a.settle(t, refunded, claimed, paid)
+	check(post(refunded, "refund"), http.StatusAccepted, "REFUNDING")
+	check(post(refunded, "refund"), http.StatusOK, "REFUNDING")
+	retried := a.create(t).ID
+	a.settle(t, retried, claimed, unavailable)
+	check(post(retried, "retry"), http.StatusAccepted, "PENDING")
+}
+
+// failing is a store that is out of reach, or worse.
+type failing struct {
+	order.Store
+	err error
+}
+
+func (f failing) Get(context.Context, order.Ref) (order.Order, error) {
+	if f.err == nil {
+		panic("boom secret")
+	}
+	return order.Order{}, f.err
+}
+
+func TestStoreErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		err    error
+		status int
+		retry  string
+	}{
+		{"unavailable", order.ErrUnavailable, http.StatusServiceUnavailable, "1"},
+		{"unexpected", io.ErrUnexpectedEOF, http.StatusInternalServerError, ""},
+		{"panic", nil, http.StatusInternalServerError, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := newAPI(t, func(c *pipeline.CheckoutConfig) { c.Store = failing{c.Store, tt.err} })
+			r := a.do(t, request{path: "/orders/" + uuid.NewString()})
+			body := read(t, r)
+			if r.StatusCode != tt.status || r.Header.Get("Retry-After") != tt.retry || r.Header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%d %v", r.StatusCode, r.Header)
+			}
+			if strings.Contains(body, "secret") || strings.Contains(body, "EOF") {
+				t.Errorf("the problem shows the inside: %s", body)
+			}
+			if a.log.Len() == 0 {
+				t.Error("nothing was logged")
+			}
+		})
+	}
+}
+
+func TestOpenRoutes(t *testing.T) {
+	a := newAPI(t)
+	for path, contentType := range map[string]string{
+		"/healthz": "application/json", "/openapi.json": "application/json", "/docs": "text/html; charset=utf-8",
+	} {
+		r := a.do(t, request{path: path, tenant: "-"})
+		if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != contentType {
+			t.Errorf("%s: %d %s", path, r.StatusCode, r.Header.Get("Content-Type"))
+		}
+	}
+	doc := decode[struct {
+		OpenAPI    string
+		Paths      map[string]map[string]any
+		Components struct{ Schemas map[string]any }
+	}](t, a.do(t, request{path: "/openapi.json"}))
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 5 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
+		t.Errorf("openapi %s, %d paths, schemas %v", doc.OpenAPI, len(doc.Paths), doc.Components.Schemas)
+	}
+	html := read(t, a.do(t, request{path: "/docs"}))
+	for _, want := range []string{"/orders/{id}/refund", `id="order-not-found"`, `id="Problem"`} {
+		if !strings.Contains(html, want) {
+			t.Errorf("/docs lacks %s", want)
+		}
+	}
+	if strings.Contains(html, "<script") || strings.Contains(html, "https://") {
+		t.Error("/docs reaches for something outside")
+	}
+}

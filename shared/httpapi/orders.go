@@ -1,0 +1,194 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"paylane/shared/order"
+)
+
+// headerValues collects a request header the way API Gateway passes it on: repeats
+// joined with a comma.
+func headerValues(ctx huma.Context, name string) (value string, present bool) {
+	var values []string
+	ctx.EachHeader(func(n, v string) {
+		if n == name {
+			values = append(values, v)
+		}
+	})
+	return strings.Join(values, ","), len(values) > 0
+}
+
+type createInput struct {
+	Key  string `header:"Idempotency-Key" doc:"1 to 255 visible ASCII characters. A repeated request with the same key and body gets the first answer again; the key never expires."`
+	Body createRequest
+
+	keyPresent bool
+}
+
+// Resolve implements huma.Resolver: it sees a key that is empty or repeated, too.
+func (in *createInput) Resolve(ctx huma.Context) []error {
+	in.Key, in.keyPresent = headerValues(ctx, "Idempotency-Key")
+	return nil
+}
+
+type createOutput struct {
+	Location string `header:"Location" doc:"The order's path."`
+	Replayed string `header:"Idempotency-Replayed" doc:"true where the order was there already."`
+	Body     orderBody
+}
+
+func (a *api) create(ctx context.Context, in *createInput) (*createOutput, error) {
+	if in.keyPresent && !order.ValidKey(in.Key) {
+		return nil, typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without blanks.")
+	}
+	o, replayed, err := a.checkout.Create(ctx, tenantOf(ctx), in.Key, in.Body.request())
+	if err != nil {
+		return nil, a.problem(ctx, err)
+	}
+	out := &createOutput{Location: "/orders/" + o.ID, Body: newOrderBody(o)}
+	if replayed {
+		out.Replayed = "true"
+	}
+	return out, nil
+}
+
+type idInput struct {
+	ID string `path:"id" doc:"The order's id."`
+}
+
+type getInput struct {
+	ID          string `path:"id" doc:"The order's id."`
+	Prefer      string `header:"Prefer" doc:"wait=N waits up to N seconds, at most 20, for the order's end; with If-None-Match for its next change (RFC 7240)." example:"wait=20"`
+	IfNoneMatch string `header:"If-None-Match" doc:"The ETag you have; 304 if it is still that."`
+}
+
+// Resolve implements huma.Resolver.
+func (in *getInput) Resolve(ctx huma.Context) []error {
+	in.Prefer, _ = headerValues(ctx, "Prefer")
+	in.IfNoneMatch, _ = headerValues(ctx, "If-None-Match")
+	return nil
+}
+
+type getOutput struct {
+	Status       int
+	ETag         string `header:"ETag" doc:"The order's version in quotes."`
+	CacheControl string `header:"Cache-Control"`
+	Applied      string `header:"Preference-Applied" doc:"The wait that was granted."`
+	Body         orderBody
+}
+
+func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
+	ref := order.Ref{Tenant: tenantOf(ctx), ID: in.ID}
+	unchanged := func(o order.Order) bool {
+		return in.IfNoneMatch != "" && matchesETag(in.IfNoneMatch, etag(o.Version))
+	}
+	out := &getOutput{Status: http.StatusOK, CacheControl: "private, no-cache"}
+	var o order.Order
+	var err error
+	if wait, ok := preferWait(in.Prefer); ok {
+		out.Applied = "wait=" + strconv.Itoa(int(wait/time.Second))
+		o, err = a.checkout.Await(ctx, ref, wait, func(o order.Order) bool {
+			if in.IfNoneMatch != "" {
+				return !unchanged(o)
+			}
+			return o.Status.End()
+		})
+	} else {
+		o, err = a.checkout.Get(ctx, ref)
+	}
+	if err != nil {
+		return nil, a.problem(ctx, err)
+	}
+	out.ETag, out.Body = etag(o.Version), newOrderBody(o)
+	if unchanged(o) {
+		out.Status = http.StatusNotModified
+	}
+	return out, nil
+}
+
+type listInput struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many orders at the most."`
+	Status string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders of this status. A page may then be short, or empty, and still have a next."`
+	Cursor string `query:"cursor" doc:"next of the page before."`
+}
+
+type listOutput struct {
+	Link string `header:"Link" doc:"rel=next, where there is one."`
+	Body listBody
+}
+
+type listBody struct {
+	Orders []orderBody `json:"orders" nullable:"false" doc:"Newest first."`
+	Next   string      `json:"next,omitempty" doc:"The cursor of the next page; absent at the end."`
+}
+
+func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
+	q := order.Query{Tenant: tenantOf(ctx), Status: order.Status(in.Status), Limit: in.Limit}
+	if in.Cursor != "" {
+		after, err := decodeCursor(in.Cursor)
+		if err != nil {
+			return nil, typeCursor.problem("Pass next of the page before as it is, or no cursor to begin at the newest order.")
+		}
+		q.After = &after
+	}
+	page, err := a.checkout.List(ctx, q)
+	if err != nil {
+		return nil, a.problem(ctx, err)
+	}
+	out := &listOutput{Body: listBody{Orders: make([]orderBody, len(page.Orders))}}
+	for i, o := range page.Orders {
+		out.Body.Orders[i] = newOrderBody(o)
+	}
+	if page.Next != nil {
+		next, err := encodeCursor(*page.Next)
+		if err != nil {
+			return nil, a.problem(ctx, err)
+		}
+		out.Body.Next = next
+		query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {next}}
+		if in.Status != "" {
+			query.Set("status", in.Status)
+		}
+		out.Link = "</orders?" + query.Encode() + `>; rel="next"`
+	}
+	return out, nil
+}
+
+type changeOutput struct {
+	Status int
+	ETag   string `header:"ETag" doc:"The order's version in quotes."`
+	Body   orderBody
+}
+
+func (a *api) cancel(ctx context.Context, in *idInput) (*changeOutput, error) {
+	o, err := a.checkout.Cancel(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
+	return a.changed(ctx, http.StatusOK, o, err)
+}
+
+func (a *api) refund(ctx context.Context, in *idInput) (*changeOutput, error) {
+	o, changed, err := a.checkout.Refund(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
+	status := http.StatusOK
+	if changed {
+		status = http.StatusAccepted
+	}
+	return a.changed(ctx, status, o, err)
+}
+
+func (a *api) retry(ctx context.Context, in *idInput) (*changeOutput, error) {
+	o, err := a.checkout.Retry(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
+	return a.changed(ctx, http.StatusAccepted, o, err)
+}
+
+func (a *api) changed(ctx context.Context, status int, o order.Order, err error) (*changeOutput, error) {
+	if err != nil {
+		return nil, a.problem(ctx, err)
+	}
+	return &changeOutput{Status: status, ETag: etag(o.Version), Body: newOrderBody(o)}, nil
+}

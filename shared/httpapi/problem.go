@@ -1,0 +1,176 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"paylane/shared/order"
+	"paylane/shared/pipeline"
+)
+
+// Problem is an error as callers see it: problem details of RFC 9457.
+type Problem struct {
+	Type   string        `json:"type" format:"uri-reference" doc:"What kind of problem it is: about:blank if the status says it all, else a part of /docs." example:"/docs#order-not-found"`
+	Title  string        `json:"title" doc:"The kind of problem in words; the same for every occurrence." example:"No such order"`
+	Status int           `json:"status" doc:"The HTTP status." example:"404"`
+	Detail string        `json:"detail,omitempty" doc:"What is wrong here, and what to do about it."`
+	Errors []FieldDetail `json:"errors,omitempty" doc:"Each thing that is wrong with the request."`
+
+	headers http.Header
+}
+
+// FieldDetail is one thing wrong with a request.
+type FieldDetail struct {
+	Location string `json:"location" doc:"Where it is, as body.items[0].sku or query.limit." example:"body.amount"`
+	Message  string `json:"message" doc:"What is wrong with it." example:"must be at least 1"`
+}
+
+// Error implements error, for huma.
+func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header { return p.headers }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// problemType is an entry of the table of problems that /docs explains.
+type problemType struct {
+	anchor string
+	title  string
+	status int
+}
+
+// The problems that have a type of their own.
+//
+//nolint:gochecknoglobals // a table, never written
+var (
+	typeInvalid      = problemType{"invalid-request", "The request is not valid", http.StatusUnprocessableEntity}
+	typeCard         = problemType{"card-number", "The request holds a card number", http.StatusUnprocessableEntity}
+	typeKeyReused    = problemType{"idempotency-key-reused", "The idempotency key was used for another request", http.StatusUnprocessableEntity}
+	typeKeyMalformed = problemType{"idempotency-key-malformed", "The idempotency key is malformed", http.StatusBadRequest}
+	typeCursor       = problemType{"bad-cursor", "The cursor is not valid", http.StatusBadRequest}
+	typeNotFound     = problemType{"order-not-found", "No such order", http.StatusNotFound}
+	typeState        = problemType{"wrong-state", "The order is not in a state for that", http.StatusConflict}
+	typeTenant       = problemType{"no-tenant", "The token names no tenant", http.StatusForbidden}
+	typeUnavailable  = problemType{"unavailable", "Temporarily unavailable", http.StatusServiceUnavailable}
+)
+
+func (t problemType) problem(detail string, fields ...FieldDetail) *Problem {
+	return &Problem{Type: "/docs#" + t.anchor, Title: t.title, Status: t.status, Detail: detail, Errors: fields}
+}
+
+// plain is a problem whose status says it all.
+func plain(status int, detail string) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// problemFor is the one place where an error of the inside becomes one of the
+// outside. What it does not know is a bare 500; known is false then, and the cause
+// belongs in the log.
+func problemFor(err error) (p *Problem, known bool) {
+	var invalid *order.InvalidError
+	var transition *order.TransitionError
+	switch {
+	case errors.As(err, &invalid):
+		fields := make([]FieldDetail, len(invalid.Fields))
+		for i, f := range invalid.Fields {
+			fields[i] = FieldDetail{Location: "body." + f.Location, Message: f.Message}
+		}
+		return typeInvalid.problem("See errors for what to change.", fields...), true
+	case errors.Is(err, pipeline.ErrKeyMalformed):
+		return typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without blanks."), true
+	case errors.Is(err, pipeline.ErrKeyReused):
+		return typeKeyReused.problem("Another request was made with this Idempotency-Key. Take a new key for a new order."), true
+	case errors.Is(err, order.ErrNotFound):
+		return typeNotFound.problem("There is no order with this id."), true
+	case errors.As(err, &transition):
+		return typeState.problem(stateDetail(transition)), true
+	case errors.Is(err, order.ErrUnavailable):
+		p := typeUnavailable.problem("Try again in a moment, with the same Idempotency-Key if you sent one.")
+		p.headers = http.Header{"Retry-After": {"1"}}
+		return p, true
+	}
+	return plain(http.StatusInternalServerError, ""), false
+}
+
+func stateDetail(e *order.TransitionError) string {
+	switch e.Event {
+	case order.EventCancel:
+		return "Only a PENDING order can be canceled; this one is " + string(e.From) + "."
+	case order.EventRefund:
+		return "Only a PAID order can be refunded; this one is " + string(e.From) + "."
+	case order.EventRetry:
+		if e.From == order.Failed {
+			return "The payment was declined; trying it again would not change that."
+		}
+		return "Only a FAILED order can be retried; this one is " + string(e.From) + "."
+	default:
+		return "The order is " + string(e.From) + "."
+	}
+}
+
+// writeProblem answers outside of huma.
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	for name, values := range p.headers {
+		w.Header()[name] = values
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and integers can't fail to encode
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n')) // the caller has gone if this fails
+}
+
+// toProblem is a huma transformer that turns huma's own errors into ours. It drops
+// their values: they repeat what was sent.
+func toProblem(_ huma.Context, _ string, v any) (any, error) {
+	e, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := plain(e.Status, "")
+	switch e.Status {
+	case http.StatusUnprocessableEntity:
+		p = typeInvalid.problem("See errors for what to change.")
+	case http.StatusBadRequest:
+		p.Detail = "The body must be JSON."
+	}
+	for _, f := range e.Errors {
+		p.Errors = append(p.Errors, FieldDetail{
+			Location: f.Location,
+			// Only the first line, and without huma's hint at the schema's own words.
+			Message: strings.TrimSpace(strings.SplitN(f.Message, "\n", 2)[0]),
+		})
+	}
+	return p, nil
+}
+
+// recoverer answers a panic with a 500 and logs it.
+func recoverer(next http.Handler, log *slog.Logger, stack func() []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(p)
+			default:
+				log.ErrorContext(ctx, "panic in a request",
+					"method", r.Method, "panic", p, "stack", string(stack()))
+				writeProblem(w, plain(http.StatusInternalServerError, ""))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

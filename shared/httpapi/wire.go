@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"time"
+
+	"paylane/shared/order"
+)
+
+// createRequest is the body of POST /orders. Limits in its tags are those of
+// order.Request; they stand here for the OpenAPI document and for texts that name the
+// field, and again there because an order must not depend on who made it.
+type createRequest struct {
+	_            struct{}          `json:"-" additionalProperties:"false"`
+	Amount       int64             `json:"amount,omitempty" minimum:"1" doc:"What to charge, in the currency's minor unit. Required unless items is there, which then gives it; if both are, they must agree." example:"12000"`
+	Currency     string            `json:"currency,omitempty" default:"KRW" minLength:"3" maxLength:"3" doc:"ISO 4217 code, upper case." example:"KRW"`
+	Items        []createItem      `json:"items,omitempty" maxItems:"100" nullable:"false" doc:"What is bought."`
+	CustomerID   string            `json:"customerId,omitempty" maxLength:"64" doc:"Your name for the customer." example:"c-42"`
+	PaymentToken string            `json:"paymentToken,omitempty" default:"tok_ok" maxLength:"64" doc:"Stands for the means of payment; see the table of the simulator's tokens. Never a card number." example:"tok_ok"`
+	Metadata     map[string]string `json:"metadata,omitempty" doc:"Up to 20 entries of your own; keys up to 40 characters, values up to 500."`
+}
+
+type createItem struct {
+	_         struct{} `json:"-" additionalProperties:"false"`
+	SKU       string   `json:"sku" minLength:"1" maxLength:"64" doc:"Your name for the article." example:"TEA-1"`
+	Quantity  int64    `json:"quantity" minimum:"1" maximum:"10000" example:"2"`
+	UnitPrice int64    `json:"unitPrice" minimum:"0" doc:"In the currency's minor unit." example:"6000"`
+}
+
+func (r createRequest) request() order.Request {
+	out := order.Request{
+		Amount: r.Amount, Currency: order.Currency(r.Currency), CustomerID: r.CustomerID,
+		PaymentToken: order.Token(r.PaymentToken), Metadata: r.Metadata,
+	}
+	for _, i := range r.Items {
+		out.Items = append(out.Items, i.item())
+	}
+	return out
+}
+
+func (i createItem) item() order.Item {
+	return order.Item{SKU: i.SKU, Quantity: i.Quantity, UnitPrice: i.UnitPrice}
+}
+
+// orderBody is an order as callers see it. The payment token is not in it.
+type orderBody struct {
+	ID         string            `json:"id" format:"uuid" doc:"The order's id."`
+	Status     string            `json:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Where it stands. PAID, FAILED, CANCELED and REFUNDED are ends."`
+	Amount     int64             `json:"amount" doc:"In the currency's minor unit." example:"12000"`
+	Currency   string            `json:"currency" example:"KRW"`
+	Items      []itemBody        `json:"items,omitempty" nullable:"false"`
+	CustomerID string            `json:"customerId,omitempty" example:"c-42"`
+	Metadata   map[string]string `json:"metadata,omitempty"`
+	PaymentRef string            `json:"paymentRef,omitempty" doc:"The gateway's reference of the charge." example:"PAY-5F0C21AB"`
+	Failure    *failureBody      `json:"failure,omitempty" doc:"Why it FAILED."`
+	Attempts   []attemptBody     `json:"attempts" nullable:"false" doc:"Each attempt at charging it, oldest first."`
+	Version    int64             `json:"version" doc:"Rises with every change; also the ETag."`
+	CreatedAt  string            `json:"createdAt" format:"date-time"`
+	UpdatedAt  string            `json:"updatedAt" format:"date-time"`
+}
+
+type itemBody struct {
+	SKU       string `json:"sku"`
+	Quantity  int64  `json:"quantity"`
+	UnitPrice int64  `json:"unitPrice"`
+}
+
+type failureBody struct {
+	Code    string `json:"code" example:"insufficient_funds"`
+	Message string `json:"message" example:"The card has insufficient funds."`
+}
+
+type attemptBody struct {
+	Number    int    `json:"number" example:"1"`
+	StartedAt string `json:"startedAt" format:"date-time"`
+	Outcome   string `json:"outcome" enum:"pending,approved,declined,unavailable,unknown" doc:"pending while it runs; unavailable is known not to have charged; unknown is not known yet."`
+	Code      string `json:"code,omitempty" doc:"The gateway's reason."`
+}
+
+func newOrderBody(o order.Order) orderBody {
+	b := orderBody{
+		ID: o.ID, Status: string(o.Status), Amount: o.Total.Amount, Currency: string(o.Total.Currency),
+		CustomerID: o.CustomerID, Metadata: o.Metadata, PaymentRef: o.PaymentRef,
+		Attempts: make([]attemptBody, len(o.Charge.Attempts)), Version: o.Version,
+		CreatedAt: timestamp(o.CreatedAt), UpdatedAt: timestamp(o.UpdatedAt),
+	}
+	for _, i := range o.Items {
+		b.Items = append(b.Items, itemBody(i))
+	}
+	if o.Failure != nil {
+		b.Failure = &failureBody{Code: o.Failure.Code, Message: o.Failure.Message}
+	}
+	for i, a := range o.Charge.Attempts {
+		b.Attempts[i] = attemptBody{
+			Number: i + 1, StartedAt: timestamp(a.StartedAt), Outcome: string(a.Outcome), Code: a.Code,
+		}
+	}
+	return b
+}
+
+// timestamp is RFC 3339 in UTC with milliseconds.
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

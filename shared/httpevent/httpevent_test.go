@@ -1,0 +1,141 @@
+package httpevent_test
+
+import (
+	"context"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/httpevent"
+)
+
+// seen is what a handler behind the adapter got to see.
+type seen struct {
+	Method, Path, RawQuery, Body string
+	Header                       http.Header
+}
+
+// call runs one event through the adapter.
+func call(t *testing.T, event events.APIGatewayV2HTTPRequest) (seen, events.APIGatewayV2HTTPResponse) {
+	t.Helper()
+	var got seen
+	h := httpevent.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got = seen{r.Method, r.URL.Path, r.URL.RawQuery, string(body), r.Header}
+		w.Header().Set("X-Answer", "yes")
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, "short and stout")
+	}))
+	response, err := h(t.Context(), event)
+	if err != nil {
+		t.Fatalf("the handler failed: %v", err)
+	}
+	return got, response
+}
+
+func event(change func(*events.APIGatewayV2HTTPRequest)) events.APIGatewayV2HTTPRequest {
+	e := events.APIGatewayV2HTTPRequest{RawPath: "/orders", Headers: map[string]string{}}
+	e.RequestContext.HTTP.Method = "POST"
+	e.RequestContext.DomainName = "abc123.execute-api.us-east-1.amazonaws.com"
+	if change != nil {
+		change(&e)
+	}
+	return e
+}
+
+// TestDecodedPaths: rawPath comes decoded, with anything in it.
+func TestDecodedPaths(t *testing.T) {
+	for _, path := range []string{
+		"/orders/a b", "/orders/100%", "/orders/%zz", "/orders/a\x00b", "/orders/ü", "/orders/a#b", "/orders/a%2Fb", "/", "/orders/a;b",
+	} {
+		got, response := call(t, event(func(e *events.APIGatewayV2HTTPRequest) { e.RawPath = path }))
+		if response.StatusCode != http.StatusTeapot || got.Path != path {
+			t.Errorf("path %q: status %d, handler saw %q", path, response.StatusCode, got.Path)
+		}
+	}
+}
+
+func TestQueries(t *testing.T) {
+	for query, want := range map[string]string{
+		"a=1&b=%20":  "a=1&b=%20",
+		"a=1 2":      "a=1%202",
+		"a=\x00\x7f": "a=%00%7F",
+		"a=%zz":      "a=%zz",
+	} {
+		got, response := call(t, event(func(e *events.APIGatewayV2HTTPRequest) { e.RawQueryString = query }))
+		if response.StatusCode != http.StatusTeapot || got.RawQuery != want {
+			t.Errorf("query %q: status %d, handler saw %q, want %q", query, response.StatusCode, got.RawQuery, want)
+		}
+	}
+}
+
+// TestHeadersStayWhole: the adapter splits at commas and trims.
+func TestHeadersStayWhole(t *testing.T) {
+	got, _ := call(t, event(func(e *events.APIGatewayV2HTTPRequest) {
+		e.Headers = map[string]string{"idempotency-key": "a, b,c ", "content-type": "application/json", "if-none-match": `"1","2"`}
+		e.Cookies = []string{"a=1", "b=2"}
+	}))
+	want := http.Header{
+		"Idempotency-Key": {"a, b,c "}, "Content-Type": {"application/json"}, "If-None-Match": {`"1","2"`},
+		"Cookie": {"a=1", "b=2"},
+	}
+	if diff := cmp.Diff(want, got.Header); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	binary := "\xff\x00{}"
+	got, _ := call(t, event(func(e *events.APIGatewayV2HTTPRequest) {
+		e.Body, e.IsBase64Encoded = base64.StdEncoding.EncodeToString([]byte(binary)), true
+	}))
+	if got.Body != binary {
+		t.Errorf("a base64 body arrived as %q", got.Body)
+	}
+	got, response := call(t, event(func(e *events.APIGatewayV2HTTPRequest) { e.Body = `{"a":1}` }))
+	if got.Body != `{"a":1}` || response.Body != "short and stout" || response.Headers["X-Answer"] != "yes" || response.IsBase64Encoded {
+		t.Errorf("body %q, response %+v", got.Body, response)
+	}
+}
+
+// TestNotARequest: events that no gateway sends are refused, not crashed on.
+func TestNotARequest(t *testing.T) {
+	for name, e := range map[string]events.APIGatewayV2HTTPRequest{
+		"an empty event": {},
+		"no base64":      event(func(e *events.APIGatewayV2HTTPRequest) { e.Body, e.IsBase64Encoded = "%", true }),
+		"a bad method":   event(func(e *events.APIGatewayV2HTTPRequest) { e.RequestContext.HTTP.Method = "GET /" }),
+		"a bad domain":   event(func(e *events.APIGatewayV2HTTPRequest) { e.RequestContext.DomainName = "a b\x00" }),
+	} {
+		_, response := call(t, e)
+		if response.StatusCode != http.StatusBadRequest || !strings.Contains(response.Headers["content-type"], "problem+json") {
+			t.Errorf("%s: %+v", name, response)
+		}
+	}
+}
+
+func TestClaim(t *testing.T) {
+	var got string
+	var ok bool
+	h := httpevent.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got, ok = httpevent.Claim(r.Context(), "client_id")
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	e := event(nil)
+	if _, err := h(context.Background(), e); err != nil || ok {
+		t.Errorf("without an authorizer: %q, %v, %v", got, ok, err)
+	}
+	e.RequestContext.Authorizer = &events.APIGatewayV2HTTPRequestContextAuthorizerDescription{
+		JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: map[string]string{"client_id": "shop-1"}},
+	}
+	if _, err := h(context.Background(), e); err != nil || !ok || got != "shop-1" {
+		t.Errorf("with one: %q, %v, %v", got, ok, err)
+	}
+}

@@ -1,0 +1,160 @@
+package sqsevent_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/pipeline"
+	"paylane/shared/sqsevent"
+)
+
+// scripted is a worker that answers each body with a verdict; it panics for others.
+type scripted map[string]pipeline.Verdict
+
+func (s scripted) Handle(_ context.Context, d pipeline.Delivery) pipeline.Verdict {
+	v, ok := s[d.Body]
+	if !ok {
+		panic("no verdict on " + d.Body)
+	}
+	return v
+}
+
+// visibility records what was asked of the queue.
+type visibility struct {
+	mu    sync.Mutex
+	asked map[string]time.Duration
+	err   error
+}
+
+func (v *visibility) ChangeVisibility(_ context.Context, handle string, timeout time.Duration) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.asked[handle] = timeout
+	return v.err
+}
+
+func message(id string) events.SQSMessage {
+	return events.SQSMessage{MessageId: id, ReceiptHandle: "handle-" + id, Body: id, Attributes: map[string]string{
+		"SentTimestamp": "1783711145123", "ApproximateReceiveCount": "3",
+	}}
+}
+
+func TestBatch(t *testing.T) {
+	queue := &visibility{asked: map[string]time.Duration{}}
+	var log strings.Builder
+	h := sqsevent.Handler(sqsevent.Config{
+		Worker: scripted{
+			"done":    {Done: true, Result: "paid"},
+			"soon":    {RetryAfter: 1500 * time.Millisecond, Result: "unavailable"},
+			"at once": {RetryAfter: 0, Result: "poison", Err: errors.New("no order")},
+			"later":   {RetryAfter: -1, Result: "error", Err: errors.New("no store")},
+		},
+		Queue: queue, Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	response, err := h(t.Context(), events.SQSEvent{Records: []events.SQSMessage{
+		message("done"), message("soon"), message("panics"), message("at once"), message("later"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{
+		{ItemIdentifier: "soon"}, {ItemIdentifier: "panics"}, {ItemIdentifier: "at once"}, {ItemIdentifier: "later"},
+	}}
+	if diff := cmp.Diff(want, response); diff != "" {
+		t.Errorf("response (-want +got):\n%s", diff)
+	}
+	// Whole seconds, rounded up; who leaves it open waits for the visibility timeout.
+	if diff := cmp.Diff(map[string]time.Duration{"handle-soon": 2 * time.Second, "handle-at once": 0}, queue.asked); diff != "" {
+		t.Errorf("visibility (-want +got):\n%s", diff)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 5 {
+		t.Errorf("%d log lines for 5 records:\n%s", n, &log)
+	}
+}
+
+// TestVisibilityFails: the message comes back all the same.
+func TestVisibilityFails(t *testing.T) {
+	queue := &visibility{asked: map[string]time.Duration{}, err: errors.New("throttled")}
+	h := sqsevent.Handler(sqsevent.Config{
+		Worker: scripted{"soon": {RetryAfter: time.Second}}, Queue: queue, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	response, err := h(t.Context(), events.SQSEvent{Records: []events.SQSMessage{message("soon")}})
+	if err != nil || len(response.BatchItemFailures) != 1 {
+		t.Errorf("%+v, %v", response, err)
+	}
+}
+
+// TestNothing: an empty batch is a success, and looks like one on the wire.
+func TestNothing(t *testing.T) {
+	h := sqsevent.Handler(sqsevent.Config{Worker: scripted{}, Queue: &visibility{}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	response, err := h(t.Context(), events.SQSEvent{})
+	if err != nil || response.BatchItemFailures == nil || len(response.BatchItemFailures) != 0 {
+		t.Errorf("%+v, %v", response, err)
+	}
+}
+
+type workerFunc func(context.Context, pipeline.Delivery) pipeline.Verdict
+
+func (f workerFunc) Handle(ctx context.Context, d pipeline.Delivery) pipeline.Verdict {
+	return f(ctx, d)
+}
+
+// TestSideBySide: ten records of a second each take a second.
+func TestSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := sqsevent.Handler(sqsevent.Config{
+			Worker: workerFunc(func(context.Context, pipeline.Delivery) pipeline.Verdict {
+				time.Sleep(time.Second)
+				return pipeline.Verdict{Done: true}
+			}),
+			Queue: &visibility{}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		})
+		start := time.Now()
+		if _, err := h(t.Context(), events.SQSEvent{Records: make([]events.SQSMessage, 10)}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestDelivery(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name       string
+		attributes map[string]string
+		want       pipeline.Delivery
+	}{
+		{"as SQS sends it", map[string]string{"SentTimestamp": "1783711145123", "ApproximateReceiveCount": "3"},
+			pipeline.Delivery{Body: "b", SentAt: time.UnixMilli(1783711145123), ReceiveCount: 3}},
+		{"written by hand", nil, pipeline.Delivery{Body: "b", SentAt: now, ReceiveCount: 1}},
+		{"nonsense", map[string]string{"SentTimestamp": "x", "ApproximateReceiveCount": ""}, pipeline.Delivery{Body: "b", SentAt: now, ReceiveCount: 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got pipeline.Delivery
+			h := sqsevent.Handler(sqsevent.Config{
+				Worker: workerFunc(func(_ context.Context, d pipeline.Delivery) pipeline.Verdict {
+					got = d
+					return pipeline.Verdict{Done: true}
+				}),
+				Queue: &visibility{}, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
+			})
+			if _, err := h(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{Body: "b", Attributes: tt.attributes}}}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
