@@ -1,0 +1,24 @@
+// Package apigateway serves an HTTP API as API Gateway does: it chooses the route,
+// turns the request into an event of payload format 2.0, invokes the function, and
+// turns what that returns into the response. [New] makes the [http.Handler] of one
+// API; [Server] a server whose own behaviour does not show.
+//
+// A request passes these stages, and may end at each:
+//
+//	stage and route (router.go)      404
+//	CORS preflight  (cors.go)        204
+//	authorizer      (gateway.go)     401, 403
+//	body            (request.go)     413
+//	the function    (gateway.go)     500, 503
+//	response        (response.go)    what the function says, or 500
+//
+// The event is built as aws-lambda-go's type (request.go); as JSON it is byte for
+// byte AWS's (wire.go): what AWS leaves out is absent, where aws-lambda-go's own
+// encoding would write empty values.
+//
+// A client that leaves does not end the function, and neither does the integration's
+// timeout: only the function's own timeout does.
+//
+// Where AWS's behaviour is not known for certain, what was chosen stands in
+// choices.go.
+package apigateway

@@ -1,0 +1,28 @@
+// Package emulator runs Lambda functions as AWS does: what their handlers, and the
+// handlers' callers, can see is the same.
+//
+// This package itself is only the port between the two halves, [Invoker], and its
+// first implementation, [InProcess]. On the one side are the things that invoke: an
+// HTTP API (package apigateway) and event source mappings from queues (package
+// eventsource). On the other is what runs a function: a Go handler in this process,
+// or a child process behind the Lambda Runtime API. Package template reads what is
+// to be run from a SAM template; package queuesource lets a queue of paylane's be an
+// event source.
+//
+// # What a handler can't tell
+//
+// An event reaches a handler either as aws-lambda-go's own type or, through
+// [lambda.NewHandler], as JSON. Both ways are the same to it; the tests of every
+// room run in both. Its context has the function's timeout as deadline, and a
+// lambdacontext with request id and ARN. What it returns, an error, a panic, or
+// silence past its timeout, becomes the very payload that Lambda would answer with.
+//
+// # What it can tell
+//
+// In one process, and only there: invocations run side by side where Lambda would
+// give each a process of its own, so a handler must be safe for concurrent use;
+// a handler that ignores its timeout is left behind, with its context cancelled, but
+// can't be killed; a panic in a goroutine that it started, or os.Exit, ends the
+// whole runner; and the environment belongs to all, with what aws-lambda-go reads from
+// it: the trace id in _X_AMZN_TRACE_ID, lambdacontext's function name and memory.
+package emulator

@@ -1,0 +1,227 @@
+package emulator
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"paylane/shared/emulator/internal/id"
+)
+
+// Config is what an [InProcess] invoker knows of its function.
+type Config struct {
+	// ARN is what the function is invoked by.
+	ARN string
+	// Timeout is how long an invocation may take; 0 is Lambda's 3 s.
+	Timeout time.Duration
+	// ReservedConcurrency caps the invocations at one time; nil is no cap.
+	ReservedConcurrency *int
+	// Logger gets a line for each invocation that fails; nil is none.
+	Logger *slog.Logger
+	// Now is the clock; nil is time.Now. Timeouts always run on the time package's
+	// clock, so only one that keeps pace with it makes sense.
+	Now func() time.Time
+	// Random is the source of ids and must not fail; nil is crypto/rand.
+	Random io.Reader
+	// JSON passes events and results as JSON even where types would do.
+	JSON bool
+}
+
+// InProcess runs a function's handler in this process: each invocation in a goroutine
+// of its own. See the package's documentation for what that can't hide.
+type InProcess struct {
+	config   Config
+	call     call
+	inUse    atomic.Int64
+	underWay sync.WaitGroup
+	// idle is where goroutines that have run an invocation wait for the next. Their
+	// stacks have grown already, which in a new one costs as much as the handler.
+	idle chan invocation
+	// ended is closed when they need not wait any more.
+	ended chan struct{}
+	end   func()
+}
+
+// invocation is what a goroutine runs, and where it sends what came of it.
+type invocation struct {
+	Invocation
+	ctx  context.Context //nolint:containedctx // it is passed on at once
+	done chan<- outcome
+}
+
+// idleFor is how long a goroutine waits for another invocation.
+const idleFor = 10 * time.Second
+
+// NewInProcess makes an invoker of a handler: any function that lambda.Start takes, or
+// a lambda.Handler of an own type (one made by lambda.NewHandler is not safe for
+// concurrent use). What lambda.Start doesn't take fails on each invocation, as on
+// Lambda.
+func NewInProcess(handler any, c Config) *InProcess {
+	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	f := &InProcess{config: c, call: callTyped(handler), idle: make(chan invocation), ended: make(chan struct{})}
+	f.end = sync.OnceFunc(func() { close(f.ended) })
+	if c.JSON {
+		f.call = callJSON(handler)
+	}
+	return f
+}
+
+// outcome is what a handler did.
+type outcome struct {
+	result Result
+	err    *FunctionError
+}
+
+// Invoke implements [Invoker].
+//
+//nolint:contextcheck // a handler sees nothing of its caller's context, and outlives it
+func (f *InProcess) Invoke(ctx context.Context, i Invocation) (Result, error) {
+	if f.inUse.Add(1) > limit(f.config.ReservedConcurrency) {
+		f.inUse.Add(-1)
+		return Result{}, ErrThrottled
+	}
+	f.underWay.Add(1)
+	i.RequestID = cmp.Or(i.RequestID, id.UUID(f.config.Random))
+	now := f.config.Now()
+	if i.TraceID == "" {
+		i.TraceID = id.Trace(f.config.Random, now)
+	}
+	run, cancel := f.context(i, now)
+	done := make(chan outcome, 1)
+	f.start(invocation{i, run, done})
+	select {
+	case out := <-done:
+		return f.finish(run, cancel, i, out)
+	case <-run.Done():
+		return f.finish(run, cancel, i, outcome{})
+	case <-ctx.Done():
+		go func() { // nobody waits any more, but the function has its time
+			select {
+			case out := <-done:
+				_, _ = f.finish(run, cancel, i, out)
+			case <-run.Done():
+				_, _ = f.finish(run, cancel, i, outcome{})
+			}
+		}()
+		return Result{}, ctx.Err()
+	}
+}
+
+func limit(reserved *int) int64 {
+	const unlimited = 1 << 62
+	if reserved == nil {
+		return unlimited
+	}
+	return int64(*reserved)
+}
+
+// context is what a handler gets. Lambda counts deadlines in milliseconds.
+func (f *InProcess) context(i Invocation, now time.Time) (context.Context, context.CancelFunc) {
+	deadline := now.Add(f.config.Timeout)
+	if part := time.Duration(deadline.Nanosecond()) % time.Millisecond; part > 0 {
+		deadline = deadline.Add(time.Millisecond - part)
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{
+		AwsRequestID: i.RequestID, InvokedFunctionArn: f.config.ARN,
+	})
+	// aws-lambda-go's own key, which the X-Ray SDK reads.
+	return context.WithValue(ctx, "x-amzn-trace-id", i.TraceID), cancel //nolint:staticcheck // not ours to choose
+}
+
+// start runs an invocation in a goroutine that waits for one, or in a new one.
+func (f *InProcess) start(i invocation) {
+	select {
+	case f.idle <- i:
+	default:
+		go f.work(i)
+	}
+}
+
+// work runs invocations, one after the other, until none comes for a while.
+func (f *InProcess) work(i invocation) {
+	patience := time.NewTimer(idleFor)
+	defer patience.Stop()
+	for {
+		f.run(i.ctx, i.Invocation, i.done)
+		patience.Reset(idleFor)
+		select {
+		case i = <-f.idle:
+		case <-patience.C:
+			return
+		case <-f.ended:
+			return
+		}
+	}
+}
+
+// run calls the handler and sends what became of it. Nothing it does, but an exit of
+// the process, escapes from here.
+func (f *InProcess) run(ctx context.Context, i Invocation, done chan<- outcome) {
+	var out outcome
+	returned := false
+	defer func() {
+		if value := recover(); value != nil {
+			out.err = panicError(value)
+		} else if !returned { // runtime.Goexit
+			out.err = ExitError(i.RequestID, "")
+		}
+		done <- out
+	}()
+	result, err := f.call(ctx, i.Event)
+	large := false
+	if err == nil {
+		large, err = result.tooLarge()
+	}
+	switch {
+	case err != nil:
+		out.err = returnedError(err)
+	case large:
+		out.err = SizeError()
+	default:
+		out.result = result
+	}
+	returned = true
+}
+
+// finish ends an invocation: its context, and its part of the concurrency. What comes
+// with the deadline or after it comes too late: on Lambda the process would be gone.
+func (f *InProcess) finish(run context.Context, cancel context.CancelFunc, i Invocation, out outcome) (Result, error) {
+	if run.Err() != nil {
+		out.err = TimeoutError(i.RequestID, f.config.Timeout)
+	}
+	cancel()
+	f.inUse.Add(-1)
+	f.underWay.Done()
+	if out.err == nil {
+		return out.result, nil
+	}
+	f.config.Logger.ErrorContext(run, "the function failed", "function", f.config.ARN, "requestId", i.RequestID,
+		"errorType", out.err.Type, "payload", string(out.err.Payload))
+	return Result{}, out.err
+}
+
+// Close returns when no invocation is under way, each having ended or run into its
+// timeout. It is for shutting down, when nobody invokes any more.
+func (f *InProcess) Close() {
+	f.underWay.Wait()
+	f.end()
+}
+
+var _ Invoker = (*InProcess)(nil)

@@ -1,0 +1,28 @@
+package text_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"paylane/shared/emulator/internal/text"
+)
+
+// Valid does what a way through JSON does.
+func TestValid(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "text"))
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want string
+		if err := json.Unmarshal(b, &want); err != nil {
+			t.Fatal(err)
+		}
+		if got := text.Valid(s); got != want {
+			t.Fatalf("Valid(%q) is %q, want %q", s, got, want)
+		}
+	})
+}

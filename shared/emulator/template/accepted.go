@@ -1,0 +1,166 @@
+package template
+
+// The types that are honoured.
+const (
+	typeFunction = "AWS::Serverless::Function"
+	typeHTTPAPI  = "AWS::Serverless::HttpApi"
+	typeQueue    = "AWS::SQS::Queue"
+	typeTable    = "AWS::DynamoDB::Table"
+	typeMapping  = "AWS::Lambda::EventSourceMapping"
+)
+
+// Reasons why something has no effect locally that a handler or its caller could
+// see.
+const (
+	noIAM       = "there is no IAM locally: everything is allowed"
+	noMetrics   = "nothing is measured or alarmed locally"
+	noLogs      = "logs go to the terminal"
+	noCrypto    = "data at rest is the developer's own disk"
+	noTags      = "tags and descriptions are for people"
+	noDeploy    = "nothing is deployed or released in steps locally"
+	noTracing   = "there is no X-Ray locally"
+	noIdentity  = "tokens come from the issuer that the runner is given"
+	noBackup    = "nothing is backed up locally"
+	noAlarmMail = "no alarm is raised that could notify anybody"
+	noDomain    = "the API is reached at its local address"
+	noAsync     = "no supported event invokes asynchronously"
+)
+
+// acceptedTypes are the resource types that are read over, with the reason. They are
+// not looked into.
+//
+//nolint:gochecknoglobals // a table, never written
+var acceptedTypes = map[string]string{
+	"AWS::IAM::Role":             noIAM,
+	"AWS::IAM::Policy":           noIAM,
+	"AWS::IAM::RolePolicy":       noIAM,
+	"AWS::IAM::ManagedPolicy":    noIAM,
+	"AWS::Lambda::Permission":    noIAM,
+	"AWS::SQS::QueuePolicy":      noIAM,
+	"AWS::SNS::TopicPolicy":      noIAM,
+	"AWS::Logs::ResourcePolicy":  noIAM,
+	"AWS::Serverless::Connector": noIAM,
+
+	"AWS::Logs::LogGroup":                   noLogs,
+	"AWS::Logs::QueryDefinition":            noLogs,
+	"AWS::Logs::MetricFilter":               noMetrics,
+	"AWS::CloudWatch::Alarm":                noMetrics,
+	"AWS::CloudWatch::CompositeAlarm":       noMetrics,
+	"AWS::CloudWatch::AnomalyDetector":      noMetrics,
+	"AWS::CloudWatch::Dashboard":            noMetrics,
+	"AWS::Budgets::Budget":                  noMetrics,
+	"AWS::ApplicationInsights::Application": noMetrics,
+	"AWS::ResourceGroups::Group":            noTags,
+	"AWS::XRay::Group":                      noTracing,
+	"AWS::XRay::SamplingRule":               noTracing,
+
+	// A topic's own Subscription and AWS::SNS::Subscription are looked at: only
+	// those that notify people are without effect (read.go).
+	"AWS::SNS::Topic":        noAlarmMail,
+	"AWS::SNS::Subscription": noAlarmMail,
+
+	"AWS::KMS::Key":   noCrypto,
+	"AWS::KMS::Alias": noCrypto,
+
+	"AWS::Backup::BackupPlan":      noBackup,
+	"AWS::Backup::BackupSelection": noBackup,
+	"AWS::Backup::BackupVault":     noBackup,
+
+	"AWS::ApplicationAutoScaling::ScalableTarget": noMetrics,
+	"AWS::ApplicationAutoScaling::ScalingPolicy":  noMetrics,
+
+	"AWS::Cognito::UserPool":               noIdentity,
+	"AWS::Cognito::UserPoolClient":         noIdentity,
+	"AWS::Cognito::UserPoolDomain":         noIdentity,
+	"AWS::Cognito::UserPoolGroup":          noIdentity,
+	"AWS::Cognito::UserPoolResourceServer": noIdentity,
+	"AWS::Cognito::UserPoolUser":           noIdentity,
+
+	"AWS::CertificateManager::Certificate": noDomain,
+	"AWS::Route53::RecordSet":              noDomain,
+}
+
+// accepted are the properties of honoured types that are read over, by type (or the
+// part of one), with the reason.
+//
+//nolint:gochecknoglobals // a table, never written
+var accepted = map[string]map[string]string{
+	"template": {
+		"AWSTemplateFormatVersion": "there is one version", "Description": noTags, "Metadata": noTags,
+		"Outputs": noDeploy, "Rules": "they check parameters at deployment",
+	},
+	"resource": {
+		"Connectors": noIAM, "DeletionPolicy": noDeploy, "DependsOn": noDeploy, "UpdatePolicy": noDeploy,
+		"UpdateReplacePolicy": noDeploy,
+	},
+	typeFunction: {
+		"AssumeRolePolicyDocument": noIAM, "PermissionsBoundary": noIAM, "Policies": noIAM, "Role": noIAM, "RolePath": noIAM,
+		"CodeSigningConfigArn": noIAM, "KmsKeyArn": noCrypto, "SourceKMSKeyArn": noCrypto,
+		"Description": noTags, "PropagateTags": noTags, "Tags": noTags, "VersionDescription": noTags,
+		"Tracing":                       noTracing,
+		"AutoPublishAliasAllProperties": noDeploy, "AutoPublishCodeSha256": noDeploy, "DeploymentPreference": noDeploy,
+		"PublishToLatestPublished": noDeploy, "VersionDeletionPolicy": noDeploy,
+		"EphemeralStorage":             "/tmp is the machine's own disk",
+		"FunctionScalingConfig":        "only capacity providers use it",
+		"ProvisionedConcurrencyConfig": "it saves cold starts, and there are none to see",
+		"RecursiveLoop":                "loops are not detected locally",
+		"RuntimeManagementConfig":      "the runtime is the machine's own",
+		"DeadLetterQueue":              noAsync,
+		"EventInvokeConfig":            noAsync,
+	},
+	typeFunction + " LoggingConfig": {"SystemLogLevel": noLogs},
+	typeFunction + " Events SQS": {
+		"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "LoggingConfig": noLogs,
+		"ProvisionedPollerConfig": "it is about speed only",
+	},
+	typeFunction + " Events HttpApi": {"Stage": "an API has one stage"},
+	typeMapping: {
+		"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "LoggingConfig": noLogs, "Tags": noTags,
+		"ProvisionedPollerConfig": "it is about speed only",
+	},
+	typeHTTPAPI: {
+		"AccessLogSettings": noLogs, "Description": noTags, "Name": noTags, "PropagateTags": noTags, "Tags": noTags,
+		"FailOnWarnings": noDeploy, "Domain": noDomain, "DisableExecuteApiEndpoint": noDomain,
+	},
+	typeHTTPAPI + " RouteSettings": {
+		"DataTraceEnabled": noLogs, "DetailedMetricsEnabled": noMetrics, "LoggingLevel": noLogs,
+	},
+	typeQueue: {
+		"KmsDataKeyReusePeriodSeconds": noCrypto, "KmsMasterKeyId": noCrypto, "SqsManagedSseEnabled": noCrypto,
+		"Tags": noTags,
+	},
+}
+
+// refused gives reasons for properties that exist and can't be honoured. One that is
+// in no list is refused all the same.
+//
+//nolint:gochecknoglobals // a table, never written
+var refused = map[string]map[string]string{
+	typeFunction: {
+		"CapacityProviderConfig": "there are no capacity providers locally",
+		"DurableConfig":          "durable functions are not emulated",
+		"FileSystemConfigs":      "there are no EFS mounts locally",
+		"FunctionUrlConfig":      "function URLs are not emulated yet",
+		"ImageConfig":            "container images are not run",
+		"ImageUri":               "container images are not run",
+		"InlineCode":             "a Go program can't stand inline",
+		"Layers":                 "layers are not loaded",
+		"SnapStart":              "there is no SnapStart for Go",
+		"TenancyConfig":          "tenant isolation is not emulated",
+		"VpcConfig":              "there are no VPCs locally",
+	},
+	typeHTTPAPI: {
+		"DefinitionBody": "write the routes as HttpApi events of the functions",
+		"DefinitionUri":  "write the routes as HttpApi events of the functions",
+	},
+	typeHTTPAPI + " Authorizer": {
+		"FunctionArn": "Lambda authorizers are not emulated",
+	},
+	typeQueue: {
+		"ContentBasedDeduplication": "FIFO queues are not emulated",
+		"DeduplicationScope":        "FIFO queues are not emulated",
+		"FifoThroughputLimit":       "FIFO queues are not emulated",
+	},
+	typeTable:  {"ImportSourceSpecification": "nothing is imported from S3 locally"},
+	"template": {"Hooks": "there are no CodeDeploy hooks locally"},
+}

@@ -1,0 +1,35 @@
+// Package template reads an AWS SAM template (template.yaml) into plain Go
+// structs: functions, HTTP APIs with their routes, queues, tables and event source
+// mappings. It is the emulator's only configuration, and [Read] is the way in.
+//
+// # What it promises
+//
+// Nothing is ignored in silence. Each resource type and each property is one of
+// three things:
+//
+//   - honoured: it is in a struct of this package, with AWS's default filled in;
+//   - without effect locally: it stands in one list, with the reason (accepted.go);
+//   - refused, by name and line. All problems are reported at once ([Error]).
+//
+// So a template that Read returns is one that the emulator runs as AWS would, as
+// far as a handler or its caller can see.
+//
+// # How it works
+//
+// The YAML becomes a tree of nodes that know their line (node.go). Globals are
+// merged into the functions and APIs as SAM merges them (globals.go). Intrinsic
+// functions are then evaluated where a value is needed, never before: a branch of
+// Fn::If that isn't taken may refer to what does not exist (eval.go). Readers for
+// each type (function.go, httpapi.go, queue.go …) ask for the properties they
+// know; whatever was not asked for is a problem (properties.go).
+//
+// A Ref or Fn::GetAtt of a resource gives what CloudFormation would (returns.go),
+// with names that can be foreseen: without a name of its own a resource is called
+// <stack>-<logical id>, where CloudFormation would add random letters.
+//
+// # What it does not do
+//
+// It does not lint: policies, alarms and other resources without effect are not
+// looked into. Constraints on parameters are checked, except an AllowedPattern
+// that Go's regular expressions can't express (look-ahead, back references).
+package template

@@ -1,0 +1,64 @@
+package template_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/emulator/template"
+)
+
+// FuzzRead holds the reader to its promises on any input: it ends, it answers the
+// same twice, an error is an [template.Error], and a template that it accepts hangs
+// together.
+func FuzzRead(f *testing.F) {
+	// Small seeds: the fuzzer spends its time on making large ones smaller.
+	for _, source := range []string{
+		"Parameters: {P: {Type: CommaDelimitedList, Default: 'a,b'}}\nConditions: {C: !Or [!Not [!Equals [!Ref P, x]], !Condition C]}\n",
+		"Mappings: {M: {a: {b: c}}}\nResources: {T: {Type: AWS::SNS::Topic, Properties: {Subscription: []}}}\n",
+		around + "  D: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: {deadLetterTargetArn: !GetAtt Q.Arn, maxReceiveCount: 3}}}\n",
+		around + "  F: {Type: AWS::Serverless::Function, Properties: {Environment: {Variables: {AB: !Sub ['${x}${Q}', {x: !Join ['', [a]]}]}}}}\n",
+		around + "  F: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}}}}\n",
+		around + "  F: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: HttpApi, Properties: {Path: '/{a}', Method: any}}}}}\n",
+		around + "  A: {Type: AWS::Serverless::HttpApi, Properties: {Auth: {Authorizers: {J: {JwtConfiguration: {issuer: i, audience: [a]}}}}}}\n",
+		around + "  T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [{AttributeName: a, KeyType: HASH}]}}\n",
+		"a: &x {b: 1}\nc: {<<: *x, d: !Select [0, !Split [',', 'a,b']]}\ne: |\n  f\n",
+	} {
+		f.Add([]byte(source))
+	}
+	f.Fuzz(func(t *testing.T, source []byte) {
+		got, err := template.Read("template.yaml", source, template.Options{})
+		again, errAgain := template.Read("template.yaml", source, template.Options{})
+		if d := cmp.Diff(got, again); d != "" || (err == nil) != (errAgain == nil) {
+			t.Fatalf("two readings differ: %v, %v\n%s", err, errAgain, d)
+		}
+		if err != nil {
+			var list *template.Error
+			if !errors.As(err, &list) || len(list.Problems) == 0 || err.Error() != errAgain.Error() {
+				t.Fatalf("the error is a %T: %v", err, err)
+			}
+			return
+		}
+		for _, m := range got.Mappings {
+			if _, ok := got.Function(m.Function); !ok {
+				t.Errorf("mapping %s has no function", m.LogicalID)
+			}
+			if _, ok := got.Queue(m.Queue); !ok {
+				t.Errorf("mapping %s has no queue", m.LogicalID)
+			}
+		}
+		for _, q := range got.Queues {
+			if _, ok := got.Queue(q.DeadLetterQueue); q.DeadLetterQueue != "" && !ok {
+				t.Errorf("queue %s has no dead-letter queue %s", q.LogicalID, q.DeadLetterQueue)
+			}
+		}
+		for _, api := range got.APIs {
+			for _, r := range api.Routes {
+				if _, ok := got.Function(r.Function); !ok {
+					t.Errorf("route %s has no function", r.Key)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,111 @@
+package template
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// readParameters gives each parameter its value: the caller's, or its default.
+func (r *reader) readParameters() {
+	section := r.root.get("Parameters")
+	if section != nil && section.kind != object {
+		r.add(section, "Parameters", "it must be a mapping, not %s", section.describe())
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.options.Parameters)) {
+		if section.get(name) == nil {
+			r.add(nil, "", "the template has no parameter %s", quote(name))
+		}
+	}
+	if section == nil {
+		return
+	}
+	for _, e := range section.entries {
+		r.parameters[e.key] = r.parameter(e)
+	}
+}
+
+func (r *reader) parameter(e entry) *node {
+	path := "Parameters." + e.key
+	typ := e.value.get("Type")
+	if typ == nil || typ.kind != scalar {
+		r.add(e.at, path, "a parameter needs a Type")
+		return e.value.bad()
+	}
+	text, given := r.options.Parameters[e.key]
+	if !given {
+		standard := e.value.get("Default")
+		if standard == nil || standard.kind != scalar {
+			r.add(e.at, path, "it has no Default, so it must be given a value")
+			return e.value.bad()
+		}
+		text = standard.text
+	}
+	r.checkParameter(e, path, typ.text, text)
+	if typ.text != "CommaDelimitedList" && !strings.Contains(typ.text, "List<") &&
+		!strings.HasSuffix(typ.text, "<CommaDelimitedList>") {
+		return e.at.textNode(text)
+	}
+	var items []*node
+	for item := range strings.SplitSeq(text, ",") {
+		items = append(items, e.at.textNode(strings.TrimSpace(item)))
+	}
+	return e.at.listNode(items)
+}
+
+// checkParameter holds the value against the parameter's constraints.
+func (r *reader) checkParameter(e entry, path, typ, text string) {
+	refuse := func(why string) {
+		if described := e.value.get("ConstraintDescription"); described != nil && described.kind == scalar {
+			why += ": " + described.text
+		}
+		shown := quote(text)
+		if hidden := e.value.get("NoEcho"); hidden != nil && hidden.text == "true" {
+			shown = "(hidden by NoEcho)"
+		}
+		r.add(e.at, path, "its value %s %s", shown, why)
+	}
+	bound := func(key string) (float64, bool) {
+		n := e.value.get(key)
+		if n == nil || n.kind != scalar {
+			return 0, false
+		}
+		limit, err := strconv.ParseFloat(n.text, 64)
+		return limit, err == nil
+	}
+	if allowed := e.value.get("AllowedValues"); allowed != nil &&
+		!slices.ContainsFunc(allowed.items, func(n *node) bool { return n.kind == scalar && n.text == text }) {
+		refuse("is none of its AllowedValues")
+	}
+	if pattern := e.value.get("AllowedPattern"); pattern != nil && pattern.kind == scalar {
+		// CloudFormation's expressions are Java's; what Go can't compile stays unchecked.
+		if re, err := regexp.Compile(`^(?:` + pattern.text + `)$`); err == nil && !re.MatchString(text) {
+			refuse("does not match its AllowedPattern")
+		}
+	}
+	length := float64(utf8.RuneCountInString(text))
+	if least, ok := bound("MinLength"); ok && length < least {
+		refuse("is too short")
+	}
+	if most, ok := bound("MaxLength"); ok && length > most {
+		refuse("is too long")
+	}
+	if typ != "Number" {
+		return
+	}
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		refuse("is no number")
+		return
+	}
+	if least, ok := bound("MinValue"); ok && number < least {
+		refuse("is too small")
+	}
+	if most, ok := bound("MaxValue"); ok && number > most {
+		refuse("is too large")
+	}
+}

@@ -1,0 +1,71 @@
+package template
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one reason why a template can't be run.
+type Problem struct {
+	// Line and Column begin at 1; 0 where the problem has no place.
+	Line, Column int
+	// Path leads to it: "Resources.Api.Properties.Timeout".
+	Path string
+	// Text says what is wrong, and names what it is about.
+	Text string
+}
+
+func (p Problem) String() string {
+	text := p.Text
+	if p.Path != "" {
+		text = p.Path + ": " + text
+	}
+	if p.Line > 0 {
+		text = fmt.Sprintf("line %d: %s", p.Line, text)
+	}
+	return text
+}
+
+// Error is everything that is wrong with a template, by line.
+type Error struct {
+	// File is the name that was given to [Read].
+	File     string
+	Problems []Problem
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s can't be run:", e.File)
+	for _, p := range e.Problems {
+		b.WriteString("\n  ")
+		b.WriteString(p.String())
+	}
+	return b.String()
+}
+
+// problems gathers them; the same one is kept once, however often it is found.
+type problems struct {
+	list []Problem
+}
+
+func (p *problems) add(n *node, path, format string, args ...any) {
+	problem := Problem{Path: path, Text: fmt.Sprintf(format, args...)}
+	if n != nil {
+		problem.Line, problem.Column = n.line, n.column
+	}
+	if !slices.Contains(p.list, problem) {
+		p.list = append(p.list, problem)
+	}
+}
+
+func (p *problems) err(file string) error {
+	if len(p.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(p.list, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return &Error{File: file, Problems: p.list}
+}

@@ -1,0 +1,281 @@
+package template_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"paylane/shared/emulator/template"
+)
+
+// problems reads a template that must be refused, and gives its problems as text.
+func problems(t *testing.T, source string, o template.Options) []string {
+	t.Helper()
+	_, err := template.Read("template.yaml", []byte(source), o)
+	if err == nil {
+		return nil
+	}
+	var list *template.Error
+	if !errors.As(err, &list) || list.File != "template.yaml" {
+		t.Fatalf("the error is a %T: %v", err, err)
+	}
+	var got []string
+	for _, p := range list.Problems {
+		got = append(got, p.String())
+	}
+	return got
+}
+
+// A template around one function, one queue and one API; rows add to it. The first
+// added line is line 5.
+const around = `Transform: AWS::Serverless-2016-10-31
+Globals: {Function: {CodeUri: ., Handler: bootstrap, Runtime: provided.al2023}}
+Resources:
+  Q: {Type: AWS::SQS::Queue, Properties: {QueueName: q}}
+`
+
+func TestProblems(t *testing.T) {
+	function := func(properties string) string {
+		return "  F:\n    Type: AWS::Serverless::Function\n    Properties:\n" + properties
+	}
+	event := func(properties string) string {
+		return function("      Events:\n        E:\n" + properties)
+	}
+	const f = "Resources.F.Properties"
+	const e = f + ".Events.E.Properties"
+	rows := []struct {
+		name   string
+		source string
+		want   []string
+	}{
+		{"resource type", "  B: {Type: AWS::S3::Bucket}\n", []string{
+			"line 5: Resources.B: the resource type AWS::S3::Bucket is not supported"}},
+		{"resource without a type", "  B: {Properties: {}}\n", []string{"line 5: Resources.B.Type: it is required"}},
+		{"unknown attribute", "  B: {Type: AWS::SQS::Queue, Proprieties: {}}\n", []string{
+			`line 5: Resources.B: "Proprieties" is not known here: resource has no such property, or the emulator can't honour it`}},
+		{"layers", function("      Layers: [x]\n"), []string{
+			"line 8: " + f + ": Layers is not supported: layers are not loaded"}},
+		{"container image and VPC", function("      PackageType: Image\n      ImageUri: x\n      VpcConfig: {}\n"), []string{
+			`line 8: ` + f + `.PackageType: "Image" is not supported; it can be Zip`,
+			"line 9: " + f + ": ImageUri is not supported: container images are not run",
+			"line 10: " + f + ": VpcConfig is not supported: there are no VPCs locally"}},
+		{"misspelt property", function("      Timout: 5\n"), []string{
+			`line 8: ` + f + `: "Timout" is not known here: AWS::Serverless::Function has no such property, or the emulator can't honour it`}},
+		{"timeout too long", function("      Timeout: 901\n"), []string{
+			"line 8: " + f + ".Timeout: 901 is out of range: it can be 1 to 900"}},
+		{"runtime of another language", function("      Runtime: python3.13\n"), []string{
+			`line 8: ` + f + `.Runtime: the runtime "python3.13" is not supported; a Go program runs on provided.al2023`}},
+		{"code in S3", function("      CodeUri: {Bucket: b, Key: k}\n"), []string{
+			"line 8: " + f + ".CodeUri: it must be a folder: code in S3 can't be run locally"}},
+		{"reserved variable", function("      Environment: {Variables: {AWS_REGION: x, 1A: y}}\n"), []string{
+			"line 8: " + f + ".Environment.Variables: AWS_REGION is reserved by Lambda",
+			`line 8: ` + f + `.Environment.Variables: "1A" is no name for an environment variable`}},
+		{"null", function("      Timeout:\n"), []string{"line 8: " + f + ".Timeout: a value is missing here"}},
+		{"dynamic reference", function("      Environment: {Variables: {SECRET: '{{resolve:ssm:x}}'}}\n"), []string{
+			`line 8: ` + f + `.Environment.Variables.SECRET: dynamic references can't be resolved locally: "{{resolve:ssm:x}}"`}},
+		{"function URL", function("      FunctionUrlConfig: {AuthType: NONE}\n"), []string{
+			"line 8: " + f + ": FunctionUrlConfig is not supported: function URLs are not emulated yet"}},
+		{"event of another kind", event("          Type: Schedule\n          Properties: {Schedule: rate(1 minute)}\n"), []string{
+			`line 10: ` + f + `.Events.E.Type: events of type "Schedule" are not supported`}},
+		{"path without method", event("          Type: HttpApi\n          Properties: {Path: /x}\n"), []string{
+			"line 11: " + e + ".Method: an HttpApi event needs both a Path and a Method, or neither"}},
+		{"greedy variable in the middle", event("          Type: HttpApi\n          Properties: {Path: '/{x+}/y', Method: get}\n"), []string{
+			`line 11: ` + e + `.Path: "{x+}" can't stand in a path here`}},
+		{"payload format 1.0", event("          Type: HttpApi\n          Properties: {PayloadFormatVersion: '1.0'}\n"), []string{
+			`line 11: ` + e + `.PayloadFormatVersion: "1.0" is not supported; it can be 2.0`}},
+		{"timeout of the integration", event("          Type: HttpApi\n          Properties: {TimeoutInMillis: 30001}\n"), []string{
+			"line 11: " + e + ".TimeoutInMillis: 30001 is out of range: it can be 50 to 30000"}},
+		{"same route twice", function("      Events:\n        A: {Type: HttpApi}\n        B: {Type: HttpApi}\n"), []string{
+			`line 10: ` + f + `.Events.B.Properties.Path: the API ServerlessHttpApi has the route "$default" already`}},
+		{"routes that differ in names only", function("      Events:\n        A: {Type: HttpApi, Properties: {Method: get, Path: '/a/{x}'}}\n" +
+			"        B: {Type: HttpApi, Properties: {Method: get, Path: '/a/{y}'}}\n        C: {Type: HttpApi, Properties: {Method: get, Path: '/a/{y+}'}}\n"), []string{
+			`line 10: ` + f + `.Events.B.Properties.Path: the API ServerlessHttpApi has the route "GET /a/{x}" already`}},
+		{"API of another template", event("          Type: HttpApi\n          Properties: {ApiId: abc}\n"), []string{
+			"line 11: " + e + ".ApiId: it must be a Ref to an AWS::Serverless::HttpApi of this template that exists"}},
+		{"authorizer that is none", event("          Type: HttpApi\n          Properties: {Auth: {Authorizer: X}}\n"), []string{
+			`line 11: ` + e + `.Auth.Authorizer: the API has no authorizer "X"`}},
+		{"B03 batch of 11 without a window", event("          Type: SQS\n          Properties: {Queue: !GetAtt Q.Arn, BatchSize: 11}\n"), []string{
+			"line 11: " + e + ".BatchSize: Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"}},
+		{"B04 visibility 30, timeout 60", function("      Timeout: 60\n      Events:\n        E: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}\n"), []string{
+			"line 10: mapping FE: Queue visibility timeout: 30 seconds is less than Function timeout: 60 seconds"}},
+		{"batch and window out of range", event("          Type: SQS\n          Properties: {Queue: !GetAtt Q.Arn, BatchSize: 10001, MaximumBatchingWindowInSeconds: 301}\n"), []string{
+			"line 11: " + e + ".BatchSize: 10001 is out of range: it can be 1 to 10000",
+			"line 11: " + e + ".MaximumBatchingWindowInSeconds: 301 is out of range: it can be 0 to 300"}},
+		{"concurrency of 1", event("          Type: SQS\n          Properties: {Queue: !GetAtt Q.Arn, ScalingConfig: {MaximumConcurrency: 1}}\n"), []string{
+			"line 11: " + e + ".ScalingConfig.MaximumConcurrency: 1 is out of range: it can be 2 to 1000"}},
+		{"filter", event("          Type: SQS\n          Properties: {Queue: !GetAtt Q.Arn, FilterCriteria: {Filters: [{Pattern: '{\"body\":\"x\"}'}]}}\n"), []string{
+			`line 11: ` + e + `.FilterCriteria.Filters[0].Pattern: Invalid filter pattern definition. ("body" must be an object or an array)`}},
+		{"same mapping twice", function("      Events:\n        A: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}\n        B: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}\n"), []string{
+			"line 10: mapping FB: there is an event source mapping from Q to F already"}},
+		{"queue of another stack", event("          Type: SQS\n          Properties: {Queue: arn:aws:sqs:us-east-1:123456789012:other}\n"), []string{
+			`line 11: ` + e + `.Queue: no queue of this template has the ARN "arn:aws:sqs:us-east-1:123456789012:other"`}},
+		{"FIFO", "  B: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true, ContentBasedDeduplication: true}}\n", []string{
+			"line 5: Resources.B.Properties.FifoQueue: FIFO queues are not emulated",
+			"line 5: Resources.B.Properties: ContentBasedDeduplication is not supported: FIFO queues are not emulated"}},
+		{"redrive to nowhere", "  B: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: {deadLetterTargetArn: arn:x, maxReceiveCount: 1001}}}\n", []string{
+			`line 5: Resources.B.Properties.RedrivePolicy.deadLetterTargetArn: no queue of this template has the ARN "arn:x"`,
+			"line 5: Resources.B.Properties.RedrivePolicy.maxReceiveCount: 1001 is out of range: it can be 1 to 1000"}},
+		{"redrive to itself", "  B: {Type: AWS::SQS::Queue, Properties: {QueueName: b, RedrivePolicy: {deadLetterTargetArn: !GetAtt B.Arn, maxReceiveCount: 3}}}\n", []string{
+			"line 5: Resources.B.Properties.RedrivePolicy.deadLetterTargetArn: a queue can't be its own dead-letter queue"}},
+		{"dead-letter queue that denies it", "  D: {Type: AWS::SQS::Queue, Properties: {RedriveAllowPolicy: {redrivePermission: denyAll}}}\n" +
+			"  B: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: {deadLetterTargetArn: !GetAtt D.Arn, maxReceiveCount: 3}}}\n", []string{
+			"line 5: Resources.D.Properties.RedriveAllowPolicy.redrivePermission: it denies being the dead-letter queue of B"}},
+		{"dead-letter queue of another", "  D: {Type: AWS::SQS::Queue, Properties: {RedriveAllowPolicy: {redrivePermission: byQueue, sourceQueueArns: [!GetAtt Q.Arn]}}}\n" +
+			"  B: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: {deadLetterTargetArn: !GetAtt D.Arn, maxReceiveCount: 3}}}\n", []string{
+			"line 5: Resources.D.Properties.RedriveAllowPolicy.sourceQueueArns: it does not name B, whose dead-letter queue this is"}},
+		{"same queue name", "  B: {Type: AWS::SQS::Queue, Properties: {QueueName: q}}\n", []string{
+			`line 5: Resources.B: the queue Q has the same name: "q"`}},
+		{"table without a key", "  T: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PAY_PER_REQUEST, Keys: []}}\n", []string{
+			"line 5: Resources.T.Properties.KeySchema: it is required",
+			`line 5: Resources.T.Properties: "Keys" is not known here: AWS::DynamoDB::Table has no such property, or the emulator can't honour it`}},
+		{"Ref to nothing", function("      Environment: {Variables: {XX: !Ref Nope}}\n"), []string{
+			`line 8: ` + f + `.Environment.Variables.XX: Ref of Nope: there is no parameter or resource "Nope"`}},
+		{"GetAtt of what there is not", function("      Environment: {Variables: {XX: !GetAtt Q.Url, YY: !Sub '${Q.Nope}'}}\n"), []string{
+			`line 8: ` + f + `.Environment.Variables.XX: Fn::GetAtt of Q.Url: a resource of type AWS::SQS::Queue has no such value locally; make it a parameter to give one`,
+			`line 8: ` + f + `.Environment.Variables.YY: Fn::GetAtt of Q.Nope: a resource of type AWS::SQS::Queue has no such value locally; make it a parameter to give one`}},
+		{"unsupported function", function("      Environment: {Variables: {XX: !Cidr [a, b, c]}}\n"), []string{
+			"line 8: " + f + ".Environment.Variables.XX: Fn::Cidr is not supported here"}},
+		{"import", function("      Environment: {Variables: {XX: !ImportValue Shared}}\n"), []string{
+			`line 8: ` + f + `.Environment.Variables.XX: Fn::ImportValue of "Shared": there are no other stacks here, so its value must be given`}},
+		{"name that depends on itself", "  B: {Type: AWS::SQS::Queue, Properties: {QueueName: !Sub 'x-${C.QueueName}'}}\n" +
+			"  C: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt B.QueueName}}\n", []string{
+			"line 5: Resources.B.Properties.QueueName: the name of C depends on itself",
+			"line 6: Resources.C.Properties.QueueName: the name of B depends on itself"}},
+		{"topic that feeds a queue", "  T: {Type: AWS::SNS::Topic, Properties: {Subscription: [{Protocol: sqs, Endpoint: !GetAtt Q.Arn}]}}\n", []string{
+			`line 5: Resources.T.Properties.Subscription[0].Protocol: subscriptions of "sqs" are not emulated`}},
+		{"Lambda authorizer", "  A: {Type: AWS::Serverless::HttpApi, Properties: {Auth: {DefaultAuthorizer: L, Authorizers: {L: {FunctionArn: x}}}}}\n" +
+			event("          Type: HttpApi\n          Properties: {ApiId: !Ref A}\n"), []string{
+			"line 5: Resources.A.Properties.Auth.Authorizers.L: FunctionArn is not supported: Lambda authorizers are not emulated"}},
+		{"CORS with credentials for all", "  A: {Type: AWS::Serverless::HttpApi, Properties: {CorsConfiguration: {AllowOrigins: ['*'], AllowCredentials: true}}}\n", []string{
+			`line 5: Resources.A.Properties.CorsConfiguration.AllowCredentials: it can't be true while AllowOrigins has "*"`}},
+		{"OpenAPI document", "  A: {Type: AWS::Serverless::HttpApi, Properties: {DefinitionBody: {}}}\n", []string{
+			"line 5: Resources.A.Properties: DefinitionBody is not supported: write the routes as HttpApi events of the functions"}},
+		{"settings for no route", "  A: {Type: AWS::Serverless::HttpApi, Properties: {RouteSettings: {GET /x: {ThrottlingBurstLimit: 1}}}}\n", []string{
+			`line 5: Resources.A.Properties.RouteSettings: the API has no route "GET /x"`}},
+		{"queue name", "  B: {Type: AWS::SQS::Queue, Properties: {QueueName: a b}}\n", []string{
+			`line 5: Resources.B.Properties.QueueName: "a b" is no name for a queue: it can have 80 letters, digits, - and _`}},
+		{"IAM authorizer", "  A: {Type: AWS::Serverless::HttpApi, Properties: {Auth: {EnableIamAuthorizer: true}}}\n" +
+			event("          Type: HttpApi\n          Properties: {ApiId: !Ref A}\n"), []string{
+			"line 5: Resources.A.Properties.Auth.EnableIamAuthorizer: requests signed with IAM credentials are not checked"}},
+		{"loop over resources", "  Fn::ForEach::Queues: [X, [a], {}]\n", []string{
+			"line 5: Resources: Fn::ForEach::Queues is not supported: write the resources out"}},
+		{"key used twice", "  Q: {Type: AWS::SQS::Queue}\n", []string{
+			`line 5: it is not YAML: mapping key "Q" already defined at [4:3]`}},
+		{"all at once, by line", "  B: {Type: AWS::S3::Bucket}\n  C: {Type: Custom::Thing}\n" + function("      Layers: []\n      MemorySize: 64\n"), []string{
+			"line 5: Resources.B: the resource type AWS::S3::Bucket is not supported",
+			"line 6: Resources.C: the resource type Custom::Thing is not supported",
+			"line 10: " + f + ": Layers is not supported: layers are not loaded",
+			"line 11: " + f + ".MemorySize: 64 is out of range: it can be 128 to 10240"}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			diff(t, "problems", row.want, problems(t, around+row.source, template.Options{}))
+		})
+	}
+}
+
+func TestTemplateProblems(t *testing.T) {
+	rows := []struct {
+		name, source string
+		options      template.Options
+		want         []string
+	}{
+		{name: "empty", source: "", want: []string{"it is empty"}},
+		{name: "a list", source: "- a\n", want: []string{"line 1: a template is a mapping, not a list"}},
+		{name: "no resources", source: "Description: x\n", want: []string{"Resources: a template needs a mapping of resources"}},
+		{name: "unknown section", source: "Resource: {}\nResources: {}\n", want: []string{
+			`line 1: template: "Resource" is not known here: template has no such property, or the emulator can't honour it`}},
+		{name: "another transform", source: "Transform: [AWS::Serverless-2016-10-31, AWS::LanguageExtensions]\nResources: {}\n", want: []string{
+			`line 1: template.Transform: the transform "AWS::LanguageExtensions" is not supported`}},
+		{name: "Globals that SAM refuses", source: "Globals: {Function: {Role: x, FunctionName: y}, Table: {}}\nResources: {}\n", want: []string{
+			`line 1: Globals.Function: SAM allows no "Role" here`,
+			`line 1: Globals.Function: SAM allows no "FunctionName" here`,
+			`line 1: Globals: SAM has no section "Table"`}},
+		{name: "parameters", source: "Parameters:\n  A: {Type: String}\n  B: {Type: Number, Default: 5, MaxValue: 4}\n" +
+			"  C: {Type: String, Default: x, AllowedValues: [y], ConstraintDescription: take y}\n" +
+			"  D: {Type: String, Default: secret, NoEcho: true, AllowedPattern: '[0-9]+'}\nResources: {}\n",
+			options: template.Options{Parameters: map[string]string{"E": "x"}}, want: []string{
+				`the template has no parameter "E"`,
+				"line 2: Parameters.A: it has no Default, so it must be given a value",
+				`line 3: Parameters.B: its value "5" is too large`,
+				`line 4: Parameters.C: its value "x" is none of its AllowedValues: take y`,
+				"line 5: Parameters.D: its value (hidden by NoEcho) does not match its AllowedPattern"}},
+		{name: "conditions", source: "Conditions:\n  A: !Condition B\n  B: !Not [!Condition A]\n  C: yes\n  D: !Equals [!Ref X, y]\nResources: {}\n", want: []string{
+			"line 3: Conditions.B: condition A depends on itself",
+			"line 4: Conditions.C: this is no condition: it must be Fn::Equals, Fn::And, Fn::Or, Fn::Not or Condition",
+			`line 5: Conditions.D: Ref of X: there is no parameter or resource "X"`}},
+		{name: "syntax", source: "Resources:\n  A: [\n", want: []string{"line 2: it is not YAML: sequence end token ']' not found"}},
+		{name: "two documents", source: "---\nResources: {}\n---\nx: y\n", want: []string{
+			"line 3: a template is one YAML document, and here a second one begins"}},
+		{name: "alias of itself", source: "Resources: &r\n  A: *r\n", want: []string{`line 2: there is no anchor "r" before this alias`}},
+		{name: "nested too deeply", source: "Resources: " + strings.Repeat("[", 600), want: []string{"line 1: it is nested too deeply"}},
+		{name: "aliases that explode", source: bomb(), want: []string{
+			"it is too large: its aliases make it more than any template can be"}},
+		{name: "functions that explode", source: deepSub(90), want: []string{
+			"its intrinsic functions are too much to evaluate"}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			diff(t, "problems", row.want, problems(t, row.source, row.options))
+		})
+	}
+}
+
+// bomb is a small text whose aliases stand for 9^9 values.
+func bomb() string {
+	var b strings.Builder
+	b.WriteString("a0: &a0 [x]\n")
+	for i := 1; i < 10; i++ {
+		fmt.Fprintf(&b, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "))
+	}
+	return b.String()
+}
+
+// deepSub doubles an empty text at each level.
+func deepSub(levels int) string {
+	value := `""`
+	for range levels / 3 {
+		value = `{"Fn::Sub": ["${a}${a}", {"a": ` + value + `}]}`
+	}
+	return `{"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": ` + value + `}}}}`
+}
+
+// What a false condition removes is neither read nor referred to.
+func TestConditions(t *testing.T) {
+	source := `
+Transform: AWS::Serverless-2016-10-31
+Parameters: {Stage: {Type: String, Default: dev}}
+Conditions:
+  Prod: !Equals [!Ref Stage, prod]
+  Dev: !Not [!Condition Prod]
+  Either: !Or [!Condition Prod, !Condition Dev]
+Resources:
+  Bucket: {Type: AWS::S3::Bucket, Condition: Prod}
+  DevQueue: {Type: AWS::SQS::Queue, Condition: Dev}
+  F:
+    Type: AWS::Serverless::Function
+    Condition: Either
+    Properties:
+      CodeUri: .
+      Handler: bootstrap
+      Runtime: provided.al2023
+      Environment:
+        Variables:
+          BUCKET: !If [Prod, !Ref Bucket, none]
+  G:
+    Type: AWS::Serverless::Function
+    Condition: Prod
+    Properties: {CodeUri: ., Handler: bootstrap, Runtime: provided.al2023, Events: {A: {Type: HttpApi}}}
+`
+	got, err := template.Read("template.yaml", []byte(source), template.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Functions) != 1 || len(got.Queues) != 1 || len(got.APIs) != 0 {
+		t.Errorf("%d functions, %d queues, %d APIs, want 1, 1, 0", len(got.Functions), len(got.Queues), len(got.APIs))
+	}
+	want := []string{"line 9: Resources.Bucket: the resource type AWS::S3::Bucket is not supported",
+		`line 20: Resources.F.Properties.Environment.Variables.BUCKET: Ref of Bucket: a resource of type AWS::S3::Bucket has no such value locally; make it a parameter to give one`}
+	diff(t, "in production", want, problems(t, source, template.Options{Parameters: map[string]string{"Stage": "prod"}}))
+}

@@ -1,0 +1,224 @@
+package template
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// properties reads a mapping key by key. [properties.done] then reports every key
+// that nobody asked for, so that none is ignored by oversight.
+type properties struct {
+	r    *reader
+	n    *node  // nil where the mapping is absent
+	near *node  // where a problem with an absent mapping stands
+	path string // for messages
+	// typ is what [accepted] calls this mapping: a resource type, or one with the
+	// part of it, such as "AWS::Serverless::Function Events SQS".
+	typ   string
+	asked map[string]bool
+}
+
+// propertiesOfResource begins to read a resource's properties.
+func (r *reader) propertiesOfResource(res *resource) *properties {
+	return r.propertiesOf(res.properties, res.at, res.path+".Properties", res.typ)
+}
+
+// propertiesOf begins to read a mapping. A value that is none is a problem; where
+// there is no value, problems are reported near another node.
+func (r *reader) propertiesOf(n, near *node, path, typ string) *properties {
+	p := &properties{r: r, near: near, path: path, typ: typ, asked: map[string]bool{}}
+	value := r.eval(n, path)
+	switch {
+	case value == nil || value.kind == invalid || value.kind == null:
+	case value.kind != object:
+		r.add(value, path, "it must be a mapping, not %s", value.describe())
+	default:
+		p.n = value
+	}
+	return p
+}
+
+// get evaluates a key's value. It is nil where the key is absent or AWS::NoValue,
+// and after a problem.
+func (p *properties) get(key string) *node {
+	p.asked[key] = true
+	raw := p.n.get(key)
+	if raw == nil {
+		return nil
+	}
+	value := p.r.eval(raw, p.at(key))
+	switch {
+	case value == nil || value.kind == invalid:
+		return nil
+	case value.kind == null:
+		p.r.add(raw, p.at(key), "a value is missing here")
+		return nil
+	}
+	return value
+}
+
+func (p *properties) at(key string) string { return p.path + "." + key }
+
+// problem reports something about a key, or about the mapping if the key is absent.
+func (p *properties) problem(key, format string, args ...any) {
+	p.r.add(p.place(key), p.at(key), format, args...)
+}
+
+// place is where a key stands, or else what should have it.
+func (p *properties) place(key string) *node {
+	if raw := p.n.get(key); raw != nil {
+		return raw
+	}
+	if p.n != nil {
+		return p.n
+	}
+	return p.near
+}
+
+// text gives a text, or standard where the key is absent.
+func (p *properties) text(key, standard string) string {
+	value := p.get(key)
+	if value == nil {
+		return standard
+	}
+	if value.kind != scalar {
+		p.problem(key, "it must be a text, not %s", value.describe())
+		return standard
+	}
+	if strings.Contains(value.text, "{{resolve:") {
+		p.problem(key, "dynamic references can't be resolved locally: %s", quote(value.text))
+	}
+	return value.text
+}
+
+// required is text where a missing key is a problem.
+func (p *properties) required(key string) string {
+	if p.n.get(key) == nil {
+		p.asked[key] = true
+		p.problem(key, "it is required")
+		return ""
+	}
+	return p.text(key, "")
+}
+
+// choice is text that must be one of those given.
+func (p *properties) choice(key, standard string, choices ...string) string {
+	value := p.text(key, standard)
+	for _, c := range choices {
+		if value == c {
+			return value
+		}
+	}
+	if value != standard {
+		p.problem(key, "%s is not supported; it can be %s", quote(value), strings.Join(choices, ", "))
+	}
+	return standard
+}
+
+// integer gives a whole number, or standard where the key is absent. CloudFormation
+// takes numbers as text too.
+func (p *properties) integer(key string, standard, least, most int) int {
+	value := p.get(key)
+	if value == nil {
+		return standard
+	}
+	number, err := strconv.Atoi(value.text)
+	if value.kind != scalar || err != nil {
+		p.problem(key, "it must be a whole number, not %s", value.describe())
+		return standard
+	}
+	if number < least || number > most {
+		p.problem(key, "%d is out of range: it can be %d to %d", number, least, most)
+		return standard
+	}
+	return number
+}
+
+// number is integer for any number that is not negative.
+func (p *properties) number(key string, standard float64) float64 {
+	value := p.get(key)
+	if value == nil {
+		return standard
+	}
+	number, err := strconv.ParseFloat(value.text, 64)
+	if value.kind != scalar || err != nil || number < 0 || math.IsInf(number, 0) || math.IsNaN(number) {
+		p.problem(key, "it must be a number, not %s", value.describe())
+		return standard
+	}
+	return number
+}
+
+// seconds is integer as a duration.
+func (p *properties) seconds(key string, standard, least, most int) time.Duration {
+	return time.Duration(p.integer(key, standard, least, most)) * time.Second
+}
+
+func (p *properties) boolean(key string, standard bool) bool {
+	value := p.get(key)
+	if value == nil {
+		return standard
+	}
+	switch strings.ToLower(value.text) {
+	case "true":
+		return true
+	case "false":
+		return false
+	}
+	p.problem(key, "it must be true or false, not %s", value.describe())
+	return standard
+}
+
+// texts gives a list of texts; where one text stands alone it is a list of one, as
+// CloudFormation has it.
+func (p *properties) texts(key string) []string {
+	value := p.get(key)
+	if value == nil {
+		return nil
+	}
+	if value.kind == scalar {
+		return []string{value.text}
+	}
+	texts, _ := p.r.textList(value, p.at(key))
+	return texts
+}
+
+// textMap gives a mapping of texts.
+func (p *properties) textMap(key string) map[string]string {
+	inner := p.inner(key, "")
+	if inner.n == nil {
+		return nil
+	}
+	texts := make(map[string]string, len(inner.n.entries))
+	for _, e := range inner.n.entries {
+		if inner.get(e.key) != nil {
+			texts[e.key] = inner.text(e.key, "")
+		}
+	}
+	return texts
+}
+
+// inner begins to read a mapping inside this one. typ is what [accepted] calls it.
+func (p *properties) inner(key, typ string) *properties {
+	p.asked[key] = true
+	return p.r.propertiesOf(p.n.get(key), p.place(key), p.at(key), typ)
+}
+
+// done reports the keys that were not asked for and have no place in [accepted].
+func (p *properties) done() {
+	if p.n == nil {
+		return
+	}
+	for _, e := range p.n.entries {
+		if p.asked[e.key] || accepted[p.typ][e.key] != "" {
+			continue
+		}
+		if reason := refused[p.typ][e.key]; reason != "" {
+			p.r.add(e.at, p.path, "%s is not supported: %s", e.key, reason)
+			continue
+		}
+		p.r.add(e.at, p.path, "%s is not known here: %s has no such property, or the emulator can't honour it",
+			quote(e.key), p.typ)
+	}
+}

@@ -1,0 +1,262 @@
+package template
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Options are what a deployment would know beside the template. The zero value is a
+// stack called "local" in us-east-1.
+type Options struct {
+	// Parameters replace the defaults of the template's own.
+	Parameters map[string]string
+	// Imports are the values of Fn::ImportValue, by export name.
+	Imports map[string]string
+	// AccountID is twelve digits; empty is 123456789012, as in SAM's local commands.
+	AccountID string
+	Region    string
+	StackName string
+	// SQSEndpoint begins the queues' URLs; empty is the region's own, such as
+	// https://sqs.us-east-1.amazonaws.com.
+	SQSEndpoint string
+	// APIEndpoints replace what GetAtt ApiEndpoint gives, by the API's logical id.
+	APIEndpoints map[string]string
+}
+
+func (o *Options) setDefaults() {
+	o.AccountID = cmp.Or(o.AccountID, "123456789012")
+	o.Region = cmp.Or(o.Region, "us-east-1")
+	o.StackName = cmp.Or(o.StackName, "local")
+	o.SQSEndpoint = strings.TrimSuffix(cmp.Or(o.SQSEndpoint, "https://sqs."+o.Region+".amazonaws.com"), "/")
+}
+
+// Read reads a template. The name is for messages. The error is an [*Error] with
+// everything in the template that can't be run.
+func Read(name string, source []byte, o Options) (*Template, error) {
+	o.setDefaults()
+	root, err := parse(source)
+	if err != nil {
+		var placed *Error
+		if errors.As(err, &placed) {
+			placed.File = name
+			return nil, placed
+		}
+		return nil, &Error{File: name, Problems: []Problem{{Text: err.Error()}}}
+	}
+	r := &reader{
+		options: o, root: root,
+		parameters: map[string]*node{},
+		conditions: map[string]truth{},
+		resources:  map[string]*resource{},
+	}
+	r.made.AccountID, r.made.Region, r.made.StackName = o.AccountID, o.Region, o.StackName
+	r.read()
+	if err := r.err(name); err != nil {
+		return nil, err
+	}
+	return &r.made, nil
+}
+
+// reader is one reading of a template.
+type reader struct {
+	problems
+	options    Options
+	root       *node
+	parameters map[string]*node // values by name
+	conditions map[string]truth // those evaluated so far
+	resources  map[string]*resource
+	order      []*resource
+	evaluating []string // what depends on what, right now
+	steps      int
+	made       Template
+}
+
+// resource is one entry of Resources.
+type resource struct {
+	id, typ    string
+	path       string // "Resources.<id>"
+	at         *node  // where it stands
+	node       *node
+	properties *node  // with Globals merged in; nil without any
+	condition  string // its Condition attribute
+	exists     bool   // the condition holds, or there is none
+	name       string // its physical name, once known
+}
+
+func (r *reader) read() {
+	if r.root.kind != object {
+		r.add(r.root, "", "a template is a mapping, not %s", r.root.describe())
+		return
+	}
+	r.readTop()
+	r.readParameters()
+	r.checkGlobals()
+	r.checkConditions()
+	r.readResources()
+	for _, res := range r.order {
+		if !res.exists {
+			continue
+		}
+		switch res.typ {
+		case typeQueue:
+			r.readQueue(res)
+		case typeTable:
+			r.readTable(res)
+		case typeHTTPAPI:
+			r.readHTTPAPI(res)
+		}
+	}
+	for _, res := range r.order { // they refer to queues and APIs
+		if res.exists && res.typ == typeFunction {
+			r.readFunction(res)
+		}
+	}
+	for _, res := range r.order { // they refer to functions
+		if res.exists && res.typ == typeMapping {
+			r.readMapping(res)
+		}
+	}
+	r.checkQueues()
+	r.checkAPIs()
+	r.checkMappings()
+}
+
+// readTop checks the sections, and that the transforms are SAM's alone.
+func (r *reader) readTop() {
+	top := r.propertiesOf(r.root, r.root, "template", "template")
+	for _, key := range []string{"Conditions", "Globals", "Mappings", "Parameters", "Resources"} {
+		top.asked[key] = true
+	}
+	for _, transform := range top.texts("Transform") {
+		if transform != "AWS::Serverless-2016-10-31" {
+			top.problem("Transform", "the transform %s is not supported", quote(transform))
+		}
+	}
+	top.done()
+}
+
+// checkConditions evaluates all of them: CloudFormation does, and refuses a template
+// in which one fails.
+func (r *reader) checkConditions() {
+	section := r.root.get("Conditions")
+	if section == nil {
+		return
+	}
+	if section.kind != object {
+		r.add(section, "Conditions", "it must be a mapping, not %s", section.describe())
+		return
+	}
+	for _, e := range section.entries {
+		r.condition(e.at, e.key, "Conditions."+e.key)
+	}
+}
+
+// readResources notes every resource, and refuses the types that can't be run.
+func (r *reader) readResources() {
+	section := r.root.get("Resources")
+	if section == nil || section.kind != object {
+		r.add(section, "Resources", "a template needs a mapping of resources")
+		return
+	}
+	for _, e := range section.entries {
+		path := "Resources." + e.key
+		if strings.HasPrefix(e.key, "Fn::") {
+			r.add(e.at, "Resources", "%s is not supported: write the resources out", e.key)
+			continue
+		}
+		if e.value.kind != object {
+			r.add(e.value, path, "a resource is a mapping, not %s", e.value.describe())
+			continue
+		}
+		res := &resource{id: e.key, path: path, at: e.at, node: e.value, exists: true}
+		attributes := r.propertiesOf(e.value, e.at, path, "resource")
+		res.typ = attributes.required("Type")
+		for _, key := range []string{"Properties", "Metadata", "IgnoreGlobals"} {
+			attributes.asked[key] = true
+		}
+		if res.condition = attributes.text("Condition", ""); res.condition != "" {
+			res.exists, _ = r.condition(e.value.get("Condition"), res.condition, path+".Condition")
+		}
+		section, ofSAM := strings.CutPrefix(res.typ, "AWS::Serverless::")
+		if res.properties = e.value.get("Properties"); ofSAM {
+			res.properties = r.withGlobals(section, e.value, path)
+		}
+		r.resources[res.id] = res
+		r.order = append(r.order, res)
+		if !res.exists || res.typ == "" {
+			continue
+		}
+		if r.checkType(res) {
+			attributes.done()
+		}
+	}
+	r.addImplicitAPI()
+}
+
+// checkType refuses a resource that is neither honoured nor without effect, and says
+// whether it is honoured.
+func (r *reader) checkType(res *resource) bool {
+	switch res.typ {
+	case typeFunction, typeHTTPAPI, typeQueue, typeTable, typeMapping:
+		return true
+	}
+	switch {
+	case acceptedTypes[res.typ] == "":
+		r.add(res.node.get("Type"), res.path, "the resource type %s is not supported", res.typ)
+	case res.typ == "AWS::SNS::Subscription":
+		r.checkSubscription(res.properties, res.path+".Properties")
+	case res.typ == "AWS::SNS::Topic":
+		if list := r.eval(res.properties.get("Subscription"), res.path); list != nil {
+			for i, item := range list.items {
+				r.checkSubscription(item, fmt.Sprintf("%s.Properties.Subscription[%d]", res.path, i))
+			}
+		}
+	}
+	return false
+}
+
+// checkSubscription refuses a subscription that would call a function or fill a
+// queue: nothing is published locally.
+func (r *reader) checkSubscription(n *node, path string) {
+	p := r.propertiesOf(n, n, path, "AWS::SNS::Subscription")
+	switch protocol := p.text("Protocol", ""); protocol {
+	case "lambda", "sqs", "firehose":
+		p.problem("Protocol", "subscriptions of %s are not emulated", quote(protocol))
+	}
+}
+
+// implicitAPI is the logical id that SAM gives the API of HttpApi events without an
+// ApiId.
+const implicitAPI = "ServerlessHttpApi"
+
+// addImplicitAPI adds the API that SAM adds.
+func (r *reader) addImplicitAPI() {
+	if r.resources[implicitAPI] != nil {
+		return
+	}
+	for _, res := range r.order {
+		if !res.exists || res.typ != typeFunction {
+			continue
+		}
+		for _, e := range entriesOf(res.properties.get("Events")) {
+			typ := e.value.get("Type")
+			if typ == nil || typ.text != "HttpApi" || e.value.get("Properties").get("ApiId") != nil {
+				continue
+			}
+			api := &resource{id: implicitAPI, typ: typeHTTPAPI, path: "Resources." + implicitAPI, at: e.at, exists: true}
+			api.properties = r.withGlobals("HttpApi", nil, api.path)
+			r.resources[implicitAPI] = api
+			r.order = append(r.order, api)
+			return
+		}
+	}
+}
+
+func entriesOf(n *node) []entry {
+	if n == nil {
+		return nil
+	}
+	return n.entries
+}

@@ -1,0 +1,208 @@
+package template
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"strings"
+)
+
+// returned says what Ref and Fn::GetAtt give for a type of resource ("Return
+// values" of each type in the CloudFormation reference). The texts have these
+// placeholders:
+//
+//	{name} physical name   {arn} "arn:aws"   {region} {account} {suffix} as the pseudo parameters
+//	{url}  a queue's URL   {api} an API's id   {endpoint} an API's base address
+//	{uuid} {hex} {letters} an id made of the logical id, as long as AWS's are
+type returned struct {
+	nameProperty string // the property that names the resource, if there is one
+	longest      int    // of a name that is made up; 0 is no limit
+	ref          string
+	attributes   map[string]string
+}
+
+// returns has the types whose values a function's environment may need. A type that
+// is accepted but not in here has no value locally, and using it is a problem.
+//
+//nolint:gochecknoglobals // a table, never written
+var returns = map[string]returned{
+	typeFunction: {"FunctionName", 64, "{name}", map[string]string{
+		"Arn": "{arn}:lambda:{region}:{account}:function:{name}"}},
+	typeHTTPAPI: {"", 0, "{api}", map[string]string{
+		"ApiEndpoint": "{endpoint}", "ApiId": "{api}"}},
+	typeQueue: {"QueueName", 80, "{url}", map[string]string{
+		"Arn": "{arn}:sqs:{region}:{account}:{name}", "QueueName": "{name}", "QueueUrl": "{url}"}},
+	typeTable: {"TableName", 255, "{name}", map[string]string{
+		"Arn":       "{arn}:dynamodb:{region}:{account}:table/{name}",
+		"StreamArn": "{arn}:dynamodb:{region}:{account}:table/{name}/stream/2015-06-27T00:48:05.899"}},
+	typeMapping: {"", 0, "{uuid}", map[string]string{
+		"Id": "{uuid}", "EventSourceMappingArn": "{arn}:lambda:{region}:{account}:event-source-mapping:{uuid}"}},
+
+	"AWS::SNS::Topic": {"TopicName", 256, "{arn}:sns:{region}:{account}:{name}", map[string]string{
+		"TopicArn": "{arn}:sns:{region}:{account}:{name}", "TopicName": "{name}"}},
+	"AWS::IAM::Role": {"RoleName", 64, "{name}", map[string]string{
+		"Arn": "{arn}:iam::{account}:role/{name}"}},
+	"AWS::IAM::ManagedPolicy": {"ManagedPolicyName", 128, "{arn}:iam::{account}:policy/{name}", map[string]string{
+		"PolicyArn": "{arn}:iam::{account}:policy/{name}"}},
+	"AWS::KMS::Key": {"", 0, "{uuid}", map[string]string{
+		"Arn": "{arn}:kms:{region}:{account}:key/{uuid}", "KeyId": "{uuid}"}},
+	"AWS::KMS::Alias":     {"AliasName", 256, "{name}", nil},
+	"AWS::Logs::LogGroup": {"LogGroupName", 512, "{name}", map[string]string{"Arn": "{arn}:logs:{region}:{account}:log-group:{name}:*"}},
+	"AWS::CloudWatch::Alarm": {"AlarmName", 255, "{name}", map[string]string{
+		"Arn": "{arn}:cloudwatch:{region}:{account}:alarm:{name}"}},
+	"AWS::CloudWatch::CompositeAlarm": {"AlarmName", 255, "{name}", map[string]string{
+		"Arn": "{arn}:cloudwatch:{region}:{account}:alarm:{name}"}},
+	"AWS::CloudWatch::Dashboard": {"DashboardName", 255, "{name}", nil},
+	"AWS::Cognito::UserPool": {"", 0, "{region}_{letters}", map[string]string{
+		"Arn":          "{arn}:cognito-idp:{region}:{account}:userpool/{region}_{letters}",
+		"ProviderName": "cognito-idp.{region}.{suffix}/{region}_{letters}",
+		"ProviderURL":  "https://cognito-idp.{region}.{suffix}/{region}_{letters}",
+		"UserPoolId":   "{region}_{letters}"}},
+	"AWS::Cognito::UserPoolClient":         {"", 0, "{hex}", map[string]string{"ClientId": "{hex}", "Name": "{name}"}},
+	"AWS::Cognito::UserPoolDomain":         {"Domain", 63, "{name}", nil},
+	"AWS::Cognito::UserPoolResourceServer": {"Identifier", 256, "{name}", nil},
+}
+
+// pseudo gives a pseudo parameter's value.
+func (r *reader) pseudo(name string) (string, bool) {
+	switch name {
+	case "AWS::Region":
+		return r.options.Region, true
+	case "AWS::AccountId":
+		return r.options.AccountID, true
+	case "AWS::StackName":
+		return r.options.StackName, true
+	case "AWS::StackId":
+		return r.partition() + ":cloudformation:" + r.options.Region + ":" + r.options.AccountID +
+			":stack/" + r.options.StackName + "/" + uuidOf(r.options.StackName), true
+	case "AWS::Partition":
+		return strings.TrimPrefix(r.partition(), "arn:"), true
+	case "AWS::URLSuffix":
+		return r.urlSuffix(), true
+	}
+	return "", false
+}
+
+// partition begins every ARN.
+func (r *reader) partition() string {
+	switch {
+	case strings.HasPrefix(r.options.Region, "cn-"):
+		return "arn:aws-cn"
+	case strings.HasPrefix(r.options.Region, "us-gov-"):
+		return "arn:aws-us-gov"
+	}
+	return "arn:aws"
+}
+
+func (r *reader) urlSuffix() string {
+	if strings.HasPrefix(r.options.Region, "cn-") {
+		return "amazonaws.com.cn"
+	}
+	return "amazonaws.com"
+}
+
+// resourceValue is what Ref (without an attribute) or Fn::GetAtt gives.
+func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
+	what := "Ref of " + id
+	if attribute != "" {
+		what = "Fn::GetAtt of " + id + "." + attribute
+	}
+	res, ok := r.resources[id]
+	if !ok {
+		r.add(n, path, "%s: there is no parameter or resource %s", what, quote(id))
+		return n.bad()
+	}
+	if !res.exists {
+		r.add(n, path, "%s: the resource's condition %s is false, so it does not exist", what, quote(res.condition))
+		return n.bad()
+	}
+	values, ok := returns[res.typ]
+	pattern := values.ref
+	if attribute != "" {
+		pattern = values.attributes[attribute]
+	}
+	if !ok || pattern == "" {
+		r.add(n, path, "%s: a resource of type %s has no such value locally; make it a parameter to give one", what, res.typ)
+		return n.bad()
+	}
+	name, ok := r.physicalName(n, path, res)
+	if !ok {
+		return n.bad()
+	}
+	return n.textNode(r.fill(pattern, res, name))
+}
+
+// physicalName is the name that the template gives a resource, or else one like
+// CloudFormation's, without its random part so that it stays the same.
+func (r *reader) physicalName(n *node, path string, res *resource) (string, bool) {
+	if res.name != "" {
+		return res.name, true
+	}
+	values := returns[res.typ]
+	name := r.options.StackName + "-" + res.id
+	if values.nameProperty != "" {
+		if !r.enter(n, path, "the name of "+res.id) {
+			return "", false
+		}
+		defer r.leave()
+		at := res.path + ".Properties." + values.nameProperty
+		if given := r.eval(res.properties.get(values.nameProperty), at); given != nil {
+			text, ok := r.text(given, at)
+			if !ok {
+				return "", false
+			}
+			res.name = text
+			return text, true
+		}
+	}
+	if values.longest > 0 && len(name) > values.longest {
+		name = name[:values.longest]
+	}
+	res.name = name
+	return name, true
+}
+
+// fill puts the values of one resource into a text of [returns].
+func (r *reader) fill(pattern string, res *resource, name string) string {
+	id := idOf(r.options.StackName + "/" + res.id)
+	return strings.NewReplacer(
+		"{name}", name,
+		"{arn}", r.partition(),
+		"{region}", r.options.Region,
+		"{account}", r.options.AccountID,
+		"{suffix}", r.urlSuffix(),
+		"{url}", r.options.SQSEndpoint+"/"+r.options.AccountID+"/"+name,
+		"{api}", apiID(id),
+		"{endpoint}", r.apiEndpoint(res.id, id),
+		"{uuid}", uuidOf(r.options.StackName+"/"+res.id),
+		"{hex}", hex.EncodeToString(id[:13]),
+		"{letters}", base32.StdEncoding.EncodeToString(id[:])[:9],
+	).Replace(pattern)
+}
+
+// apiEndpoint is where the API is served: where the caller of Read says, or AWS's
+// address.
+func (r *reader) apiEndpoint(logicalID string, id [sha256.Size]byte) string {
+	if local, ok := r.options.APIEndpoints[logicalID]; ok {
+		return local
+	}
+	return "https://" + r.apiDomain(apiID(id))
+}
+
+func (r *reader) apiDomain(id string) string {
+	return id + ".execute-api." + r.options.Region + "." + r.urlSuffix()
+}
+
+// idOf is the source of made-up ids: the same for the same resource.
+func idOf(seed string) [sha256.Size]byte { return sha256.Sum256([]byte(seed)) }
+
+// apiID is ten lower-case letters and digits, as API Gateway's are.
+func apiID(id [sha256.Size]byte) string {
+	return strings.ToLower(base32.StdEncoding.EncodeToString(id[:])[:10])
+}
+
+func uuidOf(seed string) string {
+	id := idOf(seed)
+	h := hex.EncodeToString(id[:16])
+	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-8" + h[17:20] + "-" + h[20:]
+}

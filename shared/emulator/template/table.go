@@ -1,0 +1,86 @@
+package template
+
+import "strconv"
+
+// tableProperties are all that CloudFormation has; the local store decides itself
+// which of them it needs.
+//
+//nolint:gochecknoglobals // a table, never written
+var tableProperties = []string{
+	"AttributeDefinitions", "BillingMode", "ContributorInsightsSpecification", "DeletionProtectionEnabled",
+	"GlobalSecondaryIndexes", "KeySchema", "KinesisStreamSpecification",
+	"LocalSecondaryIndexes", "OnDemandThroughput", "PointInTimeRecoverySpecification", "ProvisionedThroughput",
+	"ResourcePolicy", "SSESpecification", "StreamSpecification", "TableClass", "TableName", "Tags",
+	"TimeToLiveSpecification", "WarmThroughput",
+}
+
+func (r *reader) readTable(res *resource) {
+	p := r.propertiesOfResource(res)
+	name, ok := r.physicalName(res.at, p.path, res)
+	if !ok {
+		return
+	}
+	t := Table{
+		LogicalID:  res.id,
+		Name:       name,
+		ARN:        r.fill(returns[typeTable].attributes["Arn"], res, name),
+		Properties: map[string]any{},
+		Line:       res.at.line,
+	}
+	for _, key := range tableProperties {
+		if p.get(key) == nil {
+			continue
+		}
+		if value := r.deep(p.n.get(key), p.at(key)); value != nil {
+			t.Properties[key] = value.plainValue()
+		}
+	}
+	if t.Properties["KeySchema"] == nil {
+		p.problem("KeySchema", "it is required")
+	}
+	p.done()
+	for _, other := range r.made.Tables {
+		if other.Name == name {
+			r.add(res.at, res.path, "the table %s has the same name: %s", other.LogicalID, quote(name))
+		}
+	}
+	r.made.Tables = append(r.made.Tables, t)
+}
+
+// plainValue gives an evaluated node as JSON would be read: a plain scalar that
+// looks like a number or a boolean is one.
+func (n *node) plainValue() any {
+	switch n.kind { //nolint:exhaustive // the others have no value
+	case list:
+		items := make([]any, 0, len(n.items))
+		for _, item := range n.items {
+			items = append(items, item.plainValue())
+		}
+		return items
+	case object:
+		entries := make(map[string]any, len(n.entries))
+		for _, e := range n.entries {
+			entries[e.key] = e.value.plainValue()
+		}
+		return entries
+	case scalar:
+		return n.plainScalar()
+	}
+	return nil
+}
+
+func (n *node) plainScalar() any {
+	if !n.plain {
+		return n.text
+	}
+	if n.text == "true" || n.text == "false" {
+		return n.text == "true"
+	}
+	if number, err := strconv.ParseInt(n.text, 10, 64); err == nil {
+		return number
+	}
+	if number, err := strconv.ParseFloat(n.text, 64); err == nil {
+		return number
+	}
+	return n.text
+}

@@ -1,0 +1,192 @@
+package template
+
+import "time"
+
+// Template is what the emulator runs. Conditions, parameters and intrinsic
+// functions are resolved; every slice is in the order of the template.
+type Template struct {
+	// AccountID, Region and StackName are those of [Options], or their defaults.
+	AccountID, Region, StackName string
+
+	Functions []Function
+	APIs      []HTTPAPI
+	Queues    []Queue
+	Tables    []Table
+	Mappings  []Mapping
+}
+
+// Function is an AWS::Serverless::Function that runs a Go program.
+type Function struct {
+	LogicalID string
+	Name      string
+	// ARN is what the function is invoked by: with AutoPublishAlias it ends in the
+	// alias, and a handler sees that in its lambdacontext.
+	ARN string
+	// CodeURI is the folder of the source, as written: relative to the template.
+	CodeURI string
+	// BuildMethod is Metadata's: "go1.x", "makefile" or empty.
+	BuildMethod string
+	Handler     string
+	Runtime     string
+	// Architecture is "x86_64" or "arm64".
+	Architecture string
+	Timeout      time.Duration
+	MemoryMB     int
+	// ReservedConcurrency caps the invocations at one time; nil is no cap, 0 is
+	// none at all.
+	ReservedConcurrency *int
+	Environment         map[string]string
+	Logging             Logging
+	Line                int
+}
+
+// Logging is a function's LoggingConfig.
+type Logging struct {
+	// Format is "Text" or "JSON".
+	Format string
+	// ApplicationLevel is empty unless the template sets it.
+	ApplicationLevel string
+	// Group is the log group's name.
+	Group string
+}
+
+// HTTPAPI is an AWS::Serverless::HttpApi with the routes that the functions' HttpApi
+// events add to it.
+type HTTPAPI struct {
+	LogicalID string
+	// ID is the API's id and the first part of its domain name.
+	ID string
+	// DomainName is where AWS would serve it, without a scheme.
+	DomainName string
+	AccountID  string
+	// Stage is the stage's name, or "$default".
+	Stage          string
+	StageVariables map[string]string
+	// CORS is nil without a CorsConfiguration.
+	CORS   *CORS
+	Routes []Route
+	Line   int
+}
+
+// DefaultStage is the stage whose name is not part of the path, DefaultRoute the
+// route for requests that no other matches, and AnyMethod the method of a route
+// that takes all.
+const (
+	DefaultStage = "$default"
+	DefaultRoute = "$default"
+	AnyMethod    = "ANY"
+)
+
+// Route sends requests to a function.
+type Route struct {
+	// Key is "GET /orders/{id}", "ANY /x" or [DefaultRoute].
+	Key string
+	// Method and Path are the parts of Key; both empty for the default route.
+	Method, Path string
+	// Function is the logical id.
+	Function string
+	// Timeout is how long the API waits for the function.
+	Timeout time.Duration
+	// Authorizer is nil for a route that anybody may call.
+	Authorizer *JWTAuthorizer
+	// Scopes are those of which a token must hold one; none means no check.
+	Scopes []string
+	// Throttle is nil unless the template sets a limit for the route or the stage.
+	// Nothing enforces it yet.
+	Throttle *Throttle
+	Line     int
+}
+
+// JWTAuthorizer checks JSON web tokens.
+type JWTAuthorizer struct {
+	Name     string
+	Issuer   string
+	Audience []string
+	// IdentitySource is where the token is, such as "$request.header.Authorization".
+	IdentitySource string
+}
+
+// Throttle is a token bucket: Rate requests a second, Burst at once.
+type Throttle struct {
+	Rate  float64
+	Burst int
+}
+
+// CORS is an API's CorsConfiguration.
+type CORS struct {
+	AllowOrigins     []string
+	AllowMethods     []string
+	AllowHeaders     []string
+	ExposeHeaders    []string
+	AllowCredentials bool
+	// MaxAge is nil unless the template sets it.
+	MaxAge *time.Duration
+}
+
+// Queue is an AWS::SQS::Queue; standard, never FIFO.
+type Queue struct {
+	LogicalID         string
+	Name              string
+	ARN               string
+	URL               string
+	VisibilityTimeout time.Duration
+	Retention         time.Duration
+	Delay             time.Duration
+	ReceiveWait       time.Duration
+	MaxMessageBytes   int
+	// DeadLetterQueue is the logical id of the queue to which a receive beyond
+	// MaxReceiveCount moves a message; empty without a redrive policy.
+	DeadLetterQueue string
+	MaxReceiveCount int
+	Line            int
+}
+
+// Table is an AWS::DynamoDB::Table.
+type Table struct {
+	LogicalID string
+	Name      string
+	ARN       string
+	// Properties are CloudFormation's, resolved: map[string]any, []any, string,
+	// bool, int64 and float64.
+	Properties map[string]any
+	Line       int
+}
+
+// Mapping is an event source mapping from a queue to a function.
+type Mapping struct {
+	LogicalID string
+	// Function and Queue are logical ids.
+	Function, Queue string
+	Enabled         bool
+	BatchSize       int
+	// Window is MaximumBatchingWindowInSeconds: how long to gather a batch.
+	Window time.Duration
+	// MaxConcurrency caps the mapping's invocations at one time; 0 is no cap.
+	MaxConcurrency int
+	// ReportBatchItemFailures says that the function reports single records.
+	ReportBatchItemFailures bool
+	// Filters are event patterns, as JSON. A record must match one of them, if
+	// there are any.
+	Filters []string
+	Line    int
+}
+
+// Function finds a function by its logical id.
+func (t *Template) Function(logicalID string) (Function, bool) {
+	for _, f := range t.Functions {
+		if f.LogicalID == logicalID {
+			return f, true
+		}
+	}
+	return Function{}, false
+}
+
+// Queue finds a queue by its logical id.
+func (t *Template) Queue(logicalID string) (Queue, bool) {
+	for _, q := range t.Queues {
+		if q.LogicalID == logicalID {
+			return q, true
+		}
+	}
+	return Queue{}, false
+}

@@ -1,0 +1,220 @@
+package template_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"paylane/shared/emulator/template"
+)
+
+// read reads a file of testdata that must be fine.
+func read(t *testing.T, file string, o template.Options) *template.Template {
+	t.Helper()
+	source, err := os.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := template.Read(file, source, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// noLines leaves line numbers out of a comparison.
+var noLines = cmpopts.IgnoreFields
+
+func diff(t *testing.T, what string, want, got any, options ...cmp.Option) {
+	t.Helper()
+	if d := cmp.Diff(want, got, options...); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
+
+func TestOrdersFunctions(t *testing.T) {
+	got := read(t, "orders.yaml", template.Options{StackName: "shop"})
+	fifty := 50
+	json := template.Logging{Format: "JSON", ApplicationLevel: "INFO"}
+	common := map[string]string{"TABLE": "shop-OrdersTable", "LOG_LEVEL": "debug"}
+	want := []template.Function{
+		{
+			LogicalID: "ApiFunction", Name: "shop-ApiFunction", CodeURI: ".", BuildMethod: "makefile",
+			ARN:     "arn:aws:lambda:us-east-1:123456789012:function:shop-ApiFunction:live",
+			Handler: "bootstrap", Runtime: "provided.al2023", Architecture: "arm64",
+			Timeout: 10 * time.Second, MemoryMB: 256, Logging: json,
+			Environment: map[string]string{
+				"TABLE":        "shop-OrdersTable",
+				"LOG_LEVEL":    "debug",
+				"QUEUE_URL":    "https://sqs.us-east-1.amazonaws.com/123456789012/shop-PaymentQueue",
+				"QUEUE_ARN":    "arn:aws:sqs:us-east-1:123456789012:shop-PaymentQueue",
+				"PAGE":         "20",
+				"STRICT":       "true",
+				"BASE":         "http://127.0.0.1:9000/v1?stack=shop&literal=${x}",
+				"FIRST_ORIGIN": "https://a.example",
+				"ORIGINS":      "https://a.example https://b.example",
+				"HOST":         "host.example",
+				"ENCODED":      "aGVsbG8=",
+			},
+		},
+		{
+			LogicalID: "PaymentFunction", Name: "shop-PaymentFunction", CodeURI: "functions/payment", BuildMethod: "go1.x",
+			ARN:     "arn:aws:lambda:us-east-1:123456789012:function:shop-PaymentFunction",
+			Handler: "bootstrap", Runtime: "provided.al2023", Architecture: "arm64",
+			Timeout: 10 * time.Second, MemoryMB: 256, Logging: json, ReservedConcurrency: &fifty, Environment: common,
+		},
+		{
+			LogicalID: "DeadLetterFunction", Name: "shop-DeadLetterFunction", CodeURI: "functions/deadletter",
+			ARN:     "arn:aws:lambda:us-east-1:123456789012:function:shop-DeadLetterFunction",
+			Handler: "bootstrap", Runtime: "provided.al2023", Architecture: "arm64",
+			Timeout: 30 * time.Second, MemoryMB: 256, Logging: json, Environment: common,
+		},
+	}
+	for i := range want {
+		want[i].Logging.Group = "/aws/lambda/" + want[i].Name
+	}
+	diff(t, "functions", want, got.Functions, noLines(template.Function{}, "Line"))
+}
+
+func TestOrdersAPI(t *testing.T) {
+	got := read(t, "orders.yaml", template.Options{Parameters: map[string]string{"Issuer": "https://issuer.example"}})
+	if len(got.APIs) != 1 {
+		t.Fatalf("%d APIs, want 1", len(got.APIs))
+	}
+	api := got.APIs[0]
+	minutes := 10 * time.Minute
+	jwt := template.JWTAuthorizer{
+		Name: "Jwt", Issuer: "https://issuer.example", IdentitySource: "$request.header.Authorization",
+		Audience: []string{"web", api.Routes[0].Authorizer.Audience[1]},
+	}
+	stage := &template.Throttle{Rate: 500, Burst: 1000}
+	route := func(key string, r template.Route) template.Route {
+		r.Key, r.Function = key, "ApiFunction"
+		r.Method, r.Path, _ = strings.Cut(key, " ")
+		if key == template.DefaultRoute {
+			r.Method = ""
+		}
+		if r.Timeout == 0 {
+			r.Timeout = 30 * time.Second
+		}
+		if r.Throttle == nil {
+			r.Throttle = stage
+		}
+		return r
+	}
+	want := template.HTTPAPI{
+		LogicalID: "Api", ID: api.ID, DomainName: api.ID + ".execute-api.us-east-1.amazonaws.com",
+		AccountID: "123456789012", Stage: "$default", StageVariables: map[string]string{"colour": "blue"},
+		CORS: &template.CORS{
+			AllowOrigins: []string{"https://a.example", "https://b.example"}, AllowMethods: []string{"GET", "POST"},
+			AllowHeaders: []string{"content-type", "authorization"}, MaxAge: &minutes,
+		},
+		Routes: []template.Route{
+			route("POST /orders", template.Route{
+				Authorizer: &jwt, Scopes: []string{"orders/write"}, Throttle: &template.Throttle{Rate: 50, Burst: 1000}}),
+			route("GET /orders/{id}", template.Route{
+				Authorizer: &jwt, Scopes: []string{"orders/read"}, Timeout: 29 * time.Second}),
+			route("GET /healthz", template.Route{}),
+			route("OPTIONS /{proxy+}", template.Route{}),
+			route("$default", template.Route{Authorizer: &jwt, Scopes: []string{"orders/read"}}),
+		},
+	}
+	diff(t, "API", want, api, noLines(template.HTTPAPI{}, "Line"), noLines(template.Route{}, "Line"))
+}
+
+func TestOrdersQueues(t *testing.T) {
+	got := read(t, "orders.yaml", template.Options{
+		StackName: "shop", AccountID: "000000000001", Region: "eu-central-1", SQSEndpoint: "http://127.0.0.1:4566/",
+	})
+	day := 24 * time.Hour
+	diff(t, "queues", []template.Queue{
+		{
+			LogicalID: "PaymentQueue", Name: "shop-PaymentQueue",
+			ARN:               "arn:aws:sqs:eu-central-1:000000000001:shop-PaymentQueue",
+			URL:               "http://127.0.0.1:4566/000000000001/shop-PaymentQueue",
+			VisibilityTimeout: time.Minute, Retention: 4 * day, MaxMessageBytes: 1 << 20,
+			DeadLetterQueue: "PaymentDLQ", MaxReceiveCount: 5,
+		},
+		{
+			LogicalID: "PaymentDLQ", Name: "shop-payments-dead",
+			ARN:               "arn:aws:sqs:eu-central-1:000000000001:shop-payments-dead",
+			URL:               "http://127.0.0.1:4566/000000000001/shop-payments-dead",
+			VisibilityTimeout: 3 * time.Minute, Retention: 14 * day, MaxMessageBytes: 1 << 20,
+		},
+	}, got.Queues, noLines(template.Queue{}, "Line"))
+	diff(t, "mappings", []template.Mapping{
+		{
+			LogicalID: "PaymentFunctionQueue", Function: "PaymentFunction", Queue: "PaymentQueue", Enabled: true,
+			BatchSize: 10, MaxConcurrency: 20, ReportBatchItemFailures: true,
+			Filters: []string{`{"body": {"kind": ["charge", "refund"]}}`},
+		},
+		{
+			LogicalID: "DeadLetterMapping", Function: "DeadLetterFunction", Queue: "PaymentDLQ", Enabled: true,
+			BatchSize: 100, Window: 5 * time.Second, ReportBatchItemFailures: true,
+		},
+	}, got.Mappings, noLines(template.Mapping{}, "Line"))
+}
+
+func TestOrdersTable(t *testing.T) {
+	got := read(t, "orders.yaml", template.Options{
+		StackName: "shop", Parameters: map[string]string{"Environment": "prod"},
+	})
+	key := func(name, kind string) map[string]any {
+		return map[string]any{"AttributeName": name, "KeyType": kind}
+	}
+	attribute := func(name string) map[string]any {
+		return map[string]any{"AttributeName": name, "AttributeType": "S"}
+	}
+	diff(t, "tables", []template.Table{{
+		LogicalID: "OrdersTable", Name: "shop-OrdersTable",
+		ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/shop-OrdersTable",
+		Properties: map[string]any{
+			"BillingMode":          "PAY_PER_REQUEST",
+			"AttributeDefinitions": []any{attribute("pk"), attribute("tenant"), attribute("created")},
+			"KeySchema":            []any{key("pk", "HASH")},
+			"GlobalSecondaryIndexes": []any{map[string]any{
+				"IndexName":  "byTenant",
+				"KeySchema":  []any{key("tenant", "HASH"), key("created", "RANGE")},
+				"Projection": map[string]any{"ProjectionType": "KEYS_ONLY"},
+			}},
+			"DeletionProtectionEnabled": true,
+			"TimeToLiveSpecification":   map[string]any{"AttributeName": "expires", "Enabled": true},
+		},
+	}}, got.Tables, noLines(template.Table{}, "Line"))
+}
+
+func TestNotes(t *testing.T) {
+	got := read(t, "notes.json", template.Options{})
+	if len(got.APIs) != 2 || len(got.Functions) != 2 {
+		t.Fatalf("%d APIs and %d functions, want 2 and 2", len(got.APIs), len(got.Functions))
+	}
+	staged, implicit := got.APIs[0], got.APIs[1]
+	diff(t, "the API with a stage", []string{"Staged", "v1", "$default"},
+		[]string{staged.LogicalID, staged.Stage, staged.Routes[0].Key})
+	diff(t, "the implicit API", []string{"ServerlessHttpApi", "$default", "ANY /notes/{proxy+}", "ANY /"},
+		[]string{implicit.LogicalID, implicit.Stage, implicit.Routes[0].Key, implicit.Routes[1].Key})
+	diff(t, "its CORS", &template.CORS{AllowOrigins: []string{"*"}}, implicit.CORS)
+	diff(t, "its throttle", &template.Throttle{Rate: 10_000, Burst: 3}, implicit.Routes[0].Throttle)
+	diff(t, "the environment", map[string]string{
+		"API": "https://" + implicit.DomainName,
+		"ME":  "arn:aws:lambda:us-east-1:123456789012:function:notes",
+	}, got.Functions[0].Environment)
+	if f := got.Functions[0]; f.Timeout != 20*time.Second || f.MemoryMB != 1024 || f.CodeURI != "./src" {
+		t.Errorf("timeout %v, memory %d, code %q", f.Timeout, f.MemoryMB, f.CodeURI)
+	}
+}
+
+// The same template always gives the same ids, so that a queue's data is found again
+// after a restart.
+func TestNamesAreStable(t *testing.T) {
+	one, two := read(t, "orders.yaml", template.Options{}), read(t, "orders.yaml", template.Options{})
+	diff(t, "two readings", one, two)
+	other := read(t, "orders.yaml", template.Options{StackName: "other"})
+	if one.APIs[0].ID == other.APIs[0].ID {
+		t.Error("two stacks have the same API id")
+	}
+}
