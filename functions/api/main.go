@@ -1,0 +1,40 @@
+// Command api is the Lambda function behind the HTTP API: it takes orders and tells
+// about them.
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"paylane/functions/internal/lambdaenv"
+	"paylane/shared/gateway"
+	"paylane/shared/handlers"
+)
+
+type config struct {
+	lambdaenv.AWS
+	OrdersTable     string `env:"ORDERS_TABLE,required,notEmpty"`
+	PaymentQueueURL string `env:"PAYMENT_QUEUE_URL,required,notEmpty"`
+	// AuthMode is jwt, or none to take every caller for the tenant "local".
+	AuthMode    string `env:"AUTH_MODE" envDefault:"jwt"`
+	TenantClaim string `env:"TENANT_CLAIM" envDefault:"client_id"`
+}
+
+func main() {
+	c, log := lambdaenv.Parse[config](), lambdaenv.Logger()
+	tenant := handlers.TenantFromClaim(c.TenantClaim)
+	switch c.AuthMode {
+	case "jwt":
+	case "none":
+		tenant = handlers.AnyoneIsLocal
+	default:
+		log.Error("can't start: AUTH_MODE must be jwt or none", "AUTH_MODE", c.AuthMode)
+		os.Exit(1)
+	}
+	lambda.Start(handlers.API(handlers.APIConfig{
+		Store: c.Store(c.OrdersTable), Payments: c.Queue(c.PaymentQueueURL),
+		Tokens: gateway.NewSimulator(time.Now), Tenant: tenant, Now: time.Now, Log: log,
+	}))
+}

@@ -1,0 +1,70 @@
+// Package lambdaenv is what the functions' mains share: reading their configuration
+// from the environment, once, and making AWS clients from it.
+package lambdaenv
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/caarlos0/env/v11"
+
+	"paylane/shared/dynamostore"
+	"paylane/shared/sqsqueue"
+)
+
+// AWS is the part of Lambda's environment that AWS clients need ("Defined runtime
+// environment variables"). The credentials hold for the environment's lifetime.
+type AWS struct {
+	Region          string `env:"AWS_REGION,required,notEmpty"`
+	AccessKeyID     string `env:"AWS_ACCESS_KEY_ID,required,notEmpty"`
+	SecretAccessKey string `env:"AWS_SECRET_ACCESS_KEY,required,notEmpty"`
+	SessionToken    string `env:"AWS_SESSION_TOKEN"`
+	// EndpointURL is set where something else than AWS answers, as LocalStack.
+	EndpointURL string `env:"AWS_ENDPOINT_URL"`
+}
+
+// Parse reads a configuration of the given type, or ends the process with one line
+// that names all that is missing or malformed.
+func Parse[T any]() T {
+	config, err := env.ParseAs[T]()
+	if err != nil {
+		Logger().Error("can't start: the environment is not complete", "error", err)
+		os.Exit(1)
+	}
+	return config
+}
+
+// Logger writes JSON lines to standard output, which is Lambda's log.
+func Logger() *slog.Logger { return slog.New(slog.NewJSONHandler(os.Stdout, nil)) }
+
+// Store is the orders table.
+func (a AWS) Store(table string) *dynamostore.Store {
+	return dynamostore.New(dynamodb.NewFromConfig(a.config()), table)
+}
+
+// Queue is the queue with this URL.
+func (a AWS) Queue(url string) *sqsqueue.Queue {
+	return sqsqueue.New(sqs.NewFromConfig(a.config()), url)
+}
+
+// config does without the SDK's config package: Lambda always sets the same few
+// variables, and looking for files and profiles costs time at every cold start.
+func (a AWS) config() aws.Config {
+	config := aws.Config{
+		Region: a.Region,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{
+				AccessKeyID: a.AccessKeyID, SecretAccessKey: a.SecretAccessKey, SessionToken: a.SessionToken,
+				Source: "environment",
+			}, nil
+		}),
+	}
+	if a.EndpointURL != "" {
+		config.BaseEndpoint = &a.EndpointURL
+	}
+	return config
+}

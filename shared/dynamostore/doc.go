@@ -1,0 +1,26 @@
+// Package dynamostore keeps orders in one DynamoDB table.
+//
+// # Items
+//
+// An order is one item, and a tombstone is one. The partition key "pk" is
+// "tenant/orderId"; the id has no slash, so the last one parts them. Attribute names
+// are short: an ordinary order stays below 1 KB, so a write is one write unit. "v" is
+// the schema's version; item.go is the one place that knows the names.
+//
+// # Indexes
+//
+// byTenant lists a tenant's orders: partition "tenant#shard", of 8 shards by order
+// id, so that a busy tenant is no hot partition; sort key createdAt#id. byOutcome has
+// only the orders that are FAILED, CANCELED, REFUNDING or REFUNDED, so a PAID order
+// never pays for it: partition "tenant#status#shard", same sort key. Both hold keys
+// only, so that a change of status writes to neither byTenant nor its storage. A list
+// reads the shards side by side, merges them, and fetches the page's orders.
+//
+// Indexes are eventually consistent; everything else here is strongly so.
+//
+// # Writes
+//
+// Every write is one conditional PutItem or UpdateItem. It carries a token of its
+// own, so that a condition that fails because the SDK's first try had succeeded, and
+// only its answer was lost, is recognised as success.
+package dynamostore

@@ -1,0 +1,60 @@
+package dynamostore
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+
+	"paylane/shared/order"
+)
+
+// The table's indexes.
+const (
+	indexByTenant  = "byTenant"
+	indexByOutcome = "byOutcome"
+)
+
+// shards is the number of partitions that a tenant's orders are spread over in each
+// index. It may grow, but then old orders are found under their old shard only, so
+// never shrink it.
+const shards = 8
+
+func shardOf(id string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return int(h.Sum32() % shards)
+}
+
+func inOutcomeIndex(s order.Status) bool {
+	switch s {
+	case order.Failed, order.Canceled, order.Refunding, order.Refunded:
+		return true
+	case order.Pending, order.Processing, order.Paid, order.Void:
+	}
+	return false
+}
+
+func tenantPartition(tenant string, shard int) string {
+	return tenant + "#" + strconv.Itoa(shard)
+}
+
+func outcomePartition(tenant string, s order.Status, shard int) string {
+	return tenant + "#" + string(s) + "#" + strconv.Itoa(shard)
+}
+
+// sortKey sorts as positions do, as text: milliseconds padded to the 15 digits that
+// last until the year 33658, then the id.
+func sortKey(p order.Position) string {
+	return fmt.Sprintf("%015d#%s", p.CreatedAt.UnixMilli(), p.ID)
+}
+
+func parseSortKey(key string) (order.Position, error) {
+	digits, id, _ := strings.Cut(key, "#")
+	ms, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return order.Position{}, fmt.Errorf("parse the sort key %q: %w", key, err)
+	}
+	return order.Position{CreatedAt: time.UnixMilli(ms).UTC(), ID: id}, nil
+}

@@ -1,0 +1,335 @@
+package dynamostore
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"paylane/shared/order"
+)
+
+// schema is the version of items that this build writes.
+const schema = 1
+
+// The attributes of an item.
+const (
+	attrKey          = "pk"
+	attrSchema       = "v"
+	attrStatus       = "s"
+	attrVersion      = "n"
+	attrFirstVersion = "n0" // absent: 1
+	attrAmount       = "a"
+	attrCurrency     = "c"
+	attrItems        = "i"
+	attrCustomer     = "cu"
+	attrToken        = "t"
+	attrMetadata     = "m"
+	attrFingerprint  = "f"
+	attrRound        = "r"
+	attrLease        = "l" // ms; absent: nobody holds it
+	attrPaymentRef   = "p"
+	attrRefundRef    = "rr"
+	attrFailCode     = "fc"
+	attrFailMessage  = "fm"
+	attrCreated      = "cr" // ms
+	attrUpdated      = "up" // ms
+	attrExpires      = "x"  // seconds: the table's TTL attribute
+	attrWrite        = "w"  // the token of the newest write
+	attrByTenant     = "g"  // partition key of byTenant
+	attrByOutcome    = "o"  // partition key of byOutcome
+	attrSort         = "gs" // sort key of both indexes
+)
+
+// legAttrs are the attributes of one leg.
+type legAttrs struct{ keySeq, tries, attempts string }
+
+//nolint:gochecknoglobals // a table, never written
+var (
+	chargeAttrs = legAttrs{"ck", "ct", "ca"}
+	refundAttrs = legAttrs{"rk", "rt", "ra"}
+)
+
+// The attributes of an attempt.
+const (
+	attrStarted = "t" // ms
+	attrOutcome = "o"
+	attrCode    = "c"
+)
+
+// The attributes of an order's item.
+const (
+	attrSKU      = "s"
+	attrQuantity = "q"
+	attrPrice    = "u"
+)
+
+type item = map[string]types.AttributeValue
+
+func partitionKey(ref order.Ref) string { return ref.Tenant + "/" + ref.ID }
+
+func keyOf(ref order.Ref) item { return item{attrKey: text(partitionKey(ref))} }
+
+// encode makes the item of an order. What it leaves out is to be absent; see names.
+func encode(o order.Order) item {
+	it := item{
+		attrKey:      text(partitionKey(o.Ref)),
+		attrSchema:   number(schema),
+		attrStatus:   text(string(o.Status)),
+		attrVersion:  number(o.Version),
+		attrAmount:   number(o.Total.Amount),
+		attrCurrency: text(string(o.Total.Currency)),
+		attrRound:    number(int64(o.Round)),
+		attrCreated:  millis(o.CreatedAt),
+		attrUpdated:  millis(o.UpdatedAt),
+	}
+	if o.FirstVersion != 1 {
+		it[attrFirstVersion] = number(o.FirstVersion)
+	}
+	setText(it, attrCustomer, o.CustomerID)
+	setText(it, attrToken, string(o.PaymentToken))
+	setText(it, attrPaymentRef, o.PaymentRef)
+	setText(it, attrRefundRef, o.RefundRef)
+	setLeg(it, chargeAttrs, o.Charge)
+	setLeg(it, refundAttrs, o.Refund)
+	if !o.LeaseUntil.IsZero() {
+		it[attrLease] = millis(o.LeaseUntil)
+	}
+	if !o.ExpiresAt.IsZero() {
+		it[attrExpires] = number(o.ExpiresAt.Unix())
+	}
+	if o.Failure != nil {
+		it[attrFailCode], it[attrFailMessage] = text(o.Failure.Code), text(o.Failure.Message)
+	}
+	if len(o.Fingerprint) > 0 {
+		it[attrFingerprint] = &types.AttributeValueMemberB{Value: o.Fingerprint}
+	}
+	if len(o.Metadata) > 0 {
+		m := make(item, len(o.Metadata))
+		for k, v := range o.Metadata {
+			m[k] = text(v)
+		}
+		it[attrMetadata] = &types.AttributeValueMemberM{Value: m}
+	}
+	if len(o.Items) > 0 {
+		items := make([]types.AttributeValue, len(o.Items))
+		for i, line := range o.Items {
+			items[i] = &types.AttributeValueMemberM{Value: item{
+				attrSKU: text(line.SKU), attrQuantity: number(line.Quantity), attrPrice: number(line.UnitPrice),
+			}}
+		}
+		it[attrItems] = &types.AttributeValueMemberL{Value: items}
+	}
+	if o.Status != order.Void {
+		it[attrByTenant] = text(tenantPartition(o.Tenant, shardOf(o.ID)))
+		it[attrSort] = text(sortKey(o.Position()))
+	}
+	if inOutcomeIndex(o.Status) {
+		it[attrByOutcome] = text(outcomePartition(o.Tenant, o.Status, shardOf(o.ID)))
+	}
+	return it
+}
+
+// names are the attributes that encode may make, but for the key.
+func names() []string {
+	return []string{
+		attrSchema, attrStatus, attrVersion, attrFirstVersion, attrAmount, attrCurrency, attrItems, attrCustomer,
+		attrToken, attrMetadata, attrFingerprint, attrRound, attrLease, attrPaymentRef, attrRefundRef,
+		attrFailCode, attrFailMessage, attrCreated, attrUpdated, attrExpires, attrByTenant, attrByOutcome, attrSort,
+		chargeAttrs.keySeq, chargeAttrs.tries, chargeAttrs.attempts,
+		refundAttrs.keySeq, refundAttrs.tries, refundAttrs.attempts,
+	}
+}
+
+func setLeg(it item, names legAttrs, l order.Leg) {
+	setNumber(it, names.keySeq, l.KeySeq)
+	setNumber(it, names.tries, l.Tries)
+	if len(l.Attempts) == 0 {
+		return
+	}
+	attempts := make([]types.AttributeValue, len(l.Attempts))
+	for i, a := range l.Attempts {
+		attempts[i] = encodeAttempt(a)
+	}
+	it[names.attempts] = &types.AttributeValueMemberL{Value: attempts}
+}
+
+func encodeAttempt(a order.Attempt) types.AttributeValue {
+	it := item{attrStarted: millis(a.StartedAt), attrOutcome: text(string(a.Outcome))}
+	setText(it, attrCode, a.Code)
+	return &types.AttributeValueMemberM{Value: it}
+}
+
+// decode reads an item that any build up to this one wrote.
+func decode(it item) (order.Order, error) {
+	r := reader{item: it}
+	if v := r.number(attrSchema); r.err == nil && (v < 1 || v > schema) {
+		return order.Order{}, fmt.Errorf("decode an order: its schema is %d, this build reads up to %d", v, schema)
+	}
+	tenant, id, ok := cutLast(r.text(attrKey))
+	if r.err == nil && !ok {
+		return order.Order{}, errors.New("decode an order: its key has no tenant")
+	}
+	o := order.Order{
+		Ref:          order.Ref{Tenant: tenant, ID: id},
+		Status:       order.Status(r.text(attrStatus)),
+		Version:      r.number(attrVersion),
+		FirstVersion: 1,
+		Total:        order.Money{Amount: r.number(attrAmount), Currency: order.Currency(r.text(attrCurrency))},
+		CustomerID:   r.optionalText(attrCustomer),
+		PaymentToken: order.Token(r.optionalText(attrToken)),
+		Round:        int(r.optional(attrRound)),
+		Charge:       r.leg(chargeAttrs),
+		Refund:       r.leg(refundAttrs),
+		LeaseUntil:   r.time(attrLease),
+		PaymentRef:   r.optionalText(attrPaymentRef),
+		RefundRef:    r.optionalText(attrRefundRef),
+		CreatedAt:    r.time(attrCreated),
+		UpdatedAt:    r.time(attrUpdated),
+	}
+	if it[attrFirstVersion] != nil {
+		o.FirstVersion = r.number(attrFirstVersion)
+	}
+	if it[attrFailCode] != nil {
+		o.Failure = &order.Failure{Code: r.text(attrFailCode), Message: r.optionalText(attrFailMessage)}
+	}
+	if seconds := r.optional(attrExpires); seconds != 0 {
+		o.ExpiresAt = time.Unix(seconds, 0).UTC()
+	}
+	if b, ok := it[attrFingerprint].(*types.AttributeValueMemberB); ok {
+		o.Fingerprint = b.Value
+	}
+	if m, ok := it[attrMetadata].(*types.AttributeValueMemberM); ok {
+		o.Metadata = make(map[string]string, len(m.Value))
+		for k := range m.Value {
+			o.Metadata[k] = (&reader{item: m.Value}).optionalText(k)
+		}
+	}
+	for _, line := range r.list(attrItems) {
+		l := reader{item: line}
+		o.Items = append(o.Items, order.Item{
+			SKU: l.text(attrSKU), Quantity: l.number(attrQuantity), UnitPrice: l.number(attrPrice),
+		})
+		r.err = errors.Join(r.err, l.err)
+	}
+	if r.err != nil {
+		return order.Order{}, fmt.Errorf("decode an order: %w", r.err)
+	}
+	return o, nil
+}
+
+// reader reads attributes and keeps the first error.
+type reader struct {
+	item item
+	err  error
+}
+
+func (r *reader) fail(name string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("attribute %q is missing or of another type", name)
+	}
+}
+
+func (r *reader) text(name string) string {
+	s, ok := r.item[name].(*types.AttributeValueMemberS)
+	if !ok {
+		r.fail(name)
+		return ""
+	}
+	return s.Value
+}
+
+func (r *reader) optionalText(name string) string {
+	if r.item[name] == nil {
+		return ""
+	}
+	return r.text(name)
+}
+
+func (r *reader) number(name string) int64 {
+	n, ok := r.item[name].(*types.AttributeValueMemberN)
+	if !ok {
+		r.fail(name)
+		return 0
+	}
+	value, err := strconv.ParseInt(n.Value, 10, 64)
+	if err != nil {
+		r.fail(name)
+	}
+	return value
+}
+
+func (r *reader) optional(name string) int64 {
+	if r.item[name] == nil {
+		return 0
+	}
+	return r.number(name)
+}
+
+func (r *reader) time(name string) time.Time {
+	if r.item[name] == nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(r.number(name)).UTC()
+}
+
+func (r *reader) list(name string) []item {
+	l, ok := r.item[name].(*types.AttributeValueMemberL)
+	if !ok {
+		return nil
+	}
+	var out []item
+	for _, v := range l.Value {
+		m, ok := v.(*types.AttributeValueMemberM)
+		if !ok {
+			r.fail(name)
+			return nil
+		}
+		out = append(out, m.Value)
+	}
+	return out
+}
+
+func (r *reader) leg(names legAttrs) order.Leg {
+	l := order.Leg{KeySeq: int(r.optional(names.keySeq)), Tries: int(r.optional(names.tries))}
+	for _, it := range r.list(names.attempts) {
+		a := reader{item: it}
+		l.Attempts = append(l.Attempts, order.Attempt{
+			StartedAt: a.time(attrStarted), Outcome: order.Outcome(a.text(attrOutcome)), Code: a.optionalText(attrCode),
+		})
+		r.err = errors.Join(r.err, a.err)
+	}
+	return l
+}
+
+// cutLast parts a key at its last slash.
+func cutLast(key string) (tenant, id string, ok bool) {
+	i := strings.LastIndexByte(key, '/')
+	if i < 0 {
+		return "", "", false
+	}
+	return key[:i], key[i+1:], true
+}
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+func millis(t time.Time) types.AttributeValue { return number(t.UnixMilli()) }
+
+func setText(it item, name, value string) {
+	if value != "" {
+		it[name] = text(value)
+	}
+}
+
+func setNumber(it item, name string, value int) {
+	if value != 0 {
+		it[name] = number(int64(value))
+	}
+}
