@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"paylane/shared/e2e"
+	"paylane/shared/gateway"
+)
+
+// root is the repository, seen from this folder.
+const root = "../.."
+
+// testConfig is the runner as main makes it, on a free port and a folder of its own.
+func testConfig(t *testing.T) config {
+	t.Helper()
+	return config{
+		Addr: "127.0.0.1:0", Data: t.TempDir(), Template: filepath.Join(root, "template.yaml"),
+		Out: io.Discard, Log: slog.New(slog.DiscardHandler), Now: time.Now, Jitter: rand.IntN,
+		Gateway: gateway.NewSimulator(time.Now),
+	}
+}
+
+// address reads the start page up to where it says what is served, and goes on reading
+// so that nobody waits.
+func address(t *testing.T, page io.Reader) string {
+	t.Helper()
+	lines := bufio.NewScanner(page)
+	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "paylane serves "); ok {
+			go func() { _, _ = io.Copy(io.Discard, page) }()
+			return url
+		}
+	}
+	t.Fatalf("the runner did not start: %v", lines.Err())
+	return ""
+}
+
+// startRunner runs the runner in this process until the test ends, and returns its URL.
+func startRunner(t *testing.T, c config) string {
+	t.Helper()
+	page, out := io.Pipe()
+	c.Out = out
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, c)
+		_ = out.CloseWithError(err)
+		ended <- err
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return address(t, page)
+}
+
+// TestEndToEnd runs the suite of all environments on the runner.
+func TestEndToEnd(t *testing.T) {
+	e2e.Run(t, e2e.Target{URL: startRunner(t, testConfig(t))})
+}

@@ -1,0 +1,55 @@
+// Command local runs paylane on this machine, from the same template and with the
+// same handlers as on AWS. It needs nothing else: orders and messages are kept in an
+// embedded database, where every write is synced to disk before it is acknowledged.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"paylane/shared/gateway"
+)
+
+func main() {
+	os.Exit(start(os.Args[1:]))
+}
+
+func start(args []string) int {
+	c := config{
+		Out:     os.Stdout,
+		Log:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Now:     time.Now,
+		Jitter:  rand.IntN,
+		Gateway: gateway.NewSimulator(time.Now),
+	}
+	flags := flag.NewFlagSet("local", flag.ContinueOnError)
+	flags.StringVar(&c.Addr, "addr", "127.0.0.1:3000", "`address` to listen on; loopback only")
+	flags.StringVar(&c.Data, "data", ".paylane", "`folder` of orders and messages; made if absent, used by one runner at a time")
+	flags.StringVar(&c.Template, "template", "template.yaml", "SAM template to run, a `file`")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case flags.NArg() > 0:
+		fmt.Fprintf(os.Stderr, "local: %q is no flag; see -help\n", flags.Arg(0))
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// After the first signal the second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, c); err != nil {
+		fmt.Fprintf(os.Stderr, "local: %v\n", err)
+		return 1
+	}
+	return 0
+}

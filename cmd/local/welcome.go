@@ -1,0 +1,63 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"text/tabwriter"
+
+	"paylane/shared/emulator/template"
+)
+
+// welcome prints what is served, from the template as it was understood.
+func (a *app) welcome(w io.Writer, addr net.Addr) error {
+	t := a.template
+	page := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(page, "paylane serves http://%s\n", addr)
+	fmt.Fprintln(page, "\nRoutes")
+	routes := slices.Clone(t.APIs[0].Routes)
+	slices.SortStableFunc(routes, func(a, b template.Route) int { return cmp.Compare(a.Path, b.Path) })
+	for _, r := range routes {
+		if r.Key == template.DefaultRoute {
+			fmt.Fprintf(page, "  any other\t\t→ %s\n", r.Function)
+		} else {
+			fmt.Fprintf(page, "  %s\t%s\t→ %s\n", r.Method, r.Path, r.Function)
+		}
+	}
+	fmt.Fprintln(page, "\nQueues")
+	for _, q := range t.Queues {
+		fmt.Fprintf(page, "  %s\tvisibility timeout %s\tretention %s", q.LogicalID, q.VisibilityTimeout, q.Retention)
+		if q.DeadLetterQueue != "" {
+			fmt.Fprintf(page, "\tafter %d receives → %s", q.MaxReceiveCount, q.DeadLetterQueue)
+		}
+		fmt.Fprintln(page)
+	}
+	fmt.Fprintln(page, "\nFunctions")
+	for _, f := range t.Functions {
+		fmt.Fprintf(page, "  %s\ttimeout %s", f.LogicalID, f.Timeout)
+		for _, m := range t.Mappings {
+			if m.Function == f.LogicalID {
+				fmt.Fprintf(page, "\t%s", mapping(m))
+			}
+		}
+		fmt.Fprintln(page)
+	}
+	fmt.Fprintln(page, "\nCtrl-C finishes what is in flight and stops.")
+	return page.Flush()
+}
+
+func mapping(m template.Mapping) string {
+	text := fmt.Sprintf("← %s in batches of %d", m.Queue, m.BatchSize)
+	if m.Window > 0 {
+		text += fmt.Sprintf(" gathered for %s", m.Window)
+	}
+	if m.MaxConcurrency > 0 {
+		text += fmt.Sprintf(", %d at a time", m.MaxConcurrency)
+	}
+	if !m.Enabled {
+		text += ", disabled"
+	}
+	return text
+}

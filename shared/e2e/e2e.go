@@ -1,0 +1,145 @@
+// Package e2e holds what any running paylane must do, seen from outside: tests that
+// need nothing but its base URL. The same suite runs against the handlers in one
+// process, against built binaries, and against other people's containers; what an
+// environment can't do, it says by name.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// Target is a running paylane.
+type Target struct {
+	// URL is the base, without a slash at the end.
+	URL string
+	// Patience is how long an order may take to its end at the most; 0 is 30 s.
+	Patience time.Duration
+	// Concurrent is how many requests the environment takes at one time; 0 is 200.
+	Concurrent int
+}
+
+// order is what the suite reads of an order.
+type order struct {
+	ID         string `json:"id"`
+	Status     string `json:"status"`
+	Amount     int64  `json:"amount"`
+	Currency   string `json:"currency"`
+	PaymentRef string `json:"paymentRef"`
+	Failure    *struct {
+		Code string `json:"code"`
+	} `json:"failure"`
+	Attempts []struct {
+		Outcome string `json:"outcome"`
+	} `json:"attempts"`
+	Version   int64     `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+func (o order) outcomes() []string {
+	out := make([]string, len(o.Attempts))
+	for i, a := range o.Attempts {
+		out[i] = a.Outcome
+	}
+	return out
+}
+
+// answer is a response whose body was read.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// decode reads the body as JSON.
+func decode[T any](t *testing.T, a answer) (v T) {
+	t.Helper()
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		t.Fatalf("status %d, body %s: %v", a.status, a.body, err)
+	}
+	return v
+}
+
+// send makes a request; the error is of the connection.
+func (g Target) send(ctx context.Context, method, path, body string, header ...string) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, method, g.URL+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return answer{}, err
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, text}, err
+}
+
+// do makes a request that must be answered.
+func (g Target) do(t *testing.T, method, path, body string, header ...string) answer {
+	t.Helper()
+	a, err := g.send(t.Context(), method, path, body, header...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// create places an order and requires that it is PENDING.
+func (g Target) create(t *testing.T, body string) order {
+	t.Helper()
+	a := g.do(t, http.MethodPost, "/orders", body)
+	if a.status != http.StatusCreated {
+		t.Fatalf("POST /orders: %d %s", a.status, a.body)
+	}
+	o := decode[order](t, a)
+	if o.Status != "PENDING" || o.Version != 1 || a.header.Get("Location") != "/orders/"+o.ID {
+		t.Fatalf("POST /orders: %+v, Location %q", o, a.header.Get("Location"))
+	}
+	return o
+}
+
+// end waits for an order's end.
+func (g Target) end(t *testing.T, id string) order {
+	t.Helper()
+	return g.until(t, id, "PAID", "FAILED", "CANCELED", "REFUNDED")
+}
+
+// until waits until the order has one of the statuses.
+func (g Target) until(t *testing.T, id string, statuses ...string) order {
+	t.Helper()
+	patience := g.Patience
+	if patience == 0 {
+		patience = 30 * time.Second
+	}
+	for deadline := time.Now().Add(patience); ; {
+		a := g.do(t, http.MethodGet, "/orders/"+id, "", "Prefer", "wait=2")
+		o := decode[order](t, a)
+		for _, s := range statuses {
+			if o.Status == s {
+				return o
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("order %s is not %v after %v: %s", id, statuses, patience, a.body)
+		}
+	}
+}
+
+// paidWith is the body of an order that is paid with a token.
+func paidWith(token string) string {
+	return fmt.Sprintf(`{"amount": 1200, "currency": "USD", "paymentToken": %q}`, token)
+}
