@@ -12,11 +12,15 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
 	"paylane/shared/gateway"
 )
+
+// gcPercent trades some 200 MB under full load for a tenth of the time.
+const gcPercent = 800
 
 func main() {
 	os.Exit(start(os.Args[1:]))
@@ -42,6 +46,10 @@ func start(args []string) int {
 	case flags.NArg() > 0:
 		fmt.Fprintf(os.Stderr, "local: %q is no flag; see -help\n", flags.Arg(0))
 		return 2
+	}
+	if os.Getenv("GOGC") == "" {
+		// What lives is small, so Go's default would collect it many times a second.
+		debug.SetGCPercent(gcPercent)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
