@@ -33,20 +33,20 @@ type api struct {
 
 type tenantKey struct{}
 
-func newAPI(t *testing.T, change ...func(*pipeline.CheckoutConfig)) *api {
-	t.Helper()
+func newAPI(tb testing.TB, change ...func(*pipeline.CheckoutConfig)) *api {
+	tb.Helper()
 	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	queue, err := db.Queue(pebblestore.QueueConfig{Name: "payments", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c := pipeline.CheckoutConfig{
 		Store: db.Store(), Queue: queue, Tokens: gateway.NewSimulator(time.Now), Now: time.Now,
@@ -74,15 +74,15 @@ type request struct {
 	tenant             string // "-" for none
 }
 
-func (a *api) do(t *testing.T, r request) *http.Response {
-	t.Helper()
+func (a *api) do(tb testing.TB, r request) *http.Response {
+	tb.Helper()
 	if r.method == "" {
 		r.method = http.MethodGet
 	}
 	if r.tenant == "" {
 		r.tenant = "t"
 	}
-	ctx := t.Context()
+	ctx := tb.Context()
 	if r.tenant != "-" {
 		ctx = context.WithValue(ctx, tenantKey{}, r.tenant)
 	}
@@ -98,20 +98,20 @@ func (a *api) do(t *testing.T, r request) *http.Response {
 	return w.Result()
 }
 
-func read(t *testing.T, r *http.Response) string {
-	t.Helper()
+func read(tb testing.TB, r *http.Response) string {
+	tb.Helper()
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(body)
 }
 
-func decode[T any](t *testing.T, r *http.Response) (v T) {
-	t.Helper()
-	body := read(t, r)
+func decode[T any](tb testing.TB, r *http.Response) (v T) {
+	tb.Helper()
+	body := read(tb, r)
 	if err := json.Unmarshal([]byte(body), &v); err != nil {
-		t.Fatalf("status %d, body %s: %v", r.StatusCode, body, err)
+		tb.Fatalf("status %d, body %s: %v", r.StatusCode, body, err)
 	}
 	return v
 }

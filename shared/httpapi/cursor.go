@@ -34,6 +34,10 @@ func encodeCursor(p order.Position) (string, error) {
 
 // decodeCursor reads what encodeCursor made, and nothing else.
 func decodeCursor(text string) (order.Position, error) {
+	// The length, too: the decoder overlooks line breaks.
+	if len(text) != base64.RawURLEncoding.EncodedLen(cursorBytes) {
+		return order.Position{}, errCursor
+	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(raw) != cursorBytes || raw[0] != cursorVersion {
 		return order.Position{}, errCursor
