@@ -1,0 +1,74 @@
+# What CI calls and what people call is the same. Plain `make` shows this file's targets.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.9.0
+FUZZTIME              ?= 30s
+TOOLS                 := $(CURDIR)/bin
+FUNCTIONS             := api payment deadletter
+
+## —— Everyday ——
+
+.PHONY: help
+help: ## show this
+	@awk -F':.*## ' '/^## ——/ { sub(/^## /, ""); print "\n" $$0 } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## take and pay orders on this machine: http://127.0.0.1:3000
+	go run ./cmd/local
+
+.PHONY: test
+test: ## all tests that need Go alone
+	go test ./...
+
+.PHONY: check
+check: ## format, vet, lint and known vulnerabilities
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
+	go mod tidy -diff
+	go vet ./...
+	$(MAKE) --no-print-directory $(TOOLS)/golangci-lint
+	$(TOOLS)/golangci-lint run ./...
+	$(MAKE) --no-print-directory vuln
+
+.PHONY: race
+race: ## all tests under the race detector
+	go test -race ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME each (default 30s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+	  sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go | while read -r target; do \
+	    echo "fuzz $$dir $$target"; \
+	    go test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## run the load driver against the runner, beside a bare net/http server
+	./cmd/load/bench.sh
+
+## —— Deploying ——
+
+.PHONY: build
+build: ## the functions' binaries for Lambda, arm64 and x86_64, below bin/
+	@for arch in arm64 amd64; do for f in $(FUNCTIONS); do \
+	  echo "bin/$$arch/$$f/bootstrap"; \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags='-s -w' -tags lambda.norpc -o bin/$$arch/$$f/bootstrap ./functions/$$f; \
+	done; done
+
+# The tools are built from source at a fixed version; nothing is fetched but modules.
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(TOOLS)/govulncheck:
+	GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
+.PHONY: vuln
+vuln: $(TOOLS)/govulncheck
+	@if curl --silent --fail --max-time 10 --output /dev/null https://vuln.go.dev/index/modules.json; then \
+	  $(TOOLS)/govulncheck ./...; \
+	else \
+	  echo "govulncheck: its database, vuln.go.dev, can't be reached from here; not checked"; \
+	fi

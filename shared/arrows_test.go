@@ -1,0 +1,179 @@
+package shared_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// module is the import path that all of the project's packages begin with.
+const module = "paylane/"
+
+// rooms says what each package may import besides the standard library; a path stands
+// for all below it. The longest room that a package lies in counts.
+var rooms = map[string][]string{
+	"shared/order":    {"github.com/google/uuid"},
+	"shared/gateway":  {"paylane/shared/order"},
+	"shared/pipeline": {"paylane/shared/order", "paylane/shared/gateway"},
+	"shared/httpapi": {
+		"paylane/shared/order", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
+	},
+	"shared/httpevent": {"github.com/aws/aws-lambda-go", "github.com/awslabs/aws-lambda-go-api-proxy"},
+	"shared/sqsevent":  {"paylane/shared/pipeline", "github.com/aws/aws-lambda-go/events"},
+	"shared/handlers": {
+		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "paylane/shared/httpapi",
+		"paylane/shared/httpevent", "paylane/shared/sqsevent", "github.com/aws/aws-lambda-go/events", "github.com/google/uuid",
+	},
+	"shared/dynamostore": {
+		"paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync/errgroup",
+	},
+	"shared/sqsqueue":    {"paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"shared/pebblestore": {"paylane/shared/order", "github.com/cockroachdb/pebble/v2"},
+	"shared/emulator": {
+		"paylane/shared/emulator", "github.com/aws/aws-lambda-go", "github.com/goccy/go-yaml", "golang.org/x/sync",
+	},
+	"shared/emulator/queuesource": {"paylane/shared/emulator", "paylane/shared/order"},
+	"shared/contract": {
+		"paylane/shared/order", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
+	},
+	"shared/e2e": {},
+	"functions": {
+		"paylane/functions/internal", "paylane/shared/handlers", "paylane/shared/gateway", "paylane/shared/order",
+		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "github.com/aws/aws-lambda-go",
+		"github.com/aws/aws-sdk-go-v2", "github.com/caarlos0/env/v11",
+	},
+	"cmd": {""},
+}
+
+// never says what must not be linked into a Lambda function, however indirectly, and why.
+var never = map[string]string{
+	"github.com/cockroachdb/pebble": "the embedded store is for one machine",
+	"paylane/shared/pebblestore":    "the embedded store is for one machine",
+	"paylane/shared/emulator":       "the emulator stands in for what is real there",
+	"paylane/shared/contract":       "test code",
+	"paylane/shared/e2e":            "test code",
+	"testing":                       "test code",
+}
+
+type goPackage struct {
+	ImportPath   string
+	Dir          string
+	Imports      []string
+	Deps         []string
+	GoFiles      []string
+	TestGoFiles  []string
+	XTestGoFiles []string
+}
+
+func list(t *testing.T, args ...string) []goPackage {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json"}, args...)...)
+	cmd.Dir = ".."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v\n%s", args, err, &stderr)
+	}
+	var packages []goPackage
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// below tells whether a package is the one at path, or below it.
+func below(pkg, path string) bool {
+	return path == "" || pkg == path || strings.HasPrefix(pkg, path+"/")
+}
+
+func room(pkg string) (name string, ok bool) {
+	for candidate := range rooms {
+		if below(pkg, module+candidate) && len(candidate) > len(name) {
+			name, ok = candidate, true
+		}
+	}
+	return name, ok
+}
+
+// TestArrows: no package imports what its room does not let it.
+func TestArrows(t *testing.T) {
+	visited := make(map[string]bool)
+	for _, p := range list(t, "./...") {
+		if len(p.GoFiles) == 0 {
+			continue // tests only
+		}
+		name, ok := room(p.ImportPath)
+		if !ok {
+			t.Errorf("%s lies in no room: give it one here", p.ImportPath)
+			continue
+		}
+		visited[name] = true
+		for _, imported := range p.Imports {
+			standard := !strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") && !strings.HasPrefix(imported, module)
+			if standard || p.ImportPath == imported {
+				continue
+			}
+			allowed := false
+			for _, path := range rooms[name] {
+				allowed = allowed || below(imported, path)
+			}
+			if !allowed {
+				t.Errorf("%s imports %s, which the room %s may not", p.ImportPath, imported, name)
+			}
+		}
+	}
+	for name := range rooms {
+		if !visited[name] {
+			t.Errorf("the room %s has no package any more: take it out here", name)
+		}
+	}
+}
+
+// TestFunctionsLinkNoLocalParts looks at everything a Lambda binary holds.
+func TestFunctionsLinkNoLocalParts(t *testing.T) {
+	functions := list(t, "-deps=false", "./functions/...")
+	if len(functions) < 3 {
+		t.Fatalf("found %d packages below functions", len(functions))
+	}
+	for _, p := range functions {
+		for _, dep := range p.Deps {
+			for path, why := range never {
+				if below(dep, path) || strings.HasPrefix(dep, path+"/") {
+					t.Errorf("%s links %s: %s", p.ImportPath, dep, why)
+				}
+			}
+		}
+	}
+}
+
+// TestPackageComments: every package says what it is, once.
+func TestPackageComments(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		var with []string
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.ParseComments|parser.PackageClauseOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if parsed.Doc != nil {
+				with = append(with, file)
+			}
+		}
+		if len(p.GoFiles) > 0 && len(with) != 1 {
+			t.Errorf("%s has %d package comments %v, want one", p.ImportPath, len(with), with)
+		}
+	}
+}
