@@ -47,7 +47,8 @@ func (s *stalled) release() {
 	}
 }
 
-// start runs a call and tells, later, whether it has returned.
+// start runs a call and tells, later, whether it has returned. Between two fsyncs is a
+// pause; the clock is virtual.
 func start(call func()) (returned func() bool) {
 	done := make(chan struct{})
 	go func() {
@@ -55,6 +56,7 @@ func start(call func()) (returned func() bool) {
 		call()
 	}()
 	return func() bool {
+		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
 		select {
 		case <-done:
