@@ -167,7 +167,7 @@ func TestDeadLetters(t *testing.T) {
 			if _, err := w.store.Claim(t.Context(), o.Ref, claim); err != nil {
 				t.Fatal(err)
 			}
-			if v := handle(w, o, order.KindCharge); v.Done || v.Result != pipeline.ResultBusy || v.RetryAfter != claim.Until.Sub(time.Now()) {
+			if v := handle(w, o, order.KindCharge); v.Done || v.Result != pipeline.ResultBusy || v.RetryAfter != time.Until(claim.Until) {
 				t.Errorf("while leased: %+v", v)
 			}
 			time.Sleep(timeout)
