@@ -38,12 +38,7 @@ race: ## all tests under the race detector
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME each (default 30s)
-	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
-	  sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go | while read -r target; do \
-	    echo "fuzz $$dir $$target"; \
-	    go test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x; \
-	  done; \
-	done
+	./.ci/fuzz $(FUZZTIME)
 
 .PHONY: bench
 bench: ## run the load driver against the runner, beside a bare net/http server
