@@ -1,0 +1,153 @@
+package runtimeapi
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"paylane/shared/emulator"
+)
+
+// journal is an environment's log: a pipe that is its process's stdout and stderr. The
+// platform's own lines go through it too, and so come where they belong: START before
+// what the handler writes, END after it. A nil journal keeps nothing.
+type journal struct {
+	prefix  string // of each line
+	in, out *os.File
+	copied  chan struct{} // closed when all was passed on
+}
+
+// platformLine begins a line of the platform's, so that it is no part of one that the
+// function did not end.
+const platformLine = "\x00"
+
+func newJournal(to io.Writer, function string) (*journal, error) {
+	if to == nil {
+		return nil, nil
+	}
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{prefix: function + " | ", in: in, out: out, copied: make(chan struct{})}
+	go j.copy(to)
+	return j, nil
+}
+
+func (j *journal) attach(cmd *exec.Cmd) {
+	if j != nil {
+		cmd.Stdout, cmd.Stderr = j.in, j.in
+	}
+}
+
+// copy passes on lines until nobody can write any more.
+func (j *journal) copy(to io.Writer) {
+	defer close(j.copied)
+	lines := bufio.NewScanner(j.out)
+	lines.Buffer(nil, maxLine)
+	lines.Split(splitLine)
+	var line []byte
+	for lines.Scan() {
+		line = append(line[:0], j.prefix...)
+		line = append(line, lines.Bytes()...)
+		_, _ = to.Write(append(line, '\n')) // a log that can't be written stops nothing
+	}
+}
+
+// maxLine is CloudWatch's limit of old; what is longer becomes several lines.
+const maxLine = 256 * 1024
+
+func splitLine(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	text := bytes.TrimLeft(data, platformLine)
+	begin := len(data) - len(text)
+	end := bytes.IndexAny(text, "\n"+platformLine)
+	switch {
+	case end >= 0 && text[end] == '\n':
+		return begin + end + 1, text[:end], nil
+	case end >= 0:
+		return begin + end, text[:end], nil
+	case len(text) > 0 && (atEOF || len(data) >= maxLine):
+		return len(data), text, nil
+	}
+	return begin, nil, nil
+}
+
+// write writes lines of the platform's, each below PIPE_BUF, which keeps it whole.
+func (j *journal) write(lines ...string) {
+	if j == nil {
+		return
+	}
+	for _, line := range lines {
+		_, _ = j.in.WriteString(platformLine + line + "\n")
+	}
+}
+
+func (j *journal) start(requestID string) {
+	j.write("START RequestId: " + requestID + " Version: " + version)
+}
+
+// report writes what Lambda does after an invocation, in its format: the fields of a
+// REPORT are separated by tabs.
+func (e *environment) report(inv *invocation, err error) {
+	if e.journal == nil {
+		return
+	}
+	if peak := peakMemoryMB(e.cmd.Process.Pid); peak > 0 {
+		e.memoryMB = peak
+	}
+	config := &e.function.config
+	took := config.Now().Sub(inv.began)
+	fields := []string{
+		"REPORT RequestId: " + inv.id,
+		fmt.Sprintf("Duration: %.2f ms", milliseconds(took)),
+		// Lambda bills the init too.
+		fmt.Sprintf("Billed Duration: %.0f ms", math.Ceil(milliseconds(took+e.initTook))),
+		fmt.Sprintf("Memory Size: %d MB", config.MemoryMB),
+	}
+	if e.memoryMB > 0 {
+		fields = append(fields, fmt.Sprintf("Max Memory Used: %d MB", e.memoryMB))
+	}
+	if e.initTook > 0 {
+		fields = append(fields, fmt.Sprintf("Init Duration: %.2f ms", milliseconds(e.initTook)))
+		e.initTook = 0
+	}
+	lines := []string{"END RequestId: " + inv.id}
+	var failed *emulator.FunctionError
+	if errors.As(err, &failed) && err != inv.err { //nolint:errorlint // whether it is what the function posted
+		fields = append(fields, "Status: "+status(failed))
+		lines = append(lines, strings.Join(fields, "\t"), failed.Message)
+	} else {
+		lines = append(lines, strings.Join(fields, "\t")+"\t")
+	}
+	e.journal.write(lines...)
+}
+
+func status(failed *emulator.FunctionError) string {
+	if failed.Type == "Sandbox.Timedout" {
+		return "timeout"
+	}
+	return "error\tError Type: " + failed.Type
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// close returns when all is passed on that the environment's processes wrote. One that
+// left its process group may still hold the pipe; it is not waited for.
+func (j *journal) close() {
+	if j == nil {
+		return
+	}
+	_ = j.in.Close()
+	select {
+	case <-j.copied:
+	case <-time.After(time.Second):
+	}
+	_ = j.out.Close() // ends the copying
+}

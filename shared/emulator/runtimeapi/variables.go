@@ -1,0 +1,73 @@
+package runtimeapi
+
+import (
+	"maps"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"paylane/shared/emulator/internal/id"
+)
+
+// variableName is what Lambda takes as a name (the API's type Environment).
+var variableName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
+
+// reserved are the variables that a template can't set ("Defined runtime environment
+// variables", and the one that makes aws-lambda-go poll in parallel, which only Lambda
+// Managed Instances set).
+//
+//nolint:gochecknoglobals // a table, never written
+var reserved = []string{
+	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
+	"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
+	"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+	"AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+	"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_MAX_CONCURRENCY", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
+}
+
+// variables are all that an environment's process has, as "name=value": those of
+// provided.al2023, and the template's. AWS_EXECUTION_ENV is not set there. X-Ray's
+// daemon would run on this machine, if at all.
+func (c *Config) variables(address, binary string) []string {
+	taskRoot := filepath.Dir(binary)
+	all := map[string]string{
+		"AWS_LAMBDA_FUNCTION_NAME":        c.Name,
+		"AWS_LAMBDA_FUNCTION_VERSION":     version,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(c.MemoryMB),
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
+		"AWS_LAMBDA_LOG_GROUP_NAME":       c.LogGroup,
+		"AWS_LAMBDA_LOG_STREAM_NAME":      c.logStream(),
+		"AWS_LAMBDA_RUNTIME_API":          address,
+		"AWS_REGION":                      c.Region,
+		"AWS_DEFAULT_REGION":              c.Region,
+		"AWS_ACCESS_KEY_ID":               c.Credentials.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY":           c.Credentials.SecretAccessKey,
+		"AWS_SESSION_TOKEN":               c.Credentials.SessionToken,
+		"AWS_XRAY_CONTEXT_MISSING":        "LOG_ERROR",
+		"AWS_XRAY_DAEMON_ADDRESS":         "127.0.0.1:2000",
+		"_AWS_XRAY_DAEMON_ADDRESS":        "127.0.0.1",
+		"_AWS_XRAY_DAEMON_PORT":           "2000",
+		"LAMBDA_TASK_ROOT":                taskRoot,
+		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
+		"_HANDLER":                        c.Handler,
+		"TZ":                              ":UTC",
+		"LANG":                            "en_US.UTF-8",
+		"PATH":                            "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+		"LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:" +
+			taskRoot + ":" + taskRoot + "/lib:/opt/lib",
+	}
+	maps.Copy(all, c.Variables)
+	list := make([]string, 0, len(all))
+	for name, value := range all {
+		list = append(list, name+"="+value)
+	}
+	return list
+}
+
+// logStream is the name of a new environment's, such as
+// "2026/07/10/[$LATEST]b33e12be6c054d53918d3142fbea7cef".
+func (c *Config) logStream() string {
+	day := c.Now().UTC().Format("2006/01/02")
+	return day + "/[" + version + "]" + strings.ReplaceAll(id.UUID(c.Random), "-", "")
+}
