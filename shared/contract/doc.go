@@ -7,7 +7,8 @@
 // random names, so a table that is shared by all does as well. A list may lag behind
 // writes: what a case expects of one it expects within [lag]. Queue cases run on
 // whatever clock [QueueOptions] gives, in whole seconds, and allow a service to be as
-// late as it declares.
+// late as it declares. What a stand-in for a service does not keep of its rules is
+// excepted by name: see [QueueRule].
 //
 // The sentences that a case checks stand in the doc comments of order.Store,
 // order.Watcher and order.Queue. A fault found in one adapter becomes a case for all.

@@ -42,6 +42,8 @@ type QueueOptions struct {
 	// Late is how much later than due a message may appear. With 0, every case also
 	// checks that the long poll returns at that very millisecond.
 	Late time.Duration
+	// Differs are the rules that the queue is known not to keep, each with the reason.
+	Differs map[QueueRule]string
 }
 
 // RunQueue checks a queue. It calls open once for each case, within Run; what open
@@ -86,7 +88,7 @@ func RunQueue(t *testing.T, open func(t *testing.T, c QueueConfig) OpenQueue, o 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o.Run(t, func(t *testing.T) {
-				test.run(t, queueCase{OpenQueue: open(t, test.config), late: o.Late})
+				test.run(t, queueCase{OpenQueue: open(t, test.config), late: o.Late, known: o.Differs})
 			})
 		})
 	}
@@ -95,7 +97,8 @@ func RunQueue(t *testing.T, open func(t *testing.T, c QueueConfig) OpenQueue, o 
 // queueCase is a queue with what the cases do again and again.
 type queueCase struct {
 	OpenQueue
-	late time.Duration
+	late  time.Duration
+	known map[QueueRule]string
 }
 
 func (q queueCase) send(t *testing.T, bodies ...string) (ids []string) {

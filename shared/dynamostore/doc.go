@@ -20,7 +20,22 @@
 //
 // # Writes
 //
-// Every write is one conditional PutItem or UpdateItem. It carries a token of its
-// own, so that a condition that fails because the SDK's first try had succeeded, and
-// only its answer was lost, is recognised as success.
+// Every write is one conditional PutItem or UpdateItem, and a condition that fails
+// brings what stands there instead along. A claim is one UpdateItem that returns the
+// order; nothing is read before it.
+//
+// # Retries
+//
+// A call is tried up to three times, with jitter, within the caller's deadline; what
+// does not pass by then is order.ErrUnavailable. A write carries a token that all its
+// tries share. So a condition that fails because an earlier try had succeeded, and only
+// its answer was lost, is recognised as success. The token of the write that made an
+// order stays with it: by the time of the second try a worker may have claimed it.
+//
+// # Schemas
+//
+// An item says which schema it was written by. Every schema that ever was is read; an
+// item of a newer build is refused, also by a claim, which does not see the item before
+// it writes. Raise the version when an older build would misread an item. An attribute
+// that older builds may overlook needs no new version: they leave it as it is.
 package dynamostore

@@ -10,11 +10,21 @@ import (
 	"paylane/shared/order"
 )
 
-// The table's indexes.
-const (
-	indexByTenant  = "byTenant"
-	indexByOutcome = "byOutcome"
-)
+// index is one of the table's indexes, as one list reads it.
+type index struct {
+	name string
+	// key is the attribute that is the partition key.
+	key       string
+	partition func(shard int) string
+}
+
+// indexFor picks the index that has the orders of a list, and as few others as any.
+func indexFor(q order.Query) index {
+	if inOutcomeIndex(q.Status) {
+		return index{"byOutcome", attrByOutcome, func(shard int) string { return outcomePartition(q.Tenant, q.Status, shard) }}
+	}
+	return index{"byTenant", attrByTenant, func(shard int) string { return tenantPartition(q.Tenant, shard) }}
+}
 
 // shards is the number of partitions that a tenant's orders are spread over in each
 // index. It may grow, but then old orders are found under their old shard only, so

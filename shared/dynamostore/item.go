@@ -38,7 +38,8 @@ const (
 	attrCreated      = "cr" // ms
 	attrUpdated      = "up" // ms
 	attrExpires      = "x"  // seconds: the table's TTL attribute
-	attrWrite        = "w"  // the token of the newest write
+	attrWrite        = "w"  // the token of the newest update or claim
+	attrCreation     = "w0" // the token of the write that made the order
 	attrByTenant     = "g"  // partition key of byTenant
 	attrByOutcome    = "o"  // partition key of byOutcome
 	attrSort         = "gs" // sort key of both indexes
@@ -166,8 +167,9 @@ func encodeAttempt(a order.Attempt) types.AttributeValue {
 // decode reads an item that any build up to this one wrote.
 func decode(it item) (order.Order, error) {
 	r := reader{item: it}
-	if v := r.number(attrSchema); r.err == nil && (v < 1 || v > schema) {
-		return order.Order{}, fmt.Errorf("decode an order: its schema is %d, this build reads up to %d", v, schema)
+	if v := r.number(attrSchema); v > schema {
+		return order.Order{}, fmt.Errorf("decode an order: it has schema %d and this build reads up to %d: "+
+			"it was written by a newer build", v, schema)
 	}
 	tenant, id, ok := cutLast(r.text(attrKey))
 	if r.err == nil && !ok {
@@ -199,15 +201,10 @@ func decode(it item) (order.Order, error) {
 	if seconds := r.optional(attrExpires); seconds != 0 {
 		o.ExpiresAt = time.Unix(seconds, 0).UTC()
 	}
-	if b, ok := it[attrFingerprint].(*types.AttributeValueMemberB); ok {
-		o.Fingerprint = b.Value
+	if it[attrFingerprint] != nil {
+		o.Fingerprint = r.bytes(attrFingerprint)
 	}
-	if m, ok := it[attrMetadata].(*types.AttributeValueMemberM); ok {
-		o.Metadata = make(map[string]string, len(m.Value))
-		for k := range m.Value {
-			o.Metadata[k] = (&reader{item: m.Value}).optionalText(k)
-		}
-	}
+	o.Metadata = r.texts(attrMetadata)
 	for _, line := range r.list(attrItems) {
 		l := reader{item: line}
 		o.Items = append(o.Items, order.Item{
@@ -219,90 +216,6 @@ func decode(it item) (order.Order, error) {
 		return order.Order{}, fmt.Errorf("decode an order: %w", r.err)
 	}
 	return o, nil
-}
-
-// reader reads attributes and keeps the first error.
-type reader struct {
-	item item
-	err  error
-}
-
-func (r *reader) fail(name string) {
-	if r.err == nil {
-		r.err = fmt.Errorf("attribute %q is missing or of another type", name)
-	}
-}
-
-func (r *reader) text(name string) string {
-	s, ok := r.item[name].(*types.AttributeValueMemberS)
-	if !ok {
-		r.fail(name)
-		return ""
-	}
-	return s.Value
-}
-
-func (r *reader) optionalText(name string) string {
-	if r.item[name] == nil {
-		return ""
-	}
-	return r.text(name)
-}
-
-func (r *reader) number(name string) int64 {
-	n, ok := r.item[name].(*types.AttributeValueMemberN)
-	if !ok {
-		r.fail(name)
-		return 0
-	}
-	value, err := strconv.ParseInt(n.Value, 10, 64)
-	if err != nil {
-		r.fail(name)
-	}
-	return value
-}
-
-func (r *reader) optional(name string) int64 {
-	if r.item[name] == nil {
-		return 0
-	}
-	return r.number(name)
-}
-
-func (r *reader) time(name string) time.Time {
-	if r.item[name] == nil {
-		return time.Time{}
-	}
-	return time.UnixMilli(r.number(name)).UTC()
-}
-
-func (r *reader) list(name string) []item {
-	l, ok := r.item[name].(*types.AttributeValueMemberL)
-	if !ok {
-		return nil
-	}
-	var out []item
-	for _, v := range l.Value {
-		m, ok := v.(*types.AttributeValueMemberM)
-		if !ok {
-			r.fail(name)
-			return nil
-		}
-		out = append(out, m.Value)
-	}
-	return out
-}
-
-func (r *reader) leg(names legAttrs) order.Leg {
-	l := order.Leg{KeySeq: int(r.optional(names.keySeq)), Tries: int(r.optional(names.tries))}
-	for _, it := range r.list(names.attempts) {
-		a := reader{item: it}
-		l.Attempts = append(l.Attempts, order.Attempt{
-			StartedAt: a.time(attrStarted), Outcome: order.Outcome(a.text(attrOutcome)), Code: a.optionalText(attrCode),
-		})
-		r.err = errors.Join(r.err, a.err)
-	}
-	return l
 }
 
 // cutLast parts a key at its last slash.

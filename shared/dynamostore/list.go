@@ -20,8 +20,8 @@ const (
 	maxScanned = 1000
 	// maxBatchGet is BatchGetItem's limit.
 	maxBatchGet = 100
-	// retryPause is the first pause before unprocessed keys are asked for again.
-	retryPause = 20 * time.Millisecond
+	// maxFollowUps bounds how often unprocessed keys are asked for again.
+	maxFollowUps = 5
 )
 
 // List implements [order.Store].
@@ -30,14 +30,17 @@ func (s *Store) List(ctx context.Context, q order.Query) (order.Page, error) {
 	return page, wrap("list the orders", err)
 }
 
+// list reads the newest entries of an index, a batch at a time, until the page is full.
+// While a filter lets few through, each batch is as large as all before it together.
 func (s *Store) list(ctx context.Context, q order.Query) (order.Page, error) {
-	index, partition := indexByTenant, func(shard int) string { return tenantPartition(q.Tenant, shard) }
-	if inOutcomeIndex(q.Status) {
-		index, partition = indexByOutcome, func(shard int) string { return outcomePartition(q.Tenant, q.Status, shard) }
-	}
+	index := indexFor(q)
 	var page order.Page
 	for after, scanned := q.After, 0; ; {
-		entries, more, err := s.newest(ctx, index, partition, after, min(q.Limit, maxBatchGet))
+		batch := min(max(q.Limit-len(page.Orders), scanned), maxBatchGet)
+		if q.Status != "" {
+			batch = min(batch, maxScanned-scanned)
+		}
+		entries, more, err := s.newest(ctx, index, after, batch)
 		if err != nil {
 			return order.Page{}, err
 		}
@@ -45,21 +48,21 @@ func (s *Store) list(ctx context.Context, q order.Query) (order.Page, error) {
 		if err != nil {
 			return order.Page{}, err
 		}
+		scanned += len(entries)
 		for i, o := range orders {
+			if len(page.Orders) == q.Limit {
+				more = true
+				break
+			}
+			after = &entries[i].position
 			if o != nil && (q.Status == "" || o.Status == q.Status) {
 				page.Orders = append(page.Orders, *o)
 			}
-			after = &entries[i].position
-			if len(page.Orders) == q.Limit {
-				more = more || i < len(orders)-1
-				break
-			}
 		}
-		scanned += len(entries)
-		if !more {
+		switch {
+		case !more:
 			return page, nil
-		}
-		if len(page.Orders) == q.Limit || scanned >= maxScanned {
+		case len(page.Orders) == q.Limit, q.Status != "" && scanned >= maxScanned:
 			page.Next = after
 			return page, nil
 		}
@@ -76,13 +79,13 @@ type entry struct {
 // newest reads all shards of an index side by side and merges their newest entries,
 // up to limit; more says that others follow.
 func (s *Store) newest(
-	ctx context.Context, index string, partition func(shard int) string, after *order.Position, limit int,
+	ctx context.Context, index index, after *order.Position, limit int,
 ) (entries []entry, more bool, err error) {
 	perShard := make([][]entry, shards)
 	g, ctx := errgroup.WithContext(ctx)
 	for shard := range shards {
 		g.Go(func() (err error) {
-			perShard[shard], err = s.queryShard(ctx, index, partition(shard), after, limit+1)
+			perShard[shard], err = s.queryShard(ctx, index, shard, after, limit+1)
 			return err
 		})
 	}
@@ -94,35 +97,32 @@ func (s *Store) newest(
 	return all[:min(limit, len(all))], len(all) > limit, nil
 }
 
-func (s *Store) queryShard(ctx context.Context, index, partition string, after *order.Position, limit int) ([]entry, error) {
+func (s *Store) queryShard(
+	ctx context.Context, index index, shard int, after *order.Position, limit int,
+) (entries []entry, err error) {
 	e := newExpression()
-	attr := attrByTenant
-	if index == indexByOutcome {
-		attr = attrByOutcome
-	}
-	condition := e.name(attr) + " = " + e.value(text(partition))
+	condition := e.name(index.key) + " = " + e.value(text(index.partition(shard)))
 	if after != nil {
 		condition += " AND " + e.name(attrSort) + " < " + e.value(text(sortKey(*after)))
 	}
 	pages := dynamodb.NewQueryPaginator(s.client, &dynamodb.QueryInput{
-		TableName: &s.table, IndexName: &index,
+		TableName: &s.table, IndexName: &index.name,
 		KeyConditionExpression:    &condition,
 		ExpressionAttributeNames:  e.names,
 		ExpressionAttributeValues: e.values,
 		ScanIndexForward:          aws.Bool(false),
 		Limit:                     aws.Int32(int32(limit)),
 	})
-	var entries []entry
 	for len(entries) < limit && pages.HasMorePages() {
-		out, err := pages.NextPage(ctx)
+		out, err := pages.NextPage(ctx, s.calls)
 		if err != nil {
-			return nil, translate(err)
+			return nil, translate(ctx, err)
 		}
 		for _, it := range out.Items {
 			r := reader{item: it}
 			found := entry{key: r.text(attrKey), sort: r.text(attrSort)}
 			if r.err != nil {
-				return nil, fmt.Errorf("read the index %s: %w", index, r.err)
+				return nil, fmt.Errorf("read the index %s: %w", index.name, r.err)
 			}
 			if found.position, err = parseSortKey(found.sort); err != nil {
 				return nil, err
@@ -133,23 +133,24 @@ func (s *Store) queryShard(ctx context.Context, index, partition string, after *
 	return entries, nil
 }
 
-// fetch reads the orders of index entries; nil where there is none any more.
+// fetch reads the orders of index entries; nil where there is none any more. Reads are
+// consistent: an order must not be missing from a list because a replica is behind
+// its own index.
 func (s *Store) fetch(ctx context.Context, entries []entry) ([]*order.Order, error) {
 	orders := make([]*order.Order, len(entries))
-	if len(entries) == 0 {
-		return orders, nil
-	}
 	at := make(map[string]int, len(entries))
 	keys := make([]map[string]types.AttributeValue, len(entries))
 	for i, e := range entries {
 		at[e.key] = i
 		keys[i] = item{attrKey: text(e.key)}
 	}
-	want := map[string]types.KeysAndAttributes{s.table: {Keys: keys, ConsistentRead: aws.Bool(true)}}
-	for pause := retryPause; len(want) > 0; pause *= 2 {
-		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: want})
+	want := types.KeysAndAttributes{Keys: keys, ConsistentRead: aws.Bool(true)}
+	for try := 1; len(want.Keys) > 0; try++ {
+		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+			RequestItems: map[string]types.KeysAndAttributes{s.table: want},
+		}, s.calls)
 		if err != nil {
-			return nil, translate(err)
+			return nil, translate(ctx, err)
 		}
 		for _, it := range out.Responses[s.table] {
 			o, err := decode(it)
@@ -160,17 +161,26 @@ func (s *Store) fetch(ctx context.Context, entries []entry) ([]*order.Order, err
 				orders[i] = &o
 			}
 		}
-		if want = out.UnprocessedKeys; len(want) == 0 {
-			break
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return nil, err
+		// Some keys may be left: DynamoDB was throttled, or had 16 MB together.
+		want.Keys = out.UnprocessedKeys[s.table].Keys
+		switch {
+		case len(want.Keys) == 0:
+		case try > maxFollowUps:
+			return nil, fmt.Errorf("%d keys are still unprocessed after %d tries: %w", len(want.Keys), try, order.ErrUnavailable)
+		default:
+			if err := sleep(ctx, pause(try)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return orders, nil
 }
 
+// sleep waits, unless that would take longer than the caller has.
 func sleep(ctx context.Context, d time.Duration) error {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
+		return fmt.Errorf("no time left to try again: %w", order.ErrUnavailable)
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -1,33 +1,32 @@
-// Package sqsqueue is an order.Queue on Amazon SQS: one standard queue, by its URL.
-// The semantics are SQS's own; this package only translates words and errors.
 package sqsqueue
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"math"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"paylane/shared/order"
 )
 
 // Queue is an [order.Queue].
 type Queue struct {
-	client *sqs.Client
-	url    string
+	client  *sqs.Client
+	url     string
+	retryer aws.Retryer
 }
 
-// New makes a queue on an existing SQS queue.
+// New makes a queue on an existing SQS queue. How calls are retried is the queue's,
+// not the client's.
 func New(client *sqs.Client, url string) *Queue {
-	return &Queue{client: client, url: url}
+	return &Queue{client: client, url: url, retryer: newRetryer()}
 }
 
 // Send implements [order.Queue]. SQS has stored the message on several servers when
@@ -35,14 +34,15 @@ func New(client *sqs.Client, url string) *Queue {
 func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (string, error) {
 	out, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: &q.url, MessageBody: &body, DelaySeconds: seconds(delay),
-	})
+	}, q.calls(0))
 	if err != nil {
-		return "", fmt.Errorf("send a message: %w", translate(err))
+		return "", fmt.Errorf("send a message: %w", translate(ctx, err))
 	}
 	return aws.ToString(out.MessageId), nil
 }
 
-// SendBatch implements [order.Queue].
+// SendBatch implements [order.Queue]. Entries that failed by SQS's own fault are sent
+// again; what still fails then has its code, as "InternalError".
 func (q *Queue) SendBatch(ctx context.Context, entries []order.SendEntry) (order.SendBatchResult, error) {
 	request := make([]types.SendMessageBatchRequestEntry, len(entries))
 	for i, e := range entries {
@@ -50,75 +50,110 @@ func (q *Queue) SendBatch(ctx context.Context, entries []order.SendEntry) (order
 			Id: aws.String(e.ID), MessageBody: aws.String(e.Body), DelaySeconds: seconds(e.Delay),
 		}
 	}
-	out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: request})
-	if err != nil {
-		return order.SendBatchResult{}, fmt.Errorf("send a batch: %w", translate(err))
-	}
-	// The call succeeds even where every entry failed.
 	result := order.SendBatchResult{MessageIDs: make(map[string]string), Failed: make(map[string]*order.RequestError)}
+	for try := 1; ; try++ {
+		out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: request}, q.calls(0))
+		if err != nil && try > 1 {
+			return result, nil // the entries' own errors say it
+		}
+		if err != nil {
+			return order.SendBatchResult{}, fmt.Errorf("send a batch: %w", translate(ctx, err))
+		}
+		again := record(&result, out)
+		if len(again) == 0 || try == maxTries || !sleep(ctx, pause(try)) {
+			return result, nil
+		}
+		request = slices.DeleteFunc(request, func(e types.SendMessageBatchRequestEntry) bool { return !again[*e.Id] })
+	}
+}
+
+// record notes what became of each entry, and says which failed by SQS's own fault.
+// The call succeeds even where every entry failed.
+func record(result *order.SendBatchResult, out *sqs.SendMessageBatchOutput) (again map[string]bool) {
+	again = make(map[string]bool)
 	for _, e := range out.Successful {
-		result.MessageIDs[aws.ToString(e.Id)] = aws.ToString(e.MessageId)
+		id := aws.ToString(e.Id)
+		result.MessageIDs[id] = aws.ToString(e.MessageId)
+		delete(result.Failed, id)
 	}
 	for _, e := range out.Failed {
-		result.Failed[aws.ToString(e.Id)] = &order.RequestError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message)}
+		id := aws.ToString(e.Id)
+		result.Failed[id] = &order.RequestError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message)}
+		if !e.SenderFault {
+			again[id] = true
+		}
 	}
-	return result, nil
+	return again
 }
 
 // Receive implements [order.Queue].
 func (q *Queue) Receive(ctx context.Context, r order.ReceiveRequest) ([]order.Delivery, error) {
-	in := &sqs.ReceiveMessageInput{
-		QueueUrl: &q.url, MaxNumberOfMessages: int32(r.Max), WaitTimeSeconds: seconds(r.Wait),
+	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &q.url, MaxNumberOfMessages: int32(r.Max),
+		WaitTimeSeconds: seconds(r.Wait), VisibilityTimeout: seconds(r.Visibility),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{
 			types.MessageSystemAttributeNameSentTimestamp,
 			types.MessageSystemAttributeNameApproximateReceiveCount,
 			types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
 			types.MessageSystemAttributeNameDeadLetterQueueSourceArn,
 		},
-	}
-	if r.Visibility > 0 {
-		in.VisibilityTimeout = seconds(r.Visibility)
-	}
-	out, err := q.client.ReceiveMessage(ctx, in)
+	}, q.calls(r.Wait))
 	if err != nil {
-		return nil, fmt.Errorf("receive messages: %w", translate(err))
+		return nil, fmt.Errorf("receive messages: %w", translate(ctx, err))
 	}
 	deliveries := make([]order.Delivery, len(out.Messages))
 	for i, m := range out.Messages {
-		count, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
-		if err != nil {
-			return nil, fmt.Errorf("receive messages: read the receive count: %w", err)
-		}
-		deliveries[i] = order.Delivery{
-			MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
-			ReceiveCount:        count,
-			SentAt:              timestamp(m, types.MessageSystemAttributeNameSentTimestamp),
-			FirstReceivedAt:     timestamp(m, types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp),
-			DeadLetterSourceARN: m.Attributes[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)],
+		if deliveries[i], err = delivery(m); err != nil {
+			return nil, fmt.Errorf("receive messages: %w", err)
 		}
 	}
 	return deliveries, nil
 }
 
+// delivery translates a message. The error is [order.ErrUnavailable]: a later receive
+// of the message may have the numbers that this one lacks.
+func delivery(m types.Message) (order.Delivery, error) {
+	number := func(name types.MessageSystemAttributeName) (n int64, err error) {
+		if n, err = strconv.ParseInt(m.Attributes[string(name)], 10, 64); err != nil {
+			err = fmt.Errorf("%w: read %s: %w", order.ErrUnavailable, name, err)
+		}
+		return n, err
+	}
+	count, errCount := number(types.MessageSystemAttributeNameApproximateReceiveCount)
+	sent, errSent := number(types.MessageSystemAttributeNameSentTimestamp)
+	first, errFirst := number(types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)
+	return order.Delivery{
+		MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
+		ReceiveCount: int(count), SentAt: time.UnixMilli(sent).UTC(), FirstReceivedAt: time.UnixMilli(first).UTC(),
+		DeadLetterSourceARN: m.Attributes[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)],
+	}, errors.Join(errCount, errSent, errFirst)
+}
+
 // Delete implements [order.Queue]. More handles than a batch takes go in several.
 func (q *Queue) Delete(ctx context.Context, receiptHandles []string) ([]error, error) {
 	outcomes := make([]error, len(receiptHandles))
-	for start := 0; start < len(receiptHandles); start += order.MaxBatch {
-		batch := receiptHandles[start:min(start+order.MaxBatch, len(receiptHandles))]
-		entries := make([]types.DeleteMessageBatchRequestEntry, len(batch))
-		for i := range batch {
-			entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &batch[i]}
+	var entries []types.DeleteMessageBatchRequestEntry
+	for i := range receiptHandles {
+		if receiptHandles[i] == "" { // SQS refuses the whole batch for it
+			outcomes[i] = order.ErrReceiptHandle
+			continue
 		}
-		out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries})
+		entries = append(entries, types.DeleteMessageBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &receiptHandles[i],
+		})
+	}
+	for batch := range slices.Chunk(entries, order.MaxBatch) {
+		out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: batch}, q.calls(0))
 		if err != nil {
-			return nil, fmt.Errorf("delete messages: %w", translate(err))
+			return nil, fmt.Errorf("delete messages: %w", translate(ctx, err))
 		}
+		failed := make(map[string]error)
 		for _, e := range out.Failed {
-			i, err := strconv.Atoi(aws.ToString(e.Id))
-			if err != nil {
-				return nil, fmt.Errorf("delete messages: read the id of a failed entry: %w", err)
-			}
-			outcomes[start+i] = entryError(e)
+			failed[aws.ToString(e.Id)] = entryError(e)
+		}
+		for _, e := range batch {
+			i, _ := strconv.Atoi(*e.Id) // it was made from a number above
+			outcomes[i] = failed[*e.Id]
 		}
 	}
 	return outcomes, nil
@@ -126,27 +161,36 @@ func (q *Queue) Delete(ctx context.Context, receiptHandles []string) ([]error, e
 
 // ChangeVisibility implements [order.Queue].
 func (q *Queue) ChangeVisibility(ctx context.Context, receiptHandle string, timeout time.Duration) error {
+	if receiptHandle == "" { // SQS has another code for a handle that is missing
+		return fmt.Errorf("change a visibility timeout: %w", order.ErrReceiptHandle)
+	}
 	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 		QueueUrl: &q.url, ReceiptHandle: &receiptHandle, VisibilityTimeout: seconds(timeout),
-	})
-	var notInflight *types.MessageNotInflight
-	if errors.As(err, &notInflight) {
-		return nil // the receive is over: an older handle does nothing
-	}
-	if err != nil {
-		return fmt.Errorf("change a visibility timeout: %w", translate(err))
+	}, q.calls(0))
+	if err != nil && !receiveIsOver(err) {
+		return fmt.Errorf("change a visibility timeout: %w", translate(ctx, err))
 	}
 	return nil
 }
 
-func seconds(d time.Duration) int32 { return int32(d / time.Second) }
+// seconds keeps a duration that is far out of range out of range, for SQS to refuse.
+func seconds(d time.Duration) int32 {
+	return int32(max(math.MinInt32, min(d/time.Second, math.MaxInt32)))
+}
 
-func timestamp(m types.Message, name types.MessageSystemAttributeName) time.Time {
-	ms, err := strconv.ParseInt(m.Attributes[string(name)], 10, 64)
-	if err != nil {
-		return time.Time{}
+// sleep waits, unless that would take longer than the caller has.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
+		return false
 	}
-	return time.UnixMilli(ms).UTC()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // entryError translates what SQS says of one entry of a batch.
@@ -158,28 +202,6 @@ func entryError(e types.BatchResultErrorEntry) error {
 	case e.SenderFault:
 		return &order.RequestError{Code: code, Message: aws.ToString(e.Message)}
 	default:
-		return fmt.Errorf("%s: %w", code, order.ErrUnavailable)
-	}
-}
-
-// translate puts SQS's errors into the port's words. What passes by itself, a
-// throttle, a fault of the service, a broken connection, is [order.ErrUnavailable].
-func translate(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	var api smithy.APIError
-	var response *smithyhttp.ResponseError
-	if !errors.As(err, &api) || !errors.As(err, &response) || response.HTTPStatusCode() >= http.StatusInternalServerError {
-		return fmt.Errorf("%w: %w", order.ErrUnavailable, err)
-	}
-	var invalidHandle *types.ReceiptHandleIsInvalid
-	switch {
-	case errors.As(err, &invalidHandle):
-		return fmt.Errorf("%w: %w", order.ErrReceiptHandle, err)
-	case api.ErrorCode() == "RequestThrottled", api.ErrorCode() == "ThrottlingException", api.ErrorCode() == "OverLimit":
-		return fmt.Errorf("%w: %w", order.ErrUnavailable, err)
-	default:
-		return fmt.Errorf("%w: %w", &order.RequestError{Code: api.ErrorCode(), Message: api.ErrorMessage()}, err)
+		return fmt.Errorf("%w: %s: %s", order.ErrUnavailable, code, aws.ToString(e.Message))
 	}
 }

@@ -1,0 +1,129 @@
+package dynamostore
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"paylane/shared/order"
+)
+
+// reader reads attributes and keeps the first error.
+type reader struct {
+	item item
+	err  error
+}
+
+func (r *reader) fail(name string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("attribute %q is missing or of another type", name)
+	}
+}
+
+func (r *reader) text(name string) string {
+	s, ok := r.item[name].(*types.AttributeValueMemberS)
+	if !ok {
+		r.fail(name)
+		return ""
+	}
+	return s.Value
+}
+
+func (r *reader) optionalText(name string) string {
+	if r.item[name] == nil {
+		return ""
+	}
+	return r.text(name)
+}
+
+func (r *reader) number(name string) int64 {
+	n, ok := r.item[name].(*types.AttributeValueMemberN)
+	if !ok {
+		r.fail(name)
+		return 0
+	}
+	value, err := strconv.ParseInt(n.Value, 10, 64)
+	if err != nil {
+		r.fail(name)
+	}
+	return value
+}
+
+func (r *reader) optional(name string) int64 {
+	if r.item[name] == nil {
+		return 0
+	}
+	return r.number(name)
+}
+
+func (r *reader) time(name string) time.Time {
+	if r.item[name] == nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(r.number(name)).UTC()
+}
+
+func (r *reader) bytes(name string) []byte {
+	b, ok := r.item[name].(*types.AttributeValueMemberB)
+	if !ok {
+		r.fail(name)
+		return nil
+	}
+	return b.Value
+}
+
+// texts reads a map of texts; nil where there is none.
+func (r *reader) texts(name string) map[string]string {
+	if r.item[name] == nil {
+		return nil
+	}
+	m, ok := r.item[name].(*types.AttributeValueMemberM)
+	if !ok {
+		r.fail(name)
+		return nil
+	}
+	out := make(map[string]string, len(m.Value))
+	values := reader{item: m.Value}
+	for k := range m.Value {
+		out[k] = values.text(k)
+	}
+	r.err = errors.Join(r.err, values.err)
+	return out
+}
+
+// list reads a list of maps; nil where there is none.
+func (r *reader) list(name string) []item {
+	if r.item[name] == nil {
+		return nil
+	}
+	l, ok := r.item[name].(*types.AttributeValueMemberL)
+	if !ok {
+		r.fail(name)
+		return nil
+	}
+	var out []item
+	for _, v := range l.Value {
+		m, ok := v.(*types.AttributeValueMemberM)
+		if !ok {
+			r.fail(name)
+			return nil
+		}
+		out = append(out, m.Value)
+	}
+	return out
+}
+
+func (r *reader) leg(names legAttrs) order.Leg {
+	l := order.Leg{KeySeq: int(r.optional(names.keySeq)), Tries: int(r.optional(names.tries))}
+	for _, it := range r.list(names.attempts) {
+		a := reader{item: it}
+		l.Attempts = append(l.Attempts, order.Attempt{
+			StartedAt: a.time(attrStarted), Outcome: order.Outcome(a.text(attrOutcome)), Code: a.optionalText(attrCode),
+		})
+		r.err = errors.Join(r.err, a.err)
+	}
+	return l
+}

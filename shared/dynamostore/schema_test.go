@@ -1,0 +1,167 @@
+package dynamostore_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/dynamostore"
+	"paylane/shared/order"
+)
+
+var update = flag.Bool("update", false, "write the item of the newest schema to testdata")
+
+// fullOrder is the order in the items of testdata.
+func fullOrder() order.Order {
+	unavailable := order.Attempt{StartedAt: at(0), Outcome: order.OutcomeUnavailable, Code: "503"}
+	return order.Order{
+		Ref:    order.Ref{Tenant: "tenant/with slash", ID: "01a204cb-dd3f-7a1f-8ee4-487272d016b5"},
+		Status: order.Failed, Version: 9, FirstVersion: 3,
+		Total:      order.Money{Amount: 12_000, Currency: "KRW"},
+		Items:      []order.Item{{SKU: "TEA-1", Quantity: 2, UnitPrice: 6000}, {SKU: "GIFT", Quantity: 1}},
+		CustomerID: "c-42", PaymentToken: "tok_outage", Metadata: map[string]string{"cart": "77", "é": ""},
+		Fingerprint: []byte{0, 1, 255},
+		Round:       2,
+		Charge:      order.Leg{KeySeq: 2, Tries: 3, Attempts: []order.Attempt{unavailable, unavailable}},
+		Refund:      order.Leg{KeySeq: 1, Tries: 1, Attempts: []order.Attempt{{StartedAt: at(0)}}},
+		LeaseUntil:  at(60),
+		PaymentRef:  "PAY-0A1B2C3D", RefundRef: "REF-1",
+		Failure:   &order.Failure{Code: "gateway_unavailable", Message: "the gateway could not be reached"},
+		CreatedAt: at(0), UpdatedAt: at(1), ExpiresAt: at(3600).Truncate(time.Second),
+	}
+}
+
+// Every schema that was ever written is still read. Where a schema has no such field
+// yet, say here what the order then has.
+func TestEverySchemaIsRead(t *testing.T) {
+	const newest = "order-schema-1.json"
+	written := itemOf(t, fullOrder())
+	if *update {
+		data, err := json.MarshalIndent(written, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join("testdata", newest), append(data, '\n'), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{newest} {
+		item := readItem(t, file)
+		store, _ := open(t, all(ok(map[string]any{"Item": item})))
+		got, err := store.Get(t.Context(), fullOrder().Ref)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		} else if diff := cmp.Diff(fullOrder(), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
+		}
+	}
+	if diff := cmp.Diff(readItem(t, newest), written); diff != "" {
+		t.Errorf("the newest schema is written differently: an order as it was written before may not be read (-was +is):\n%s", diff)
+	}
+}
+
+func readItem(t *testing.T, file string) (item map[string]any) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", file))
+	if err == nil {
+		err = json.Unmarshal(data, &item)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return item
+}
+
+// TestNewerBuild: an attribute that this build does not know is left alone, but an item
+// of a schema that it does not know is refused, and by name.
+func TestNewerBuild(t *testing.T) {
+	item := itemOf(t, pending())
+	unknown := with(item, map[string]any{"zz": map[string]any{"S": "?"}})
+	store, _ := open(t, all(ok(map[string]any{"Item": unknown})))
+	if o, err := store.Get(t.Context(), pending().Ref); err != nil || !cmp.Equal(o, pending()) {
+		t.Errorf("with an unknown attribute: %v, %v", o, err)
+	}
+
+	newer := with(item, map[string]any{"v": map[string]any{"N": "2"}})
+	stands := conflicts(newer)
+	for name, test := range map[string]struct {
+		answer func(int, request) answer
+		call   func(*dynamostore.Store) error
+	}{
+		"get": {all(ok(map[string]any{"Item": newer})), func(s *dynamostore.Store) error {
+			_, err := s.Get(t.Context(), pending().Ref)
+			return err
+		}},
+		"create": {all(stands), func(s *dynamostore.Store) error { return s.Create(t.Context(), pending()) }},
+		"update": {all(stands), func(s *dynamostore.Store) error { return s.Update(t.Context(), pending()) }},
+		"claim": {all(stands), func(s *dynamostore.Store) error {
+			_, err := s.Claim(t.Context(), pending().Ref, claim(order.KindCharge))
+			return err
+		}},
+		"list": {func(_ int, r request) answer {
+			if r.Operation == "Query" {
+				return ok(map[string]any{"Items": []any{map[string]any{"pk": item["pk"], "gs": item["gs"]}}})
+			}
+			return ok(map[string]any{"Responses": map[string]any{"orders": []any{newer}}})
+		}, func(s *dynamostore.Store) error {
+			_, err := s.List(t.Context(), order.Query{Tenant: "tenant", Limit: 10})
+			return err
+		}},
+	} {
+		store, _ := open(t, test.answer)
+		err := test.call(store)
+		var conflict *order.ConflictError
+		if err == nil || !strings.Contains(err.Error(), "newer build") || errors.As(err, &conflict) {
+			t.Errorf("%s of a newer build's order: the error is %v, want one that says so", name, err)
+		}
+	}
+}
+
+// TestForeignItems: what no build wrote is an error that names the attribute.
+func TestForeignItems(t *testing.T) {
+	item := itemOf(t, fullOrder())
+	foreign := map[string]any{"BOOL": true}
+	for name := range item {
+		switch name {
+		case "g", "o", "gs": // of the indexes alone
+			continue
+		}
+		store, _ := open(t, all(ok(map[string]any{"Item": with(item, map[string]any{name: foreign})})))
+		if _, err := store.Get(t.Context(), fullOrder().Ref); err == nil || !strings.Contains(err.Error(), `"`+name+`"`) {
+			t.Errorf("attribute %q of another type: the error is %v, want one that names it", name, err)
+		}
+	}
+	for _, name := range []string{"pk", "v", "s", "n", "a", "c"} {
+		missing := with(item, nil)
+		delete(missing, name)
+		store, _ := open(t, all(ok(map[string]any{"Item": missing})))
+		if _, err := store.Get(t.Context(), fullOrder().Ref); err == nil || !strings.Contains(err.Error(), `"`+name+`"`) {
+			t.Errorf("attribute %q missing: the error is %v, want one that names it", name, err)
+		}
+	}
+}
+
+// TestNotFound: a condition that fails where there is no item.
+func TestNotFound(t *testing.T) {
+	nothing := says(http.StatusBadRequest, map[string]any{
+		"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "The conditional request failed",
+	})
+	for _, name := range []string{"update", "claim"} {
+		store, _ := open(t, all(nothing))
+		if err := calls[name](t.Context(), store); !errors.Is(err, order.ErrNotFound) {
+			t.Errorf("%s: the error is %v, want order.ErrNotFound", name, err)
+		}
+	}
+	store, _ := open(t, all(ok(struct{}{})))
+	if err := calls["get"](t.Context(), store); !errors.Is(err, order.ErrNotFound) {
+		t.Errorf("get: the error is %v, want order.ErrNotFound", err)
+	}
+}

@@ -1,0 +1,226 @@
+package dynamostore_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"paylane/shared/dynamostore"
+	"paylane/shared/order"
+)
+
+// String shows a request with its placeholders resolved, one parameter a line.
+func (r request) String() string {
+	var pairs []string
+	names, _ := r.body["ExpressionAttributeNames"].(map[string]any)
+	values, _ := r.body["ExpressionAttributeValues"].(map[string]any)
+	for placeholder, name := range names {
+		pairs = append(pairs, placeholder, name.(string))
+	}
+	for placeholder, value := range values {
+		pairs = append(pairs, placeholder, plain(value))
+	}
+	// The longest first, as #ct before #c.
+	byLength := slices.Collect(slices.Chunk(pairs, 2))
+	slices.SortFunc(byLength, func(a, b []string) int { return cmp.Compare(len(b[0]), len(a[0])) })
+	resolve := strings.NewReplacer(slices.Concat(byLength...)...)
+	lines := []string{r.Operation}
+	for _, parameter := range slices.Sorted(maps.Keys(r.body)) {
+		value := r.body[parameter]
+		switch parameter {
+		case "ExpressionAttributeNames", "ExpressionAttributeValues", "TableName":
+			continue
+		}
+		text, isText := value.(string)
+		if !isText {
+			text = plain(value)
+		}
+		lines = append(lines, parameter+": "+resolve.Replace(text))
+	}
+	return tokens.ReplaceAllString(strings.Join(lines, "\n"), "TOKEN")
+}
+
+// tokens are what writes carry to be known by.
+var tokens = regexp.MustCompile(`\b[A-Z2-7]{16}\b`)
+
+// plain shows a value without DynamoDB's types.
+func plain(v any) string {
+	switch v := v.(type) {
+	case map[string]any:
+		if len(v) == 1 {
+			for name, inner := range v {
+				if slices.Contains([]string{"S", "N", "B", "M", "L"}, name) {
+					return plain(inner)
+				}
+			}
+		}
+		var parts []string
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, k+"="+plain(v[k]))
+		}
+		return "{" + strings.Join(parts, " ") + "}"
+	case []any:
+		var parts []string
+		for _, e := range v {
+			parts = append(parts, plain(e))
+		}
+		return "[" + strings.Join(parts, " ") + "]"
+	}
+	return fmt.Sprint(v)
+}
+
+// TestRequests shows what each call puts on the wire: how many requests, under which
+// condition, and what they ask back.
+func TestRequests(t *testing.T) {
+	o := pending()
+	item := itemOf(t, o)
+	claimed := must[order.Order](t)(o.Claimed(claim(order.KindCharge)))
+	paid := must[order.Order](t)(claimed.PaidWith("PAY-0A1B2C3D", at(2)))
+	failed := must[order.Order](t)(claimed.FailedWith(order.OutcomeDeclined, order.Failure{Code: "expired_card"}, at(2)))
+	void := order.NewVoid(o.Ref, at(0))
+	const id = "01a204cb-dd3f-7a1f-8ee4-487272d016b5"
+	for _, test := range []struct {
+		name string
+		call func(*dynamostore.Store) error
+		want []string
+	}{
+		{"create", func(s *dynamostore.Store) error { return s.Create(t.Context(), o) }, []string{
+			"PutItem\nConditionExpression: attribute_not_exists(pk)\n" +
+				"Item: {a=12000 c=KRW cr=1773480413589 g=tenant#0 gs=001773480413589#" + id + " n=1 pk=tenant/" + id +
+				" r=1 s=PENDING t=tok_ok up=1773480413589 v=1 w0=TOKEN}\n" +
+				"ReturnValuesOnConditionCheckFailure: ALL_OLD",
+		}},
+		{"claim", func(s *dynamostore.Store) error {
+			_, err := s.Claim(t.Context(), o.Ref, claim(order.KindCharge))
+			return err
+		}, []string{
+			"UpdateItem\nConditionExpression: v <= 1 AND r = 1 AND s IN (PENDING, PROCESSING)" +
+				" AND (attribute_not_exists(l) OR l <= 1773480414589) AND (attribute_not_exists(ct) OR ct < 3)\n" +
+				"Key: {pk=tenant/" + id + "}\nReturnValues: ALL_NEW\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
+				"UpdateExpression: SET s = PROCESSING, l = 1773480424589, up = 1773480414589, w = TOKEN, n = n + 1," +
+				" ck = if_not_exists(ck, 1), ct = if_not_exists(ct, 0) + 1," +
+				" ca = list_append(if_not_exists(ca, []), [{o=pending t=1773480414589}])",
+		}},
+		{"claim a refund", func(s *dynamostore.Store) error {
+			_, err := s.Claim(t.Context(), o.Ref, claim(order.KindRefund))
+			return err
+		}, []string{
+			"UpdateItem\nConditionExpression: v <= 1 AND r = 1 AND s IN (REFUNDING)" +
+				" AND (attribute_not_exists(l) OR l <= 1773480414589)\n" +
+				"Key: {pk=tenant/" + id + "}\nReturnValues: ALL_NEW\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
+				"UpdateExpression: SET s = REFUNDING, l = 1773480424589, up = 1773480414589, w = TOKEN, n = n + 1," +
+				" rk = if_not_exists(rk, 1), rt = if_not_exists(rt, 0) + 1," +
+				" ra = list_append(if_not_exists(ra, []), [{o=pending t=1773480414589}])",
+		}},
+		{"settle as paid, in no index of outcomes", func(s *dynamostore.Store) error { return s.Update(t.Context(), paid) }, []string{
+			"UpdateItem\nConditionExpression: n = 2\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
+				"UpdateExpression: SET w = TOKEN, v = 1, s = PAID, n = 3, a = 12000, c = KRW, t = tok_ok, r = 1, p = PAY-0A1B2C3D," +
+				" cr = 1773480413589, up = 1773480415589, g = tenant#0, gs = 001773480413589#" + id +
+				", ck = 1, ct = 1, ca = [{o=approved t=1773480414589}]" +
+				" REMOVE n0, i, cu, m, f, l, rr, fc, fm, x, o, rk, rt, ra",
+		}},
+		{"settle as failed, in the index of outcomes", func(s *dynamostore.Store) error { return s.Update(t.Context(), failed) }, []string{
+			"UpdateItem\nConditionExpression: n = 2\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
+				"UpdateExpression: SET w = TOKEN, v = 1, s = FAILED, n = 3, a = 12000, c = KRW, t = tok_ok, r = 1, fc = expired_card, fm = ," +
+				" cr = 1773480413589, up = 1773480415589, g = tenant#0, o = tenant#FAILED#0, gs = 001773480413589#" + id +
+				", ck = 1, ct = 1, ca = [{c=expired_card o=declined t=1773480414589}]" +
+				" REMOVE n0, i, cu, m, f, l, p, rr, x, rk, rt, ra",
+		}},
+		{"an order in a tombstone's place", func(s *dynamostore.Store) error { return s.Update(t.Context(), o.InPlaceOf(void)) }, []string{
+			"UpdateItem\nConditionExpression: n = 1\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
+				"UpdateExpression: SET w = TOKEN, w0 = TOKEN, v = 1, s = PENDING, n = 2, n0 = 2, a = 12000, c = KRW, t = tok_ok, r = 1," +
+				" cr = 1773480413589, up = 1773480413589, g = tenant#0, gs = 001773480413589#" + id +
+				" REMOVE i, cu, m, f, l, p, rr, fc, fm, x, o, ck, ct, ca, rk, rt, ra",
+		}},
+		{"a tombstone, in no index", func(s *dynamostore.Store) error { return s.Create(t.Context(), void) }, []string{
+			"PutItem\nConditionExpression: attribute_not_exists(pk)\n" +
+				"Item: {a=0 c= cr=1773480413589 n=1 pk=tenant/" + id + " r=0 s=VOID up=1773480413589 v=1 w0=TOKEN x=1773566813}\n" +
+				"ReturnValuesOnConditionCheckFailure: ALL_OLD",
+		}},
+		{"get", func(s *dynamostore.Store) error { _, err := s.Get(t.Context(), o.Ref); return err }, []string{
+			"GetItem\nConsistentRead: true\nKey: {pk=tenant/" + id + "}",
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			store, f := open(t, all(ok(map[string]any{"Attributes": item, "Item": item})))
+			if err := test.call(store); err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(test.want, f.lines()); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// itemBytes is an item's size by the rules of "DynamoDB item sizes and formats".
+func itemBytes(item map[string]any) (bytes int) {
+	for name, value := range item {
+		bytes += len(name) + valueBytes(value.(map[string]any))
+	}
+	return bytes
+}
+
+func valueBytes(value map[string]any) (bytes int) {
+	for kind, v := range value {
+		switch kind {
+		case "S":
+			return len(v.(string))
+		case "N":
+			return len(v.(string))/2 + 2 // two digits a byte, and a byte or two
+		case "B":
+			return len(v.(string)) * 3 / 4
+		case "M":
+			return 3 + len(v.(map[string]any)) + itemBytes(v.(map[string]any))
+		case "L":
+			bytes = 3
+			for _, e := range v.([]any) {
+				bytes += 1 + valueBytes(e.(map[string]any))
+			}
+			return bytes
+		}
+	}
+	return bytes
+}
+
+// TestItemSize: a write unit is 1 KB, so an ordinary order must stay below it to the
+// end of its life, or every write of it costs twice.
+func TestItemSize(t *testing.T) {
+	r := must[order.Request](t)(order.Request{
+		Currency: "USD", CustomerID: "customer-0123456789", PaymentToken: "tok_1PqW3E2eZvKYlo2C0123456789",
+		Items: []order.Item{
+			{SKU: "TEA-SENCHA-200G", Quantity: 2, UnitPrice: 1250}, {SKU: "CUP-CELADON-02", Quantity: 1, UnitPrice: 3900},
+			{SKU: "GIFT-WRAP", Quantity: 1, UnitPrice: 300},
+		},
+		Metadata: map[string]string{"cart": "5f0c8a8e-2f8e-4a8e-9d0e-9a7f1c2b3d4e", "channel": "web"},
+	}.Normalize())
+	o := order.New(order.Ref{Tenant: "3n4b5v6c7x8z9a0s1d2f3g4h5j", ID: pending().ID}, r, "some-idempotency-key", at(0))
+	for i := range order.MaxAttempts {
+		c := order.Claim{Kind: order.KindCharge, Round: 1, Now: at(60 * i), Until: at(60*i + 10)}
+		o = must[order.Order](t)(o.Claimed(c))
+		if i < order.MaxAttempts-1 {
+			o = must[order.Order](t)(o.Released(order.KindCharge, order.OutcomeUnavailable, "gateway_unavailable", at(60*i+1)))
+		}
+	}
+	paid := must[order.Order](t)(o.PaidWith("PAY-0A1B2C3D", at(121)))
+	failed := must[order.Order](t)(o.FailedWith(order.OutcomeUnavailable, order.Failure{
+		Code: "gateway_unavailable", Message: "the payment gateway could not be reached",
+	}, at(121)))
+	for _, o := range []order.Order{paid, failed} {
+		item := itemOf(t, o)
+		token := map[string]any{"S": strings.Repeat("A", 16)}
+		bytes := itemBytes(with(item, map[string]any{"w": token, "w0": token}))
+		t.Logf("a %s order with three items after three attempts: %d bytes", o.Status, bytes)
+		if bytes > 1024 {
+			data, _ := json.Marshal(item)
+			t.Errorf("a %s order has %d bytes, want at most 1024: %s", o.Status, bytes, data)
+		}
+	}
+}
