@@ -31,15 +31,21 @@ var rooms = map[string][]string{
 		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "paylane/shared/httpapi",
 		"paylane/shared/httpevent", "paylane/shared/sqsevent", "github.com/aws/aws-lambda-go/events", "github.com/google/uuid",
 	},
+	"shared/awscall": {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/dynamostore": {
-		"paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync/errgroup",
+		"paylane/shared/awscall", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
+		"golang.org/x/sync/errgroup",
 	},
-	"shared/sqsqueue":    {"paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"shared/sqsqueue": {
+		"paylane/shared/awscall", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
+	},
 	"shared/pebblestore": {"paylane/shared/order", "github.com/cockroachdb/pebble/v2"},
 	"shared/emulator": {
 		"paylane/shared/emulator", "github.com/aws/aws-lambda-go", "github.com/goccy/go-yaml", "golang.org/x/sync",
 	},
 	"shared/emulator/queuesource": {"paylane/shared/emulator", "paylane/shared/order"},
+	"shared/emulator/sqssource":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"shared/emulator/provision":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/contract": {
 		"paylane/shared/order", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
 	},

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"golang.org/x/sync/errgroup"
 
+	"paylane/shared/awscall"
 	"paylane/shared/order"
 )
 
@@ -168,25 +168,10 @@ func (s *Store) fetch(ctx context.Context, entries []entry) ([]*order.Order, err
 		case try > maxFollowUps:
 			return nil, fmt.Errorf("%d keys are still unprocessed after %d tries: %w", len(want.Keys), try, order.ErrUnavailable)
 		default:
-			if err := sleep(ctx, pause(try)); err != nil {
-				return nil, err
+			if !awscall.Sleep(ctx, awscall.Pause(try)) {
+				return nil, translate(ctx, fmt.Errorf("%d keys are still unprocessed and no time is left", len(want.Keys)))
 			}
 		}
 	}
 	return orders, nil
-}
-
-// sleep waits, unless that would take longer than the caller has.
-func sleep(ctx context.Context, d time.Duration) error {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
-		return fmt.Errorf("no time left to try again: %w", order.ErrUnavailable)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"paylane/shared/awscall"
 	"paylane/shared/order"
 )
 
@@ -26,7 +27,7 @@ type Queue struct {
 // New makes a queue on an existing SQS queue. How calls are retried is the queue's,
 // not the client's.
 func New(client *sqs.Client, url string) *Queue {
-	return &Queue{client: client, url: url, retryer: newRetryer()}
+	return &Queue{client: client, url: url, retryer: awscall.NewRetryer(passes)}
 }
 
 // Send implements [order.Queue]. SQS has stored the message on several servers when
@@ -60,7 +61,7 @@ func (q *Queue) SendBatch(ctx context.Context, entries []order.SendEntry) (order
 			return order.SendBatchResult{}, fmt.Errorf("send a batch: %w", translate(ctx, err))
 		}
 		again := record(&result, out)
-		if len(again) == 0 || try == maxTries || !sleep(ctx, pause(try)) {
+		if len(again) == 0 || try == awscall.MaxTries || !awscall.Sleep(ctx, awscall.Pause(try)) {
 			return result, nil
 		}
 		request = slices.DeleteFunc(request, func(e types.SendMessageBatchRequestEntry) bool { return !again[*e.Id] })
@@ -176,21 +177,6 @@ func (q *Queue) ChangeVisibility(ctx context.Context, receiptHandle string, time
 // seconds keeps a duration that is far out of range out of range, for SQS to refuse.
 func seconds(d time.Duration) int32 {
 	return int32(max(math.MinInt32, min(d/time.Second, math.MaxInt32)))
-}
-
-// sleep waits, unless that would take longer than the caller has.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
-		return false
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // entryError translates what SQS says of one entry of a batch.
