@@ -24,11 +24,9 @@ func (q *Queue) calls(wait time.Duration) func(*sqs.Options) {
 }
 
 // passes tells whether an error may be over when the call is made again. OverLimit says
-// that too many messages are in flight.
+// that too many messages are in flight; the two others are names of one error.
 func passes(err error) bool {
-	var overLimit *types.OverLimit
-	var kms *types.KmsThrottled
-	return errors.As(err, &overLimit) || errors.As(err, &kms) || awscall.Passing(err)
+	return awscall.Passing(err, "OverLimit", "KmsThrottled", "KMS.ThrottlingException")
 }
 
 // translate puts SQS's errors into the port's words: what [passes] is
