@@ -109,3 +109,18 @@ func (r *reader) checkParameter(e entry, path, typ, text string) {
 		refuse("is too large")
 	}
 }
+
+// ParameterNames gives the names of a template's parameters; none if it is no template.
+func ParameterNames(source []byte) []string {
+	root, err := parse(source)
+	if err != nil {
+		return nil // Read says why
+	}
+	var names []string
+	if section := root.get("Parameters"); section != nil {
+		for _, e := range section.entries {
+			names = append(names, e.key)
+		}
+	}
+	return names
+}

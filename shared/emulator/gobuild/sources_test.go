@@ -1,0 +1,210 @@
+package gobuild_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"paylane/shared/emulator/gobuild"
+	"paylane/shared/emulator/template"
+)
+
+// shop is a function with all that it can be made of.
+func shop() files {
+	return files{
+		"shop/go.mod": goMod + "\nrequire example.com/money v0.0.0\n\nreplace example.com/money => ../money\n",
+		"shop/pay/main.go": `package main
+
+import (
+	"embed"
+
+	_ "example.com/money"
+	_ "example.com/shop/price"
+)
+
+//go:embed static *.txt
+var _ embed.FS
+
+func main() {}
+`,
+		"shop/pay/main_test.go":    "package main\n",
+		"shop/pay/notes.md":        "",
+		"shop/pay/a.txt":           "",
+		"shop/pay/static/page":     "",
+		"shop/pay/static/.hidden":  "",
+		"shop/price/price.go":      "package price\n",
+		"shop/price/price_test.go": "package price\n",
+		"shop/other/other.go":      "package other\n",
+		"money/go.mod":             "module example.com/money\n\ngo 1.21\n",
+		"money/money.go":           "package money\n",
+	}
+}
+
+// act is something that happens to files below a folder.
+type act func(t *testing.T, root string)
+
+func edit(name, text string) act {
+	return func(t *testing.T, root string) {
+		path := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { // in place
+			t.Fatal(err)
+		}
+	}
+}
+
+// save is an edit as editors make it: a new file gets the old one's name.
+func save(name, text string) act {
+	return func(t *testing.T, root string) {
+		edit(name+"~", text)(t, root)
+		path := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.Rename(path+"~", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func touch(name string) act {
+	return func(t *testing.T, root string) {
+		now := time.Now()
+		if err := os.Chtimes(filepath.Join(root, filepath.FromSlash(name)), now, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func remove(name string) act {
+	return func(t *testing.T, root string) {
+		if err := os.Remove(filepath.Join(root, filepath.FromSlash(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestChanged(t *testing.T) {
+	rows := []struct {
+		name string
+		act  act
+		want bool
+	}{
+		{"nothing", func(*testing.T, string) {}, false},
+		{"edit", edit("shop/pay/main.go", hello), true},
+		{"save by rename, same size", save("shop/pay/main.go", shop()["shop/pay/main.go"]), true},
+		{"touch of the same content", touch("shop/pay/main.go"), true},
+		{"new file", edit("shop/pay/new.go", "package main\n"), true},
+		{"new assembly file", edit("shop/pay/new.s", ""), true},
+		{"removed file", remove("shop/pay/main.go"), true},
+		{"test file", edit("shop/pay/main_test.go", "package main // edited\n"), false},
+		{"new test file", edit("shop/pay/new_test.go", "package main\n"), false},
+		{"file that is no source", edit("shop/pay/notes.md", "edited"), false},
+		{"an editor's own file", edit("shop/pay/.#main.go", "lock"), false},
+		{"embedded file", edit("shop/pay/static/page", "edited"), true},
+		{"new file in an embedded folder", edit("shop/pay/static/deep/new", ""), true},
+		{"removed file of an embedded folder", remove("shop/pay/static/page"), true},
+		{"hidden file of an embedded folder", edit("shop/pay/static/.hidden", "edited"), false},
+		{"new file that a pattern matches", edit("shop/pay/b.txt", ""), true},
+		{"package of the same module", edit("shop/price/price.go", "package price // edited\n"), true},
+		{"new file in a package of the same module", edit("shop/price/new.go", "package price\n"), true},
+		{"test file in a package of the same module", edit("shop/price/price_test.go", ""), false},
+		{"package that is not imported", edit("shop/other/other.go", "package other // edited\n"), false},
+		{"replaced local module", edit("money/money.go", "package money // edited\n"), true},
+		{"replaced local module's go.mod", touch("money/go.mod"), true},
+		{"go.mod", touch("shop/go.mod"), true},
+		{"new go.sum", edit("shop/go.sum", ""), true},
+		{"new go.work beside go.mod", edit("shop/go.work", ""), true},
+		{"new go.work above", edit("go.work", ""), true},
+		{"new go.mod that takes the function out", edit("shop/pay/go.mod", ""), true},
+		{"new Makefile", edit("shop/pay/Makefile", ""), true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			f, root := open(t, template.Function{CodeURI: "shop/pay", BuildMethod: "go1.x"}, shop())
+			check(t, f, root, row.act, row.want)
+		})
+	}
+}
+
+// check looks at the sources, lets something happen, and asks whether they changed.
+func check(t *testing.T, f *gobuild.Function, root string, happens act, want bool) {
+	t.Helper()
+	sources := f.Sources(t.Context())
+	if sources.Changed() {
+		t.Fatal("they changed before anything happened")
+	}
+	happens(t, root)
+	if got := sources.Changed(); got != want {
+		t.Errorf("changed: %t", got)
+	}
+}
+
+func TestChangedInAWorkspace(t *testing.T) {
+	f, root := open(t, template.Function{CodeURI: "shop"}, files{
+		"go.work":        "go 1.21\n\nuse (\n\t./money\n\t./shop\n)\n",
+		"shop/go.mod":    goMod,
+		"shop/main.go":   "package main\n\nimport _ \"example.com/money\"\n\nfunc main() {}\n",
+		"money/go.mod":   "module example.com/money\n\ngo 1.21\n",
+		"money/money.go": "package money\n",
+	})
+	check(t, f, root, touch("money/money.go"), true)
+	check(t, f, root, touch("money/go.mod"), true)
+	check(t, f, root, touch("go.work"), true)
+}
+
+// What make builds is unknown, so it is every package below.
+func TestChangedWithAMakefile(t *testing.T) {
+	f, root := open(t, template.Function{CodeURI: ".", BuildMethod: "makefile"}, files{
+		"go.mod": goMod, "Makefile": "build-Pay:\n", "cmd/pay/main.go": hello,
+	})
+	check(t, f, root, touch("cmd/pay/main.go"), true)
+	check(t, f, root, touch("Makefile"), true)
+}
+
+func TestChangedWithAProgramThatIsThere(t *testing.T) {
+	f, root := open(t, template.Function{CodeURI: "."}, files{"bootstrap*": "#!/bin/sh\n"})
+	check(t, f, root, touch("bootstrap"), true)
+	check(t, f, root, remove("bootstrap"), true)
+	check(t, f, root, func(t *testing.T, root string) { write(t, root, files{"bootstrap*": "#!/bin/sh\n"}) }, true)
+}
+
+// While the sources are broken, what mends them must be noticed.
+func TestChangedWhileBroken(t *testing.T) {
+	rows := []struct {
+		name         string
+		breaks, mend act
+	}{
+		{"a syntax error", edit("shop/pay/main.go", "packag main"), save("shop/pay/main.go", hello)},
+		{"a package's syntax error", edit("shop/price/price.go", "packag price"), save("shop/price/price.go", "package price\n")},
+		{"a broken go.mod", edit("shop/go.mod", "modul"), save("shop/go.mod", goMod)},
+		{"a broken go.mod of a replaced module", edit("money/go.mod", "modul"), touch("money/go.mod")},
+		{"a broken go.mod, and an edit elsewhere", edit("shop/go.mod", "modul"), touch("shop/price/price.go")},
+		{
+			"an import of what is not there yet",
+			edit("shop/pay/more.go", "package main\n\nimport _ \"example.com/shop/later/on\"\n"),
+			edit("shop/later/on/on.go", "package on\n"),
+		},
+		{
+			"a pattern that matches nothing",
+			edit("shop/pay/more.go", "package main\n\nimport \"embed\"\n\n//go:embed later/*\nvar _ embed.FS\n"),
+			edit("shop/pay/later/file", ""),
+		},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			f, root := open(t, template.Function{CodeURI: "shop/pay"}, shop())
+			check(t, f, root, row.breaks, true)
+			check(t, f, root, row.mend, true)
+		})
+	}
+}
+
+// One that is broken from the start has its own folder watched, if nothing else.
+func TestChangedWhenBrokenFromTheStart(t *testing.T) {
+	f, root := open(t, template.Function{CodeURI: "."}, files{"go.mod": "modul", "main.go": hello})
+	check(t, f, root, touch("main.go"), true)
+	check(t, f, root, edit("go.mod", goMod), true)
+}
