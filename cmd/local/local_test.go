@@ -66,5 +66,5 @@ func startRunner(t *testing.T, c config) string {
 
 // TestEndToEnd runs the suite of all environments on the runner.
 func TestEndToEnd(t *testing.T) {
-	e2e.Run(t, e2e.Target{URL: startRunner(t, testConfig(t))})
+	e2e.Run(t, e2e.Target{URL: startRunner(t, testConfig(t)), Environment: e2e.InProcess})
 }

@@ -1,9 +1,14 @@
 // Command local runs paylane on this machine, from the same template and with the
 // same handlers as on AWS. It needs nothing else: orders and messages are kept in an
 // embedded database, where every write is synced to disk before it is acknowledged.
+//
+// With -endpoint it runs any SAM template with Go functions: it builds them, runs the
+// binaries behind a Lambda Runtime API of its own, makes the template's queues and
+// tables at the endpoint, serves the HTTP API and polls the queues as Lambda does.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -38,6 +43,8 @@ func start(args []string) int {
 	flags.StringVar(&c.Addr, "addr", "127.0.0.1:3000", "`address` to listen on; loopback only")
 	flags.StringVar(&c.Data, "data", ".paylane", "`folder` of orders and messages; made if absent, used by one runner at a time")
 	flags.StringVar(&c.Template, "template", "template.yaml", "SAM template to run, a `file`")
+	flags.Func("parameter", "a `name=value` of a parameter of the template; may be repeated", c.parameter)
+	flags.StringVar(&c.Endpoint, "endpoint", "", "`URL` of DynamoDB and SQS, as LocalStack's: the functions' binaries are built and run on it")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -46,6 +53,15 @@ func start(args []string) int {
 	case flags.NArg() > 0:
 		fmt.Fprintf(os.Stderr, "local: %q is no flag; see -help\n", flags.Arg(0))
 		return 2
+	}
+	if c.Endpoint != "" {
+		c.Region = cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1")
+		// Emulators take any; an access key of twelve digits names an account on LocalStack.
+		c.Credentials = credentials{
+			AccessKeyID:     cmp.Or(os.Getenv("AWS_ACCESS_KEY_ID"), "test"),
+			SecretAccessKey: cmp.Or(os.Getenv("AWS_SECRET_ACCESS_KEY"), "test"),
+			SessionToken:    os.Getenv("AWS_SESSION_TOKEN"),
+		}
 	}
 	if os.Getenv("GOGC") == "" {
 		// What lives is small, so Go's default would collect it many times a second.

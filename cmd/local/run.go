@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,7 +20,6 @@ import (
 	"paylane/shared/emulator/apigateway"
 	"paylane/shared/emulator/template"
 	"paylane/shared/gateway"
-	"paylane/shared/pebblestore"
 )
 
 // How long a client may take to send its request and to read the answer.
@@ -30,8 +33,17 @@ type config struct {
 	Addr     string
 	Data     string
 	Template string
+	// Parameters are values of the template's parameters.
+	Parameters map[string]string
+	// Endpoint is where DynamoDB and SQS are; empty for the embedded database. The
+	// three after it matter only there.
+	Endpoint    string
+	Region      string
+	Credentials credentials
 
-	Out     io.Writer // the start page
+	// Out gets the start page, and the lines of functions that run as programs. It
+	// must be safe for concurrent use.
+	Out     io.Writer
 	Log     *slog.Logger
 	Now     func() time.Time
 	Jitter  func(n int) int
@@ -50,66 +62,120 @@ func run(ctx context.Context, c config) (err error) {
 	if err := checkLoopback(c.Addr); err != nil {
 		return err
 	}
+	if c.Endpoint != "" {
+		if err := checkEndpoint(c.Endpoint); err != nil {
+			return err
+		}
+	}
 	source, err := os.ReadFile(c.Template)
 	if err != nil {
 		return fmt.Errorf("read the template: %w", err)
 	}
-	t, err := template.Read(c.Template, source, template.Options{})
+	t, err := template.Read(c.Template, source, c.options(source))
 	if err != nil {
 		return err
 	}
-	db, err := pebblestore.Open(pebblestore.Options{Dir: c.Data, Now: c.Now, Logger: c.Log})
+	if len(t.APIs) > 1 {
+		return fmt.Errorf("%s:%d: there is a second HTTP API, %s; the runner serves one", c.Template, t.APIs[1].Line, t.APIs[1].LogicalID)
+	}
+	p, err := c.platform(ctx, t)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	app, err := newApp(c, t, db)
+	app, err := newApp(c, t, p)
 	if err != nil {
-		return err
+		return errors.Join(err, p.close(ctx))
+	}
+	err = app.run(ctx, c)
+	grace, cancel := app.grace(ctx)
+	defer cancel()
+	return errors.Join(err, p.close(grace))
+}
+
+// options are what the template can't know of where it runs.
+func (c config) options(source []byte) template.Options {
+	o := template.Options{Parameters: maps.Clone(c.Parameters), Region: c.Region}
+	if c.Endpoint != "" {
+		o.SQSEndpoint, o.AccountID = c.Endpoint, account(c.Credentials)
+	}
+	// Nobody is asked to log in here, so the api function must not look for who did.
+	if _, given := o.Parameters[authMode]; !given && slices.Contains(template.ParameterNames(source), authMode) {
+		if o.Parameters == nil {
+			o.Parameters = make(map[string]string)
+		}
+		o.Parameters[authMode] = "none"
+	}
+	return o
+}
+
+// authMode is the parameter of paylane's own template that decides whose orders they are.
+const authMode = "AuthMode"
+
+func (c config) platform(ctx context.Context, t *template.Template) (platform, error) {
+	if c.Endpoint == "" {
+		return newEmbedded(c, t)
+	}
+	return newBuilt(ctx, c, t)
+}
+
+// run shows what there is, and serves it.
+func (a *app) run(ctx context.Context, c config) error {
+	if a.handler == nil {
+		if err := a.welcome(c.Out, ""); err != nil {
+			return err
+		}
+		return a.serve(ctx, nil)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	if err := app.welcome(c.Out, listener.Addr()); err != nil {
-		return errors.Join(fmt.Errorf("print the start page: %w", err), listener.Close())
+	if err := a.welcome(c.Out, listener.Addr().String()); err != nil {
+		return errors.Join(err, listener.Close())
 	}
-	return app.serve(ctx, listener)
+	return a.serve(ctx, listener)
 }
 
-// serve runs the server and the event source mappings side by side. It returns once
-// nothing is in flight any more.
+// serve runs the server, the event source mappings and what keeps the functions up to
+// date, side by side. It returns once no request and no batch is in flight any more.
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
-	server := apigateway.Server(a.handler, a.log)
-	server.ReadTimeout, server.WriteTimeout = readTimeout, writeTimeout
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve HTTP: %w", err)
-		}
-		return nil
-	})
-	group.Go(func() error {
-		<-ctx.Done()
-		// Requests in flight get as long as a function may take.
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.longest+time.Second)
-		defer cancel()
-		if err := server.Shutdown(grace); err != nil {
-			return errors.Join(fmt.Errorf("finish the requests in flight: %w", err), server.Close())
-		}
-		return nil
-	})
+	if listener != nil {
+		server := apigateway.Server(a.handler, a.log)
+		server.ReadTimeout, server.WriteTimeout = readTimeout, writeTimeout
+		group.Go(func() error {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve HTTP: %w", err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			grace, cancel := a.grace(ctx)
+			defer cancel()
+			if err := server.Shutdown(grace); err != nil {
+				return errors.Join(fmt.Errorf("finish the requests in flight: %w", err), server.Close())
+			}
+			return nil
+		})
+	}
 	for _, p := range a.pollers {
 		group.Go(func() error {
 			p.Run(ctx)
 			return nil
 		})
 	}
-	err := group.Wait()
-	for _, f := range a.functions {
-		f.Close()
-	}
-	return err
+	group.Go(func() error {
+		a.platform.watch(ctx)
+		return nil
+	})
+	<-ctx.Done() // with nothing to serve there is still something to wait for
+	return group.Wait()
+}
+
+// grace is how long what is in flight may take: as long as a function may.
+func (a *app) grace(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), a.longest+time.Second)
 }
 
 // checkLoopback refuses an address that others could reach: nobody is asked to log in.
@@ -123,6 +189,28 @@ func checkLoopback(addr string) error {
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return fmt.Errorf("-addr %s: only a loopback address, as 127.0.0.1:3000, is served without authentication", addr)
+	}
+	return nil
+}
+
+// parameter takes one value of a parameter, as Name=Value.
+func (c *config) parameter(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return errors.New("give it as Name=Value")
+	}
+	if c.Parameters == nil {
+		c.Parameters = make(map[string]string)
+	}
+	c.Parameters[name] = value
+	return nil
+}
+
+// checkEndpoint wants a base URL.
+func checkEndpoint(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("-endpoint %q is no URL such as http://127.0.0.1:4566", endpoint)
 	}
 	return nil
 }

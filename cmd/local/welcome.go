@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"text/tabwriter"
 
@@ -12,19 +11,14 @@ import (
 )
 
 // welcome prints what is served, from the template as it was understood.
-func (a *app) welcome(w io.Writer, addr net.Addr) error {
+func (a *app) welcome(w io.Writer, addr string) error {
 	t := a.template
 	page := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(page, "paylane serves http://%s\n", addr)
-	fmt.Fprintln(page, "\nRoutes")
-	routes := slices.Clone(t.APIs[0].Routes)
-	slices.SortStableFunc(routes, func(a, b template.Route) int { return cmp.Compare(a.Path, b.Path) })
-	for _, r := range routes {
-		if r.Key == template.DefaultRoute {
-			fmt.Fprintf(page, "  any other\t\t→ %s\n", r.Function)
-		} else {
-			fmt.Fprintf(page, "  %s\t%s\t→ %s\n", r.Method, r.Path, r.Function)
-		}
+	if addr == "" {
+		fmt.Fprintln(page, "paylane runs the template; it has no HTTP API")
+	} else {
+		fmt.Fprintf(page, "paylane serves http://%s\n", addr)
+		welcomeRoutes(page, t.APIs[0])
 	}
 	fmt.Fprintln(page, "\nQueues")
 	for _, q := range t.Queues {
@@ -45,7 +39,23 @@ func (a *app) welcome(w io.Writer, addr net.Addr) error {
 		fmt.Fprintln(page)
 	}
 	fmt.Fprintln(page, "\nCtrl-C finishes what is in flight and stops.")
-	return page.Flush()
+	if err := page.Flush(); err != nil {
+		return fmt.Errorf("print the start page: %w", err)
+	}
+	return nil
+}
+
+func welcomeRoutes(page io.Writer, api template.HTTPAPI) {
+	fmt.Fprintln(page, "\nRoutes")
+	routes := slices.Clone(api.Routes)
+	slices.SortStableFunc(routes, func(a, b template.Route) int { return cmp.Compare(a.Path, b.Path) })
+	for _, r := range routes {
+		if r.Key == template.DefaultRoute {
+			fmt.Fprintf(page, "  any other\t\t→ %s\n", r.Function)
+		} else {
+			fmt.Fprintf(page, "  %s\t%s\t→ %s\n", r.Method, r.Path, r.Function)
+		}
+	}
 }
 
 func mapping(m template.Mapping) string {

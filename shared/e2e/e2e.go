@@ -18,11 +18,41 @@ import (
 // Target is a running paylane.
 type Target struct {
 	// URL is the base, without a slash at the end.
-	URL string
-	// Patience is how long an order may take to its end at the most; 0 is 30 s.
-	Patience time.Duration
-	// Concurrent is how many requests the environment takes at one time; 0 is 200.
-	Concurrent int
+	URL         string
+	Environment Environment
+}
+
+// Environment is a way to run paylane.
+type Environment string
+
+// The environments. They do all that the suite asks for, within the limits below.
+const (
+	InProcess Environment = "in process, on the embedded store"
+	Binaries  Environment = "built binaries, on LocalStack"
+	SAM       Environment = "SAM's containers, on LocalStack"
+)
+
+// limits are what an environment can't do.
+type limits struct {
+	// patience is how long an order may take to its end at the most.
+	patience time.Duration
+	// concurrent is how many requests it takes at one time.
+	concurrent int
+}
+
+func (e Environment) limits() limits {
+	switch e {
+	case InProcess:
+		return limits{patience: 30 * time.Second, concurrent: 200}
+	case Binaries:
+		// Each request at one time is a process of its own.
+		return limits{patience: 2 * time.Minute, concurrent: 20}
+	case SAM:
+		// A container serves one request after the other, and SAM often waits a second
+		// for a log that is complete already.
+		return limits{patience: 5 * time.Minute, concurrent: 5}
+	}
+	panic("no such environment: " + e)
 }
 
 // order is what the suite reads of an order.
@@ -121,10 +151,7 @@ func (g Target) end(t *testing.T, id string) order {
 // until waits until the order has one of the statuses.
 func (g Target) until(t *testing.T, id string, statuses ...string) order {
 	t.Helper()
-	patience := g.Patience
-	if patience == 0 {
-		patience = 30 * time.Second
-	}
+	patience := g.Environment.limits().patience
 	for deadline := time.Now().Add(patience); ; {
 		a := g.do(t, http.MethodGet, "/orders/"+id, "", "Prefer", "wait=2")
 		o := decode[order](t, a)

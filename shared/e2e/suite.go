@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// Run runs the whole suite. Other orders may be there; the suite's own are left.
+// Run runs the whole suite, in every environment the same. Other orders may be there;
+// the suite's own are left.
 func Run(t *testing.T, g Target) {
 	for name, test := range map[string]func(*testing.T, Target){
 		"an order is PENDING at once":           testPending,
@@ -165,10 +166,7 @@ func testTokens(t *testing.T, g Target) {
 }
 
 func testOneKey(t *testing.T, g Target) {
-	requests := g.Concurrent
-	if requests == 0 {
-		requests = 200
-	}
+	requests := g.Environment.limits().concurrent
 	key := "e2e-" + g.create(t, paidWith("tok_ok")).ID // as unique as an id
 	answers := make([]answer, requests)
 	var wg sync.WaitGroup

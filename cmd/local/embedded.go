@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path"
+
+	"paylane/shared/emulator"
+	"paylane/shared/emulator/eventsource"
+	"paylane/shared/emulator/queuesource"
+	"paylane/shared/emulator/template"
+	"paylane/shared/handlers"
+	"paylane/shared/pebblestore"
+)
+
+// embedded is the platform in this process: paylane's own handlers, known by their
+// folders, on one database.
+type embedded struct {
+	config
+	db        *pebblestore.DB
+	queues    map[string]*pebblestore.Queue // by URL, which is how functions know them
+	functions []*emulator.InProcess
+}
+
+func newEmbedded(c config, t *template.Template) (*embedded, error) {
+	db, err := pebblestore.Open(pebblestore.Options{Dir: c.Data, Now: c.Now, Logger: c.Log})
+	if err != nil {
+		return nil, err
+	}
+	p := &embedded{config: c, db: db, queues: make(map[string]*pebblestore.Queue)}
+	for _, q := range t.Queues {
+		if err := p.open(t, q); err != nil {
+			_ = db.Close() // what went wrong before matters more
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// open opens a queue. A dead-letter queue comes before the queues that lead to it.
+func (p *embedded) open(t *template.Template, q template.Queue) error {
+	if p.queues[q.URL] != nil {
+		return nil
+	}
+	c := pebblestore.QueueConfig{
+		Name: q.Name, ARN: q.ARN, VisibilityTimeout: q.VisibilityTimeout, Retention: q.Retention,
+		Delay: q.Delay, MaxMessageBytes: q.MaxMessageBytes,
+	}
+	if q.DeadLetterQueue != "" {
+		dead, _ := t.Queue(q.DeadLetterQueue)
+		if err := p.open(t, dead); err != nil {
+			return err
+		}
+		c.DeadLetterQueue, c.MaxReceiveCount = dead.Name, q.MaxReceiveCount
+	}
+	opened, err := p.db.Queue(c)
+	p.queues[q.URL] = opened
+	return err
+}
+
+// invoker implements [platform].
+func (p *embedded) invoker(f template.Function) (emulator.Invoker, error) {
+	handler, err := p.handler(f)
+	if err != nil {
+		return nil, err
+	}
+	function := emulator.NewInProcess(handler, emulator.Config{
+		ARN: f.ARN, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, Logger: p.Log,
+	})
+	p.functions = append(p.functions, function)
+	return function, nil
+}
+
+// handler makes a function's handler. As on AWS, the function's environment says
+// which queue is its own.
+func (p *embedded) handler(f template.Function) (any, error) {
+	switch folder := path.Clean(f.CodeURI); folder {
+	case "functions/api":
+		queue, err := p.queue(f, "PAYMENT_QUEUE_URL")
+		if err != nil {
+			return nil, err
+		}
+		return handlers.API(handlers.APIConfig{
+			Store: p.db.Store(), Payments: queue, Tokens: p.Gateway, Tenant: handlers.AnyoneIsLocal, Now: p.Now, Log: p.Log,
+		}), nil
+	case "functions/payment":
+		worker, err := p.worker(f, "PAYMENT_QUEUE_URL")
+		return handlers.Payment(worker), err
+	case "functions/deadletter":
+		worker, err := p.worker(f, "DEAD_LETTER_QUEUE_URL")
+		return handlers.DeadLetter(worker), err
+	default:
+		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)
+	}
+}
+
+func (p *embedded) worker(f template.Function, variable string) (handlers.WorkerConfig, error) {
+	queue, err := p.queue(f, variable)
+	return handlers.WorkerConfig{
+		Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now, Jitter: p.Jitter, Log: p.Log,
+	}, err
+}
+
+// queue finds the queue whose URL a variable of the function's environment holds.
+func (p *embedded) queue(f template.Function, variable string) (*pebblestore.Queue, error) {
+	url, ok := f.Environment[variable]
+	if !ok {
+		return nil, fmt.Errorf("its environment lacks %s", variable)
+	}
+	queue, ok := p.queues[url]
+	if !ok {
+		return nil, fmt.Errorf("its variable %s is %q, which is no queue of the template", variable, url)
+	}
+	return queue, nil
+}
+
+// source implements [platform].
+func (p *embedded) source(q template.Queue) (eventsource.Source, int) {
+	return queuesource.New(p.queues[q.URL]), 1
+}
+
+// watch implements [platform]: this program's own code does not change.
+func (p *embedded) watch(context.Context) {}
+
+// close implements [platform]. Invocations end within their timeouts.
+func (p *embedded) close(context.Context) error {
+	for _, f := range p.functions {
+		f.Close()
+	}
+	return p.db.Close()
+}
