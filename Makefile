@@ -27,13 +27,14 @@ test: ## all tests that need Go alone
 	go test ./...
 
 .PHONY: check
-check: ## format, vet, lint and known vulnerabilities
+check: ## format, vet, lint, known vulnerabilities, and the template where SAM is installed
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
-	go vet ./...
+	go vet -tags integration,sam ./...
 	$(MAKE) --no-print-directory $(TOOLS)/golangci-lint
-	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/golangci-lint run --build-tags integration,sam ./...
 	$(MAKE) --no-print-directory vuln
+	@if command -v sam > /dev/null; then .ci/template; else echo "template.yaml: sam is not installed; not checked"; fi
 
 .PHONY: race
 race: ## all tests under the race detector
@@ -68,6 +69,16 @@ localstack: ## the built functions on LocalStack, brought up by Docker: http://1
 .PHONY: integration
 integration: ## all tests on LocalStack: the one at AWS_ENDPOINT_URL, or one brought up by Docker
 	./localstack/with go test -tags integration -count=1 -p 1 -timeout 20m $(INTEGRATION)
+
+.PHONY: sam
+sam: ## the api function in SAM's container, on LocalStack: http://127.0.0.1:3000
+	./localstack/sam build
+	./localstack/with ./localstack/sam start
+
+.PHONY: sam-test
+sam-test: ## the tests of SAM's containers
+	./localstack/sam build
+	./localstack/with go test -tags sam -count=1 -timeout 15m ./localstack
 
 ## —— Deploying ——
 

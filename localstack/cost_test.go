@@ -1,0 +1,193 @@
+//go:build integration
+
+package localstack_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/dynamostore"
+	"paylane/shared/emulator"
+	"paylane/shared/emulator/eventsource"
+	"paylane/shared/emulator/provision"
+	"paylane/shared/emulator/sqssource"
+	"paylane/shared/emulator/template"
+	"paylane/shared/gateway"
+	"paylane/shared/handlers"
+	"paylane/shared/sqsqueue"
+)
+
+// meter counts what a client asks of AWS, and what that takes.
+type meter struct {
+	mu            sync.Mutex
+	calls         map[string]int
+	retries       int // further tries of calls, which a slow LocalStack may need
+	writes, reads float64
+}
+
+// add is for a client's APIOptions.
+func (m *meter) add(stack *middleware.Stack) error {
+	count := middleware.FinalizeMiddlewareFunc("Meter", func(
+		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
+	) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		first := strings.HasPrefix(in.Request.(*smithyhttp.Request).Header.Get("Amz-Sdk-Request"), "attempt=1;")
+		m.mu.Lock()
+		if first {
+			m.calls[awsmiddleware.GetOperationName(ctx)]++
+		} else {
+			m.retries++
+		}
+		m.mu.Unlock()
+		return next.HandleFinalize(ctx, in)
+	})
+	capacity := middleware.InitializeMiddlewareFunc("Capacity", func(
+		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
+	) (middleware.InitializeOutput, middleware.Metadata, error) {
+		switch p := in.Parameters.(type) {
+		case *dynamodb.PutItemInput:
+			p.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+		case *dynamodb.UpdateItemInput:
+			p.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+		case *dynamodb.GetItemInput:
+			p.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
+		}
+		out, metadata, err := next.HandleInitialize(ctx, in)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		switch result := out.Result.(type) {
+		case *dynamodb.PutItemOutput:
+			m.writes += *result.ConsumedCapacity.CapacityUnits
+		case *dynamodb.UpdateItemOutput:
+			m.writes += *result.ConsumedCapacity.CapacityUnits
+		case *dynamodb.GetItemOutput:
+			m.reads += *result.ConsumedCapacity.CapacityUnits
+		}
+		return out, metadata, err
+	})
+	if err := stack.Initialize.Add(capacity, middleware.Before); err != nil {
+		return err
+	}
+	return stack.Finalize.Insert(count, "Retry", middleware.After)
+}
+
+// TestCost counts the calls and capacity units of a thousand orders on their happy path,
+// through the handlers and the event source mapping.
+func TestCost(t *testing.T) {
+	const orders, writers = 1000, 8
+	s := newStack(t)
+	read := readTemplate(t, s)
+	clients := provision.Clients{SQS: s.sqs, DynamoDB: dynamodb.NewFromConfig(s.config)}
+	if err := provision.Make(t.Context(), clients, read, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	used, polled := &meter{calls: map[string]int{}}, &meter{calls: map[string]int{}}
+	config := s.config
+	config.APIOptions = append(config.APIOptions, used.add)
+	store := dynamostore.New(dynamodb.NewFromConfig(config), ordersTable)
+	queue := sqsqueue.New(sqs.NewFromConfig(config), s.queueURL(paymentQueue))
+	simulator, log := gateway.NewSimulator(time.Now), slog.New(slog.DiscardHandler)
+
+	api := handlers.API(handlers.APIConfig{
+		Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal, Now: time.Now, Log: log,
+	})
+	create := events.APIGatewayV2HTTPRequest{
+		RawPath: "/orders", Headers: map[string]string{"content-type": "application/json"},
+		Body: `{"items": [{"sku": "TEA-SENCHA-200G", "quantity": 2, "unitPrice": 1250}], "customerId": "customer-0123456789", "metadata": {"cart": "77"}}`,
+		RequestContext: events.APIGatewayV2HTTPRequestContext{
+			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: http.MethodPost, Path: "/orders"},
+		},
+	}
+	var load sync.WaitGroup
+	for range writers {
+		load.Go(func() {
+			for range orders / writers {
+				if r, err := api(t.Context(), create); err != nil || r.StatusCode != http.StatusCreated {
+					t.Errorf("%d %s, %v", r.StatusCode, r.Body, err)
+				}
+			}
+		})
+	}
+	load.Wait()
+
+	payment := emulator.NewInProcess(handlers.Payment(handlers.WorkerConfig{
+		Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
+	}), emulator.Config{ARN: "arn", Timeout: 10 * time.Second})
+	defer payment.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var polling sync.WaitGroup
+	polling.Go(func() { newPoller(t, s, read, payment, polled).Run(ctx) })
+	eventually(t, 2*time.Minute, func() string {
+		if counts := s.counts(t, paymentQueue); counts != [2]int{0, 0} {
+			return fmt.Sprintf("the payment queue has %v visible and hidden", counts)
+		}
+		return ""
+	})
+	stop()
+	polling.Wait()
+
+	want := map[string]int{"SendMessage": orders, "PutItem": orders, "UpdateItem": 2 * orders}
+	if diff := cmp.Diff(want, used.calls); diff != "" {
+		t.Errorf("the calls of %d orders (-want +got):\n%s", orders, diff)
+	}
+	// A second try writes, and tells, something else.
+	if off := 4*orders - used.writes; off < 0 || off > float64(2*used.retries) || used.reads != 0 {
+		t.Errorf("%v write units and %v read units, with %d retries; want %d and 0", used.writes, used.reads, used.retries, 4*orders)
+	}
+	t.Logf("%d orders took %v, %v write units, %v read units; the poller %v; %d retries",
+		orders, used.calls, used.writes, used.reads, polled.calls, used.retries)
+}
+
+func readTemplate(t *testing.T, s *stack) *template.Template {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(repository, "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := template.Read("template.yaml", source, template.Options{SQSEndpoint: s.endpoint, AccountID: s.account})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+// newPoller makes the payment queue's poller as cmd/local does.
+func newPoller(t *testing.T, s *stack, read *template.Template, invoker emulator.Invoker, m *meter) *eventsource.Poller {
+	t.Helper()
+	config := s.config
+	config.APIOptions = append(config.APIOptions, m.add)
+	for _, mapping := range read.Mappings {
+		if mapping.Queue != "PaymentQueue" {
+			continue
+		}
+		queue, _ := read.Queue(mapping.Queue)
+		function, _ := read.Function(mapping.Function)
+		poller, err := eventsource.New(eventsource.Config{
+			Mapping: mapping, Queue: queue, Function: function, Invoker: invoker,
+			Source: sqssource.New(sqs.NewFromConfig(config), queue.URL), Receivers: 5,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return poller
+	}
+	t.Fatal("the payment queue has no mapping")
+	return nil
+}
