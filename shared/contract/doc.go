@@ -1,7 +1,8 @@
 // Package contract holds what every adapter of the ports in package order must do,
 // as tests. An adapter's test calls [RunStore], [RunWatcher] or [RunQueue] with a
 // function that opens the adapter; the suite is the same for a database in memory, on
-// disk, and for AWS's services.
+// disk, and for AWS's services. [RunGateway] is for payment gateways, with a sandbox's
+// tokens.
 //
 // Each case opens a store or queue of its own, and each store case uses tenants with
 // random names, so a table that is shared by all does as well. A list may lag behind

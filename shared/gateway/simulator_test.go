@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"paylane/shared/contract"
 	"paylane/shared/gateway"
 	"paylane/shared/order"
 )
@@ -157,5 +158,11 @@ func TestLatencyAndReferences(t *testing.T) {
 		if fastest < 10*time.Millisecond || fastest > 15*time.Millisecond || slowest > 60*time.Millisecond || slowest < 55*time.Millisecond {
 			t.Errorf("latencies from %v to %v, want them spread over 10 to 60 ms", fastest, slowest)
 		}
+	})
+}
+
+func TestContract(t *testing.T) {
+	contract.RunGateway(t, gateway.NewSimulator(time.Now), contract.GatewayTokens{
+		Approved: "tok_ok", Declined: "tok_insufficient_funds", Refused: "tok_nonsense",
 	})
 }
