@@ -92,11 +92,7 @@ func (m *meter) add(stack *middleware.Stack) error {
 func TestCost(t *testing.T) {
 	const orders, writers = 1000, 8
 	s := newStack(t)
-	read := readTemplate(t, s)
-	clients := provision.Clients{SQS: s.sqs, DynamoDB: dynamodb.NewFromConfig(s.config)}
-	if err := provision.Make(t.Context(), clients, read, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	read := s.provision(t)
 	used, polled := &meter{calls: map[string]int{}}, &meter{calls: map[string]int{}}
 	config := s.config
 	config.APIOptions = append(config.APIOptions, used.add)
@@ -155,7 +151,8 @@ func TestCost(t *testing.T) {
 		orders, used.calls, used.writes, used.reads, polled.calls, used.retries)
 }
 
-func readTemplate(t *testing.T, s *stack) *template.Template {
+// provision makes the queues and the table of the template.
+func (s *stack) provision(t *testing.T) *template.Template {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(repository, "template.yaml"))
 	if err != nil {
@@ -163,6 +160,10 @@ func readTemplate(t *testing.T, s *stack) *template.Template {
 	}
 	read, err := template.Read("template.yaml", source, template.Options{SQSEndpoint: s.endpoint, AccountID: s.account})
 	if err != nil {
+		t.Fatal(err)
+	}
+	clients := provision.Clients{SQS: s.sqs, DynamoDB: dynamodb.NewFromConfig(s.config)}
+	if err := provision.Make(t.Context(), clients, read, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	return read

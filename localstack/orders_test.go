@@ -183,8 +183,7 @@ func TestBatchWithOneBadRecord(t *testing.T) {
 // and the order is paid.
 func TestMoveTask(t *testing.T) {
 	s := newStack(t)
-	first := s.start(t, repository) // makes queues and table
-	first.stop()
+	s.provision(t) // nobody polls yet
 	ref := order.Ref{Tenant: "local", ID: uuid.NewString()}
 	if err := s.store().Create(t.Context(), order.New(ref, order.Request{Amount: 100, Currency: "KRW", PaymentToken: "tok_ok"}, "", time.Now())); err != nil {
 		t.Fatal(err)

@@ -8,11 +8,9 @@ package localstack_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/dynamostore"
 	"paylane/shared/sqsqueue"
 )
@@ -57,8 +56,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// stack is an account of its own on LocalStack, where an access key of twelve digits
-// names the account. Nothing is there at first.
+// stack is an account of its own on LocalStack, whose number is the access key. Nothing
+// is there at first.
 type stack struct {
 	endpoint string
 	account  string
@@ -68,19 +67,8 @@ type stack struct {
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	if endpoint == "" {
-		t.Fatal("AWS_ENDPOINT_URL is not set: start LocalStack and set it, or run make integration")
-	}
-	s := &stack{endpoint: endpoint, account: fmt.Sprintf("%012d", rand.Int64N(1e12))}
-	s.config = aws.Config{
-		Region: "us-east-1", BaseEndpoint: &s.endpoint,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: s.account, SecretAccessKey: "test"}, nil
-		}),
-	}
-	s.sqs = sqs.NewFromConfig(s.config)
-	return s
+	c, account := awstest.Config(t)
+	return &stack{endpoint: *c.BaseEndpoint, account: account, config: c, sqs: sqs.NewFromConfig(c)}
 }
 
 // The names that the template's queues and table get from the runner.

@@ -22,7 +22,7 @@ import (
 // token. Another tenant's order is not there: by id, in the list, or under its key.
 func TestTenants(t *testing.T) {
 	s := newStack(t)
-	s.start(t, repository).stop() // makes queues and table
+	s.provision(t)
 	code, err := gobuild.New(template.Function{LogicalID: "Api", CodeURI: "functions/api/", Handler: "bootstrap"}, repository, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
