@@ -26,12 +26,17 @@ var rooms = map[string][]string{
 		"paylane/shared/order", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
 	},
 	"shared/httpevent": {"github.com/aws/aws-lambda-go", "github.com/awslabs/aws-lambda-go-api-proxy"},
-	"shared/sqsevent":  {"paylane/shared/pipeline", "github.com/aws/aws-lambda-go/events"},
+	"shared/telemetry": {"github.com/aws/aws-lambda-go/lambdacontext"},
+	"shared/sqsevent": {
+		"paylane/shared/order", "paylane/shared/pipeline", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go/events",
+	},
 	"shared/handlers": {
 		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "paylane/shared/httpapi",
-		"paylane/shared/httpevent", "paylane/shared/sqsevent", "github.com/aws/aws-lambda-go/events", "github.com/google/uuid",
+		"paylane/shared/httpevent", "paylane/shared/sqsevent", "paylane/shared/telemetry",
+		"github.com/aws/aws-lambda-go/events", "github.com/google/uuid",
 	},
-	"shared/awscall": {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"shared/awscall":         {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"shared/awscall/awstest": {"github.com/aws/aws-sdk-go-v2"},
 	"shared/dynamostore": {
 		"paylane/shared/awscall", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
 		"golang.org/x/sync/errgroup",
@@ -52,7 +57,7 @@ var rooms = map[string][]string{
 	"shared/e2e": {},
 	"functions": {
 		"paylane/functions/internal", "paylane/shared/handlers", "paylane/shared/gateway", "paylane/shared/order",
-		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "github.com/aws/aws-lambda-go",
+		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go",
 		"github.com/aws/aws-sdk-go-v2", "github.com/caarlos0/env/v11",
 	},
 	"cmd": {""},
@@ -60,12 +65,13 @@ var rooms = map[string][]string{
 
 // never says what must not be linked into a Lambda function, however indirectly, and why.
 var never = map[string]string{
-	"github.com/cockroachdb/pebble": "the embedded store is for one machine",
-	"paylane/shared/pebblestore":    "the embedded store is for one machine",
-	"paylane/shared/emulator":       "the emulator stands in for what is real there",
-	"paylane/shared/contract":       "test code",
-	"paylane/shared/e2e":            "test code",
-	"testing":                       "test code",
+	"github.com/cockroachdb/pebble":  "the embedded store is for one machine",
+	"paylane/shared/pebblestore":     "the embedded store is for one machine",
+	"paylane/shared/emulator":        "the emulator stands in for what is real there",
+	"paylane/shared/contract":        "test code",
+	"paylane/shared/awscall/awstest": "test code",
+	"paylane/shared/e2e":             "test code",
+	"testing":                        "test code",
 }
 
 type goPackage struct {

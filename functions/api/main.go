@@ -35,6 +35,6 @@ func main() {
 	}
 	lambda.Start(handlers.API(handlers.APIConfig{
 		Store: c.Store(c.OrdersTable), Payments: c.Queue(c.PaymentQueueURL),
-		Tokens: gateway.NewSimulator(time.Now), Tenant: tenant, Now: time.Now, Log: log,
+		Tokens: gateway.NewSimulator(time.Now), Tenant: tenant, Now: time.Now, Log: log, Telemetry: c.Telemetry(time.Now),
 	}))
 }

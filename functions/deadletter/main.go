@@ -23,6 +23,6 @@ func main() {
 	c := lambdaenv.Parse[config]()
 	lambda.Start(handlers.DeadLetter(handlers.WorkerConfig{
 		Store: c.Store(c.OrdersTable), Queue: c.Queue(c.DeadLetterQueueURL),
-		Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Jitter: rand.IntN, Log: lambdaenv.Logger(),
+		Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Jitter: rand.IntN, Log: lambdaenv.Logger(), Telemetry: c.Telemetry(time.Now),
 	}))
 }

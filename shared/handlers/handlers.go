@@ -5,6 +5,8 @@ package handlers
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -16,6 +18,7 @@ import (
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
 	"paylane/shared/sqsevent"
+	"paylane/shared/telemetry"
 )
 
 // HTTPHandler is a Lambda handler behind an HTTP API.
@@ -42,7 +45,7 @@ func TenantFromClaim(name string) Tenant {
 	}
 }
 
-// APIConfig is what [API] needs. All fields are required.
+// APIConfig is what [API] needs. All fields but Telemetry are required.
 type APIConfig struct {
 	Store order.Store
 	// Payments is the queue of the payment function.
@@ -51,17 +54,49 @@ type APIConfig struct {
 	Tenant   Tenant
 	Now      func() time.Time
 	Log      *slog.Logger
+	// Telemetry gets what came of each request; nil is none.
+	Telemetry *telemetry.Recorder
 }
 
 // API makes the handler of the api function.
 func API(c APIConfig) HTTPHandler {
-	return httpevent.Handler(httpapi.New(httpapi.Config{
+	serve := httpevent.Handler(httpapi.New(httpapi.Config{
 		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{
 			Store: c.Store, Queue: c.Payments, Tokens: c.Tokens, Now: c.Now, NewID: newID,
 		}),
-		Tenant: c.Tenant,
-		Log:    c.Log,
+		Tenant: func(ctx context.Context) (string, bool) {
+			tenant, ok := c.Tenant(ctx)
+			telemetry.From(ctx).Tell(slog.String("tenant", tenant))
+			return tenant, ok
+		},
+		Log: c.Log,
 	}))
+	if c.Telemetry == nil {
+		return serve
+	}
+	return func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+		ctx, told, end := c.Telemetry.Begin(ctx)
+		defer end()
+		response, err := serve(ctx, event)
+		tell(told, event, response)
+		return response, err
+	}
+}
+
+// tell says what came of a request. The path is the route's, or an id would be in it
+// twice; nothing of query, headers or body is told.
+func tell(told *telemetry.Invocation, event events.APIGatewayV2HTTPRequest, r events.APIGatewayV2HTTPResponse) {
+	told.Tell(slog.String("route", event.RouteKey), slog.Int("status", r.StatusCode))
+	id := event.PathParameters["id"]
+	if location, ok := strings.CutPrefix(r.Headers["Location"], "/orders/"); ok {
+		id = location
+		if r.StatusCode == http.StatusCreated && r.Headers["Idempotency-Replayed"] == "" {
+			told.Count(telemetry.Accepted)
+		}
+	}
+	if order.ValidID(id) {
+		told.Tell(slog.String("order_id", id))
+	}
 }
 
 // newID makes a UUIDv7, so that the ids of a time lie together.
@@ -70,7 +105,8 @@ func newID() (string, error) {
 	return id.String(), err
 }
 
-// WorkerConfig is what [Payment] and [DeadLetter] need. All fields are required.
+// WorkerConfig is what [Payment] and [DeadLetter] need. All fields but Telemetry are
+// required.
 type WorkerConfig struct {
 	Store order.Store
 	// Queue is the one that the function's messages come from.
@@ -80,6 +116,8 @@ type WorkerConfig struct {
 	// Jitter returns a number from 0 to n-1, for n > 0.
 	Jitter func(n int) int
 	Log    *slog.Logger
+	// Telemetry gets what came of each message; nil is none.
+	Telemetry *telemetry.Recorder
 }
 
 // Payment makes the handler of the payment function.
@@ -97,5 +135,5 @@ func (c WorkerConfig) worker() pipeline.WorkerConfig {
 }
 
 func (c WorkerConfig) handler(w sqsevent.Worker) SQSHandler {
-	return sqsevent.Handler(sqsevent.Config{Worker: w, Queue: c.Queue, Now: c.Now, Log: c.Log})
+	return sqsevent.Handler(sqsevent.Config{Worker: w, Queue: c.Queue, Now: c.Now, Log: c.Log, Telemetry: c.Telemetry})
 }

@@ -52,6 +52,10 @@ type Verdict struct {
 	Result string
 	// Ref is the order, where the message names one.
 	Ref order.Ref
+	// Outcome is what the gateway said, where it was asked; else empty.
+	Outcome order.Outcome
+	// Age is from the order's creation to its end, where this was its end.
+	Age time.Duration
 	// Err is set where something failed, for the log.
 	Err error
 }
@@ -211,26 +215,29 @@ func (w worker) patience(ctx context.Context) (context.Context, context.CancelFu
 func (w worker) succeed(ctx context.Context, h held, r gateway.Receipt) Verdict {
 	if h.kind == order.KindRefund {
 		next, err := h.order.RefundedWith(r.Ref, w.Now())
-		return w.settle(ctx, h, next, err)
+		return w.settle(ctx, h, order.OutcomeApproved, next, err)
 	}
 	next, err := h.order.PaidWith(r.Ref, w.Now())
-	return w.settle(ctx, h, next, err)
+	return w.settle(ctx, h, order.OutcomeApproved, next, err)
 }
 
 func (w worker) fail(ctx context.Context, h held, outcome order.Outcome, f order.Failure) Verdict {
 	next, err := h.order.FailedWith(outcome, f, w.Now())
-	return w.settle(ctx, h, next, err)
+	return w.settle(ctx, h, outcome, next, err)
 }
 
 // settle writes the order's end down.
-func (w worker) settle(ctx context.Context, h held, next order.Order, err error) Verdict {
+func (w worker) settle(ctx context.Context, h held, outcome order.Outcome, next order.Order, err error) Verdict {
 	if err == nil {
 		err = w.Store.Update(ctx, next)
 	}
 	if err != nil {
 		return w.lost(h, fmt.Errorf("settle the order: %w", err))
 	}
-	return Verdict{Done: true, Result: strings.ToLower(string(next.Status)), Ref: next.Ref}
+	return Verdict{
+		Done: true, Result: strings.ToLower(string(next.Status)), Ref: next.Ref, Outcome: outcome,
+		Age: next.UpdatedAt.Sub(next.CreatedAt),
+	}
 }
 
 // release gives the order up with an outcome that decides nothing; the message comes
@@ -243,7 +250,7 @@ func (w worker) release(ctx context.Context, h held, d Delivery, outcome order.O
 	if err != nil {
 		return w.lost(h, fmt.Errorf("release the order: %w", err))
 	}
-	return Verdict{RetryAfter: backoff(d.ReceiveCount, w.Jitter), Result: string(outcome), Ref: next.Ref}
+	return Verdict{RetryAfter: backoff(d.ReceiveCount, w.Jitter), Result: string(outcome), Ref: next.Ref, Outcome: outcome}
 }
 
 // lost is the verdict on an order whose outcome could not be written down. The claim

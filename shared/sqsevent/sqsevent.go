@@ -18,7 +18,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"paylane/shared/order"
 	"paylane/shared/pipeline"
+	"paylane/shared/telemetry"
 )
 
 // Worker handles one message; pipeline.Payments and pipeline.DeadLetters are workers.
@@ -31,27 +33,31 @@ type Visibility interface {
 	ChangeVisibility(ctx context.Context, receiptHandle string, timeout time.Duration) error
 }
 
-// Config is what [Handler] needs. All fields are required.
+// Config is what [Handler] needs. All fields but Telemetry are required.
 type Config struct {
 	Worker Worker
 	// Queue is the one that the event's records come from.
 	Queue Visibility
 	Now   func() time.Time
 	Log   *slog.Logger
+	// Telemetry gets what came of each message; nil is none.
+	Telemetry *telemetry.Recorder
 }
 
 // Handler makes the Lambda handler of a queue. It never returns an error, which
 // would fail the whole batch.
 func Handler(c Config) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	return func(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
+		ctx, told, end := c.Telemetry.Begin(ctx)
+		defer end()
 		done := make([]bool, len(event.Records))
 		var others sync.WaitGroup
 		for i := 1; i < len(event.Records); i++ {
-			others.Go(func() { done[i] = c.record(ctx, &event.Records[i]) })
+			others.Go(func() { done[i] = c.record(ctx, told, &event.Records[i]) })
 		}
 		// The first needs no goroutine of its own, and often it is the only one.
 		if len(event.Records) > 0 {
-			done[0] = c.record(ctx, &event.Records[0])
+			done[0] = c.record(ctx, told, &event.Records[0])
 		}
 		others.Wait()
 		response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
@@ -66,10 +72,11 @@ func Handler(c Config) func(context.Context, events.SQSEvent) (events.SQSEventRe
 }
 
 // record works on one message and tells whether it is done with.
-func (c Config) record(ctx context.Context, r *events.SQSMessage) bool {
+func (c Config) record(ctx context.Context, told *telemetry.Invocation, r *events.SQSMessage) bool {
 	d := c.delivery(r)
 	v := c.handle(ctx, d)
 	c.log(ctx, r, d, v)
+	count(told, v)
 	if v.Done || v.RetryAfter < 0 {
 		return v.Done
 	}
@@ -82,6 +89,25 @@ func (c Config) record(ctx context.Context, r *events.SQSMessage) bool {
 	}
 	return false
 }
+
+// count counts what the gateway said, and what failed by a fault of ours.
+func count(told *telemetry.Invocation, v pipeline.Verdict) {
+	switch {
+	case v.Err != nil && v.Result != pipeline.ResultPoison:
+		told.Count(telemetry.Failed)
+	case v.Outcome == order.OutcomeApproved && v.Result == resultPaid:
+		told.PaidAfter(v.Age)
+	case v.Outcome == order.OutcomeDeclined:
+		told.Count(telemetry.Declined)
+	case v.Outcome == order.OutcomeUnavailable:
+		told.Count(telemetry.Unavailable)
+	case v.Outcome == order.OutcomeUnknown:
+		told.Count(telemetry.Unknown)
+	}
+}
+
+// resultPaid is the result of a verdict on an order that became PAID.
+const resultPaid = "paid"
 
 // handle contains a panic to the record that caused it.
 func (c Config) handle(ctx context.Context, d pipeline.Delivery) (v pipeline.Verdict) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -14,6 +15,7 @@ import (
 
 	"paylane/shared/dynamostore"
 	"paylane/shared/sqsqueue"
+	"paylane/shared/telemetry"
 )
 
 // AWS is the part of Lambda's environment that AWS clients need ("Defined runtime
@@ -25,6 +27,8 @@ type AWS struct {
 	SessionToken    string `env:"AWS_SESSION_TOKEN"`
 	// EndpointURL is set where something else than AWS answers, as LocalStack.
 	EndpointURL string `env:"AWS_ENDPOINT_URL"`
+	// Stack is the name of the stack, which metrics are told apart by.
+	Stack string `env:"STACK_NAME" envDefault:"local"`
 }
 
 // Parse reads a configuration of the given type, or ends the process with one line
@@ -38,8 +42,14 @@ func Parse[T any]() T {
 	return config
 }
 
-// Logger writes JSON lines to standard output, which is Lambda's log.
-func Logger() *slog.Logger { return slog.New(slog.NewJSONHandler(os.Stdout, nil)) }
+// Logger writes JSON lines to standard output, which is Lambda's log. They tell which
+// invocation they belong to.
+func Logger() *slog.Logger { return slog.New(telemetry.Handler(slog.NewJSONHandler(os.Stdout, nil))) }
+
+// Telemetry writes a line for each invocation to the same place.
+func (a AWS) Telemetry(now func() time.Time) *telemetry.Recorder {
+	return telemetry.NewRecorder(os.Stdout, a.Stack, now)
+}
 
 // Store is the orders table.
 func (a AWS) Store(table string) *dynamostore.Store {

@@ -1,0 +1,111 @@
+package handlers_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/gateway"
+	"paylane/shared/handlers"
+	"paylane/shared/order"
+	"paylane/shared/pebblestore"
+	"paylane/shared/telemetry"
+)
+
+// TestTelemetry follows orders through api and payment with all that is logged and
+// measured: the sums are right, and nothing of a customer's is in any line.
+func TestTelemetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		queue, err := db.Queue(pebblestore.QueueConfig{
+			Name: "q", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer // nothing here runs side by side
+		log := slog.New(telemetry.Handler(slog.NewJSONHandler(&out, nil)))
+		recorder := telemetry.NewRecorder(&out, "stack", time.Now)
+		simulator := gateway.NewSimulator(time.Now)
+		api := handlers.API(handlers.APIConfig{
+			Store: db.Store(), Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
+			Now: time.Now, Log: log, Telemetry: recorder,
+		})
+		payment := handlers.Payment(handlers.WorkerConfig{
+			Store: db.Store(), Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
+			Telemetry: recorder,
+		})
+		secrets := []string{"tok_", "c-secret", "meta-secret", "key-secret", "4242"}
+		post := func(token, key string) {
+			t.Helper()
+			event := sample[events.APIGatewayV2HTTPRequest](t, "api-create-order.json")
+			event.Headers = map[string]string{"content-type": "application/json", "idempotency-key": key}
+			event.Body = `{"amount": 1, "paymentToken": "` + token + `", "customerId": "c-secret", "metadata": {"k": "meta-secret"}}`
+			if _, err := api(t.Context(), event); err != nil {
+				t.Fatal(err)
+			}
+		}
+		post("tok_ok", "key-secret-1")
+		post("tok_ok", "key-secret-1") // a replay
+		post("tok_insufficient_funds", "key-secret-2")
+		post("tok_flaky_1", "key-secret-3")
+		post("tok_timeout_charged", "key-secret-4")
+		post("4242 4242 4242 4242", "key-secret-5") // refused
+		deliveries, err := queue.Receive(t.Context(), order.ReceiveRequest{Max: 10, Wait: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range deliveries { // one by one: they share a buffer
+			_, err := payment(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: d.MessageID, ReceiptHandle: d.ReceiptHandle, Body: d.Body}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, secret := range secrets {
+			if strings.Contains(out.String(), secret) {
+				t.Errorf("%q is in the log:\n%s", secret, &out)
+			}
+		}
+		sums := make(map[telemetry.Metric]float64)
+		var invocations int
+		for decoder := json.NewDecoder(&out); decoder.More(); {
+			var line map[string]any
+			if err := decoder.Decode(&line); err != nil {
+				t.Fatal(err)
+			}
+			if line["_aws"] != nil {
+				invocations++
+			}
+			if line["route"] == "POST /orders" && line["status"] == 201. && (line["tenant"] != "local" || line["order_id"] == nil) {
+				t.Errorf("the line of a request does not say whose order it was: %v", line)
+			}
+			for _, m := range telemetry.Metrics() {
+				if n, ok := line[string(m)].(float64); ok && n > 0 {
+					sums[m] += n
+				}
+			}
+		}
+		// The replay sent a message of its own for its first order's sake, and found it paid.
+		want := map[telemetry.Metric]float64{
+			telemetry.Accepted: 4, telemetry.Paid: 1, telemetry.Declined: 1, telemetry.Unavailable: 1, telemetry.Unknown: 1,
+		}
+		if diff := cmp.Diff(want, sums); diff != "" {
+			t.Errorf("sums (-want +got):\n%s", diff)
+		}
+		if want := 6 + len(deliveries); invocations != want {
+			t.Errorf("%d lines of invocations, want %d", invocations, want)
+		}
+	})
+}

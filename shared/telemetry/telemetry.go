@@ -1,0 +1,197 @@
+// Package telemetry tells what a Lambda function does: one line of JSON for each
+// invocation, which CloudWatch takes for metrics and people for a log line, and what
+// each other log line says of the invocation that it belongs to.
+//
+// The line is in the embedded metric format ("Specification: Embedded metric format",
+// CloudWatch user guide): nothing calls PutMetricData. Metrics have one dimension, the
+// stack. No line has a payment token, a card number, or anything of a customer's.
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+// Namespace is that of all metrics, and Dimension their only dimension: the value is
+// the stack's name, so that stacks of one account don't mix.
+const (
+	Namespace = "paylane"
+	Dimension = "Stack"
+)
+
+// Metric is the name of a metric.
+type Metric string
+
+// The metrics. All are counts but TimeToPaid.
+const (
+	Accepted    Metric = "Accepted"    // orders placed; replays don't count
+	Paid        Metric = "Paid"        // orders that became PAID
+	Declined    Metric = "Declined"    // charges and refunds that the gateway declined
+	Unavailable Metric = "Unavailable" // attempts that the gateway did not act on
+	Unknown     Metric = "Unknown"     // attempts of which nobody knows yet what they did
+	Failed      Metric = "Failed"      // messages that could not be worked on, by a fault of ours
+	// TimeToPaid is from an order's creation until it was PAID, in milliseconds: every
+	// single value, so that CloudWatch has its percentiles.
+	TimeToPaid Metric = "TimeToPaid"
+)
+
+// Metrics are all of them, in the order in which a line has them.
+func Metrics() []Metric {
+	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Failed, TimeToPaid}
+}
+
+// maxValues is how many values of a metric one line may have.
+const maxValues = 100
+
+// Recorder writes the lines of one function. A nil Recorder writes none.
+type Recorder struct {
+	out   io.Writer
+	stack string
+	now   func() time.Time
+	warm  atomic.Bool
+	mu    sync.Mutex // one line at a time
+}
+
+// NewRecorder writes to out, which on Lambda is standard output.
+func NewRecorder(out io.Writer, stack string, now func() time.Time) *Recorder {
+	return &Recorder{out: out, stack: stack, now: now}
+}
+
+// Invocation collects what is told of one invocation. Its methods may be called
+// concurrently, and on nil.
+type Invocation struct {
+	cold    bool
+	mu      sync.Mutex
+	counts  map[Metric]int
+	times   []time.Duration
+	details []slog.Attr
+}
+
+type invocationKey struct{}
+
+// Begin starts an invocation. What is logged with the context from then on tells of it;
+// end writes its line.
+func (r *Recorder) Begin(ctx context.Context) (_ context.Context, i *Invocation, end func()) {
+	if r == nil {
+		return ctx, nil, func() {}
+	}
+	i = &Invocation{cold: !r.warm.Swap(true), counts: make(map[Metric]int)}
+	ctx = context.WithValue(ctx, invocationKey{}, i)
+	return ctx, i, func() { r.write(ctx, i) }
+}
+
+// From gives the invocation that a context belongs to; nil if there is none.
+func From(ctx context.Context) *Invocation {
+	i, _ := ctx.Value(invocationKey{}).(*Invocation)
+	return i
+}
+
+// Count adds one to a metric.
+func (i *Invocation) Count(m Metric) {
+	if i == nil {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.counts[m]++
+}
+
+// PaidAfter counts an order as Paid, and how long that took.
+func (i *Invocation) PaidAfter(d time.Duration) {
+	if i == nil {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.counts[Paid]++
+	i.times = append(i.times, d)
+}
+
+// Tell adds details to the line: facts of the invocation, such as an order's id.
+func (i *Invocation) Tell(details ...slog.Attr) {
+	if i == nil {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.details = append(i.details, details...)
+}
+
+// write writes the line. Metrics that did not happen are told as 0, so that an alarm
+// need not guess about what is missing.
+func (r *Recorder) write(ctx context.Context, i *Invocation) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	type definition struct{ Name, Unit string }
+	line := map[string]any{"level": "INFO", "msg": "invocation", Dimension: r.stack}
+	var metrics []definition
+	for _, m := range Metrics() {
+		switch {
+		case m != TimeToPaid:
+			metrics = append(metrics, definition{string(m), "Count"})
+			line[string(m)] = i.counts[m]
+		case len(i.times) > 0:
+			metrics = append(metrics, definition{string(m), "Milliseconds"})
+			values := make([]int64, min(len(i.times), maxValues))
+			for n := range values {
+				values[n] = i.times[n].Milliseconds()
+			}
+			line[string(m)] = values
+		}
+	}
+	for _, a := range append(facts(ctx, i), i.details...) {
+		line[a.Key] = a.Value.Any()
+	}
+	line["_aws"] = map[string]any{
+		"Timestamp": r.now().UnixMilli(),
+		"CloudWatchMetrics": []any{map[string]any{
+			"Namespace": Namespace, "Dimensions": [][]string{{Dimension}}, "Metrics": metrics,
+		}},
+	}
+	text, err := json.Marshal(line)
+	if err != nil {
+		return // a detail that has no JSON: the caller's mistake, and not worth an order
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, _ = r.out.Write(append(text, '\n')) // nobody could be told
+}
+
+// facts are what every line says of its invocation.
+func facts(ctx context.Context, i *Invocation) []slog.Attr {
+	var out []slog.Attr
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		out = append(out, slog.String("request_id", lc.AwsRequestID))
+	}
+	// aws-lambda-go puts it there under this plain text.
+	if trace, ok := ctx.Value("x-amzn-trace-id").(string); ok && trace != "" {
+		out = append(out, slog.String("trace_id", trace))
+	}
+	return append(out, slog.Bool("cold_start", i.cold))
+}
+
+// Handler makes a log handler that adds to each record what is known of its invocation.
+func Handler(next slog.Handler) slog.Handler { return handler{next} }
+
+type handler struct{ slog.Handler }
+
+func (h handler) Handle(ctx context.Context, r slog.Record) error {
+	if i := From(ctx); i != nil {
+		r = r.Clone()
+		r.AddAttrs(facts(ctx, i)...)
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return handler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h handler) WithGroup(name string) slog.Handler { return handler{h.Handler.WithGroup(name)} }

@@ -1,0 +1,107 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/telemetry"
+)
+
+func lines(t *testing.T, out *bytes.Buffer) (lines []map[string]any) {
+	t.Helper()
+	for decoder := json.NewDecoder(out); decoder.More(); {
+		var line map[string]any
+		if err := decoder.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// inLambda is a context as aws-lambda-go makes it.
+func inLambda(t *testing.T) context.Context {
+	t.Helper()
+	//nolint:staticcheck // it is aws-lambda-go's key
+	ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1-2-3")
+	return lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "request"})
+}
+
+// TestLine: an invocation's line is what CloudWatch's specification wants: each metric
+// that is declared has its value at the top, as has each dimension.
+func TestLine(t *testing.T) {
+	var out bytes.Buffer
+	r := telemetry.NewRecorder(&out, "paylane-dev", func() time.Time { return time.UnixMilli(1783711145123) })
+	for range 2 {
+		_, told, end := r.Begin(inLambda(t))
+		var side sync.WaitGroup
+		side.Go(func() { told.Count(telemetry.Declined) })
+		side.Go(func() { told.PaidAfter(1500 * time.Millisecond) })
+		side.Go(func() { told.PaidAfter(1500 * time.Millisecond) })
+		side.Wait()
+		told.Tell(slog.String("order_id", "o-1"))
+		end()
+	}
+	count := func(name string) map[string]any { return map[string]any{"Name": name, "Unit": "Count"} }
+	want := map[string]any{
+		"level": "INFO", "msg": "invocation", "Stack": "paylane-dev", "order_id": "o-1",
+		"request_id": "request", "trace_id": "Root=1-2-3", "cold_start": true,
+		"Accepted": 0., "Paid": 2., "Declined": 1., "Unavailable": 0., "Unknown": 0., "Failed": 0.,
+		"TimeToPaid": []any{1500., 1500.},
+		"_aws": map[string]any{
+			"Timestamp": 1783711145123.,
+			"CloudWatchMetrics": []any{map[string]any{
+				"Namespace": "paylane", "Dimensions": []any{[]any{"Stack"}},
+				"Metrics": []any{
+					count("Accepted"), count("Paid"), count("Declined"), count("Unavailable"), count("Unknown"), count("Failed"),
+					map[string]any{"Name": "TimeToPaid", "Unit": "Milliseconds"},
+				},
+			}},
+		},
+	}
+	got := lines(t, &out)
+	if len(got) != 2 {
+		t.Fatalf("%d lines, want one for each invocation", len(got))
+	}
+	if diff := cmp.Diff(want, got[0]); diff != "" {
+		t.Errorf("the first line (-want +got):\n%s", diff)
+	}
+	if got[1]["cold_start"] != false {
+		t.Error("the second invocation is a cold start, too")
+	}
+}
+
+// TestLogs: what is logged during an invocation tells which one.
+func TestLogs(t *testing.T) {
+	var out, log bytes.Buffer
+	logger := slog.New(telemetry.Handler(slog.NewJSONHandler(&log, nil))).With("a", 1).WithGroup("g")
+	ctx, _, end := telemetry.NewRecorder(&out, "s", time.Now).Begin(inLambda(t))
+	logger.InfoContext(ctx, "inside")
+	end()
+	logger.InfoContext(t.Context(), "outside")
+	got := lines(t, &log)
+	if group, _ := got[0]["g"].(map[string]any); group["request_id"] != "request" || group["cold_start"] != true || got[0]["a"] != 1. {
+		t.Errorf("the line is %v", got[0])
+	}
+	if _, ok := got[1]["g"]; ok {
+		t.Errorf("a line of no invocation is %v", got[1])
+	}
+}
+
+// TestNone: without a recorder nothing is told, and nothing breaks.
+func TestNone(t *testing.T) {
+	var none *telemetry.Recorder
+	_, told, end := none.Begin(t.Context())
+	told.Count(telemetry.Accepted)
+	told.PaidAfter(time.Second)
+	told.Tell(slog.Int("n", 1))
+	end()
+}
