@@ -3,21 +3,18 @@
 package dynamostore_test
 
 import (
-	"context"
 	"flag"
-	"fmt"
-	"math/rand/v2"
-	"net/http"
+	"log/slog"
 	"os"
 	"testing"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/contract"
 	"paylane/shared/dynamostore"
+	"paylane/shared/emulator/provision"
+	"paylane/shared/emulator/template"
 	"paylane/shared/order"
 )
 
@@ -30,69 +27,30 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// config is of LocalStack, and of an account that no other run has.
-func config(t *testing.T) aws.Config {
+// createTable makes the table that template.yaml describes, but that nothing expires.
+func createTable(t *testing.T, client *dynamodb.Client) (name string) {
 	t.Helper()
-	const advice = `set AWS_ENDPOINT_URL to a running LocalStack's, as "http://127.0.0.1:4566", or run "make integration"`
-	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	if endpoint == "" {
-		t.Fatal("this test needs DynamoDB: " + advice)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
+	source, err := os.ReadFile("../../template.yaml")
 	if err != nil {
-		t.Fatalf("AWS_ENDPOINT_URL: %v; %s", err, advice)
+		t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	read, err := template.Read("template.yaml", source, template.Options{})
 	if err != nil {
-		t.Fatalf("nothing answers at AWS_ENDPOINT_URL: %v; %s", err, advice)
+		t.Fatal(err)
 	}
-	_ = response.Body.Close()
-	account := fmt.Sprintf("%012d", 1e11+rand.Int64N(9e11))
-	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: &endpoint,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: account, SecretAccessKey: "test"}, nil
-		}),
+	table := read.Tables[0]
+	// What the suite stores is of a fixed day, long expired, and must stay all the same.
+	delete(table.Properties, "TimeToLiveSpecification")
+	tables := &template.Template{Tables: []template.Table{table}}
+	if err := provision.Make(t.Context(), provision.Clients{DynamoDB: client}, tables, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
 	}
-}
-
-// createTable makes the table with the keys and indexes that template.yaml gives it.
-func createTable(t *testing.T, c aws.Config) (name string) {
-	t.Helper()
-	name = "orders"
-	attribute := func(name string) types.AttributeDefinition {
-		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
-	}
-	key := func(name string, as types.KeyType) types.KeySchemaElement {
-		return types.KeySchemaElement{AttributeName: &name, KeyType: as}
-	}
-	index := func(name, partition string) types.GlobalSecondaryIndex {
-		return types.GlobalSecondaryIndex{
-			IndexName:  &name,
-			KeySchema:  []types.KeySchemaElement{key(partition, types.KeyTypeHash), key("gs", types.KeyTypeRange)},
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
-		}
-	}
-	client := dynamodb.NewFromConfig(c)
-	if _, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName: &name, BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions:   []types.AttributeDefinition{attribute("pk"), attribute("g"), attribute("o"), attribute("gs")},
-		KeySchema:              []types.KeySchemaElement{key("pk", types.KeyTypeHash)},
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{index("byTenant", "g"), index("byOutcome", "o")},
-	}); err != nil {
-		t.Fatalf("create the table: %v", err)
-	}
-	exists := dynamodb.NewTableExistsWaiter(client)
-	if err := exists.Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, 30*time.Second); err != nil {
-		t.Fatalf("wait for the table: %v", err)
-	}
-	return name
+	return table.Name
 }
 
 func TestContract(t *testing.T) {
-	c := config(t)
-	store := dynamostore.New(dynamodb.NewFromConfig(c), createTable(t, c))
+	c, _ := awstest.Config(t)
+	client := dynamodb.NewFromConfig(c)
+	store := dynamostore.New(client, createTable(t, client))
 	contract.RunStore(t, func(*testing.T) order.Store { return store })
 }

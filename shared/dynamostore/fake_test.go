@@ -1,145 +1,47 @@
 package dynamostore_test
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/dynamostore"
 	"paylane/shared/order"
 )
 
-// fake is DynamoDB's end of the wire, for what a real one does only now and then.
-type fake struct {
-	t      *testing.T
-	answer func(n int, r request) answer // n counts requests from 0
+// dynamoDBErrors is what DynamoDB's errors are named below.
+const dynamoDBErrors = awstest.Namespace("com.amazonaws.dynamodb.v20120810")
 
-	mu       sync.Mutex
-	requests []request
-}
+// fake plays DynamoDB.
+type fake struct{ *awstest.Fake }
 
-// request is one that reached the fake.
-type request struct {
-	Operation string
-	body      map[string]any
-}
-
-// answer is a response, or the error that the connection breaks with.
-type answer func(*http.Request) (*http.Response, error)
-
-// open makes a store on the fake.
-func open(t *testing.T, answer func(n int, r request) answer) (*dynamostore.Store, *fake) {
+// serve makes a store on a fake; n counts requests from 0.
+func serve(t *testing.T, answer func(n int, r awstest.Request) awstest.Answer) (*dynamostore.Store, fake) {
 	t.Helper()
-	f := &fake{t: t, answer: answer}
-	client := dynamodb.New(dynamodb.Options{
-		Region: "us-east-1", HTTPClient: f,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}, nil
-		}),
-	})
-	return dynamostore.New(client, "orders"), f
+	f := fake{awstest.NewFake(t, answer)}
+	return dynamostore.New(dynamodb.NewFromConfig(f.Config()), "orders"), f
 }
 
-// Do implements the SDK's HTTP client.
-func (f *fake) Do(r *http.Request) (*http.Response, error) {
-	data, err := io.ReadAll(r.Body)
-	if err != nil {
-		f.t.Errorf("read the request: %v", err)
-	}
-	var got request
-	if err := json.Unmarshal(data, &got.body); err != nil {
-		f.t.Errorf("the request is no JSON: %v", err)
-	}
-	_, got.Operation, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	f.mu.Lock()
-	n := len(f.requests)
-	f.requests = append(f.requests, got)
-	f.mu.Unlock()
-	return f.answer(n, got)(r)
+// open makes a store on a fake with answers to requests in turn, the last for all
+// further ones.
+func open(t *testing.T, answers ...awstest.Answer) (*dynamostore.Store, fake) {
+	t.Helper()
+	return serve(t, awstest.InTurn(answers...))
 }
-
-// all answers every request the same.
-func all(a answer) func(int, request) answer {
-	return func(int, request) answer { return a }
-}
-
-// first answers the first requests so, and further ones like the last.
-func first(answers ...answer) func(int, request) answer {
-	return func(n int, _ request) answer { return answers[min(n, len(answers)-1)] }
-}
-
-// says answers with a status and a body in DynamoDB's JSON.
-func says(status int, body any) answer {
-	return func(*http.Request) (*http.Response, error) {
-		data, err := json.Marshal(body)
-		return &http.Response{
-			StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
-			ContentLength: int64(len(data)), Body: io.NopCloser(strings.NewReader(string(data))),
-		}, err
-	}
-}
-
-func ok(body any) answer { return says(http.StatusOK, body) }
 
 // refuses answers with an error of DynamoDB's.
-func refuses(status int, code string) answer {
-	return says(status, map[string]any{"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": "no"})
+func refuses(status int, code string) awstest.Answer {
+	return dynamoDBErrors.Refuses(status, code, nil)
 }
 
 // conflicts answers that the condition failed, and what stands there.
-func conflicts(item any) answer {
-	return says(http.StatusBadRequest, map[string]any{
-		"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "The conditional request failed",
-		"Item": item,
-	})
-}
-
-// breaks is a connection that ends before the answer.
-func breaks(*http.Request) (*http.Response, error) {
-	return nil, errors.New("connection reset by peer")
-}
-
-// truncated is an answer that ends early.
-func truncated(*http.Request) (*http.Response, error) {
-	return &http.Response{
-		StatusCode: http.StatusOK, ContentLength: 100,
-		Body: io.NopCloser(io.MultiReader(strings.NewReader(`{"Item":{"pk":`), brokenReader{})),
-	}, nil
-}
-
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
-
-// stalls never answers.
-func stalls(r *http.Request) (*http.Response, error) {
-	<-r.Context().Done()
-	return nil, r.Context().Err()
-}
-
-// stallsMidway sends headers and never the body.
-func stallsMidway(r *http.Request) (*http.Response, error) {
-	return &http.Response{
-		StatusCode: http.StatusOK, ContentLength: 100, Body: io.NopCloser(stalledReader{r.Context()}),
-	}, nil
-}
-
-type stalledReader struct{ ctx context.Context }
-
-func (s stalledReader) Read([]byte) (int, error) {
-	<-s.ctx.Done()
-	return 0, s.ctx.Err()
+func conflicts(item any) awstest.Answer {
+	return dynamoDBErrors.Refuses(http.StatusBadRequest, "ConditionalCheckFailedException", map[string]any{"Item": item})
 }
 
 // at is some seconds after a fixed time.
@@ -171,11 +73,11 @@ func must[T any](t *testing.T) func(v T, err error) T {
 // itemOf is the item that the store makes of an order, without the creation's token.
 func itemOf(t *testing.T, o order.Order) map[string]any {
 	t.Helper()
-	store, f := open(t, all(ok(struct{}{})))
+	store, f := open(t, awstest.OK(struct{}{}))
 	if err := store.Create(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	item := f.requests[0].body["Item"].(map[string]any)
+	item := f.Requests()[0].Body["Item"].(map[string]any)
 	delete(item, "w0")
 	return item
 }
@@ -188,18 +90,18 @@ func with(item map[string]any, attributes map[string]any) map[string]any {
 }
 
 // operations counts the requests by operation.
-func (f *fake) operations() map[string]int {
+func (f fake) operations() map[string]int {
 	counts := make(map[string]int)
-	for _, r := range f.requests {
+	for _, r := range f.Requests() {
 		counts[r.Operation]++
 	}
 	return counts
 }
 
 // lines shows the requests as sorted text, since some are sent side by side.
-func (f *fake) lines() (lines []string) {
-	for _, r := range f.requests {
-		lines = append(lines, r.String())
+func (f fake) lines() (lines []string) {
+	for _, r := range f.Requests() {
+		lines = append(lines, shown(r))
 	}
 	slices.Sort(lines)
 	return lines

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/dynamostore"
 	"paylane/shared/order"
 )
@@ -37,16 +38,16 @@ var calls = map[string]func(context.Context, *dynamostore.Store) error{
 	},
 }
 
-var passing = map[string]answer{
+var passing = map[string]awstest.Answer{
 	"throughput exceeded":     refuses(http.StatusBadRequest, "ProvisionedThroughputExceededException"),
 	"throttled":               refuses(http.StatusBadRequest, "ThrottlingException"),
 	"account limit":           refuses(http.StatusBadRequest, "RequestLimitExceeded"),
 	"regions conflict":        refuses(http.StatusBadRequest, "ReplicatedWriteConflictException"),
-	"too many requests":       says(http.StatusTooManyRequests, struct{}{}),
+	"too many requests":       awstest.Says(http.StatusTooManyRequests, struct{}{}),
 	"a fault of the service":  refuses(http.StatusInternalServerError, "InternalServerError"),
-	"the service is gone":     says(http.StatusServiceUnavailable, "<html>"),
-	"the connection breaks":   breaks,
-	"the answer is truncated": truncated,
+	"the service is gone":     awstest.Says(http.StatusServiceUnavailable, "<html>"),
+	"the connection breaks":   awstest.Breaks,
+	"the answer is truncated": awstest.Truncated,
 }
 
 // TestUnavailable: whatever may pass is tried a few times, with pauses, and is
@@ -56,12 +57,12 @@ func TestUnavailable(t *testing.T) {
 		for name, call := range calls {
 			t.Run(fault+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					store, f := open(t, all(answer))
+					store, f := open(t, answer)
 					start := time.Now()
 					if err := call(t.Context(), store); !errors.Is(err, order.ErrUnavailable) {
 						t.Errorf("the error is %v, want order.ErrUnavailable", err)
 					}
-					if n := len(f.requests); name != "list" && n != 3 {
+					if n := len(f.Requests()); name != "list" && n != 3 {
 						t.Errorf("%d requests, want 3", n)
 					}
 					if took := time.Since(start); took == 0 || took > 150*time.Millisecond {
@@ -76,7 +77,7 @@ func TestUnavailable(t *testing.T) {
 // TestTriedAgain: two faults in a row are nothing that a caller sees.
 func TestTriedAgain(t *testing.T) {
 	item := itemOf(t, pending())
-	good := ok(map[string]any{"Attributes": item, "Item": item})
+	good := awstest.OK(map[string]any{"Attributes": item, "Item": item})
 	for fault, answer := range passing {
 		for name, call := range calls {
 			if name == "list" {
@@ -84,7 +85,7 @@ func TestTriedAgain(t *testing.T) {
 			}
 			t.Run(fault+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					store, _ := open(t, first(answer, answer, good))
+					store, _ := open(t, answer, answer, good)
 					if err := call(t.Context(), store); err != nil {
 						t.Error(err)
 					}
@@ -99,11 +100,11 @@ func TestRefused(t *testing.T) {
 	for _, code := range []string{"ValidationException", "ResourceNotFoundException", "AccessDeniedException"} {
 		for name, call := range calls {
 			synctest.Test(t, func(t *testing.T) {
-				store, f := open(t, all(refuses(http.StatusBadRequest, code)))
+				store, f := open(t, refuses(http.StatusBadRequest, code))
 				if err := call(t.Context(), store); err == nil || errors.Is(err, order.ErrUnavailable) {
 					t.Errorf("%s, %s: the error is %v, want one that is not order.ErrUnavailable", code, name, err)
 				}
-				if n := len(f.requests); name != "list" && n != 1 {
+				if n := len(f.Requests()); name != "list" && n != 1 {
 					t.Errorf("%s, %s: %d requests, want 1", code, name, n)
 				}
 			})
@@ -114,12 +115,12 @@ func TestRefused(t *testing.T) {
 // TestStalled: a connection over which nothing comes is left after 2 s for another.
 func TestStalled(t *testing.T) {
 	item := itemOf(t, pending())
-	good := ok(map[string]any{"Attributes": item, "Item": item})
-	for fault, answer := range map[string]answer{"no answer": stalls, "no body": stallsMidway} {
+	good := awstest.OK(map[string]any{"Attributes": item, "Item": item})
+	for fault, answer := range map[string]awstest.Answer{"no answer": awstest.Stalls, "no body": awstest.StallsMidway} {
 		for name, call := range calls {
 			t.Run(fault+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					store, _ := open(t, all(answer))
+					store, _ := open(t, answer)
 					start := time.Now()
 					if err := call(t.Context(), store); !errors.Is(err, order.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("the error is %v, want order.ErrUnavailable and not a context's", err)
@@ -134,7 +135,7 @@ func TestStalled(t *testing.T) {
 			}
 			t.Run(fault+" once, "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					store, _ := open(t, first(answer, good))
+					store, _ := open(t, answer, good)
 					if err := call(t.Context(), store); err != nil {
 						t.Error(err)
 					}
@@ -152,7 +153,7 @@ func TestDeadline(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				store, _ := open(t, all(stalls))
+				store, _ := open(t, awstest.Stalls)
 				start := time.Now()
 				if err := call(ctx, store); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, order.ErrUnavailable) {
 					t.Errorf("the error is %v, want the context's alone", err)
@@ -166,7 +167,7 @@ func TestDeadline(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
-				store, _ := open(t, all(passing["throttled"]))
+				store, _ := open(t, passing["throttled"])
 				start := time.Now()
 				if err := call(ctx, store); !errors.Is(err, order.ErrUnavailable) {
 					t.Errorf("the error is %v, want order.ErrUnavailable", err)
@@ -185,7 +186,7 @@ func TestPausesAreSpread(t *testing.T) {
 		const callers = 50
 		pauses := make(map[time.Duration]bool)
 		for range callers {
-			store, _ := open(t, all(passing["throttled"]))
+			store, _ := open(t, passing["throttled"])
 			start := time.Now()
 			if err := store.Create(t.Context(), pending()); err == nil {
 				t.Fatal("no error")
@@ -199,16 +200,16 @@ func TestPausesAreSpread(t *testing.T) {
 }
 
 // tokenOf finds the token that a write carries.
-func tokenOf(t *testing.T, r request) map[string]any {
+func tokenOf(t *testing.T, r awstest.Request) map[string]any {
 	t.Helper()
-	if item, ok := r.body["Item"].(map[string]any); ok {
+	if item, ok := r.Body["Item"].(map[string]any); ok {
 		return item["w0"].(map[string]any)
 	}
-	m := regexp.MustCompile(`#w = (:\d+)`).FindStringSubmatch(r.body["UpdateExpression"].(string))
+	m := regexp.MustCompile(`#w = (:\d+)`).FindStringSubmatch(r.Body["UpdateExpression"].(string))
 	if m == nil {
-		t.Fatalf("no token in %v", r.body)
+		t.Fatalf("no token in %v", r.Body)
 	}
-	return r.body["ExpressionAttributeValues"].(map[string]any)[m[1]].(map[string]any)
+	return r.Body["ExpressionAttributeValues"].(map[string]any)[m[1]].(map[string]any)
 }
 
 // TestLostAnswer: a write succeeded, only its answer was lost, and the SDK's second try
@@ -252,9 +253,9 @@ func TestLostAnswer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			item := itemOf(t, test.now)
 			synctest.Test(t, func(t *testing.T) {
-				store, f := open(t, func(n int, r request) answer {
+				store, f := serve(t, func(n int, r awstest.Request) awstest.Answer {
 					if n == 0 {
-						return breaks
+						return awstest.Breaks
 					}
 					found := maps.Clone(item)
 					if test.others != "" {
@@ -282,7 +283,8 @@ func TestLostAnswer(t *testing.T) {
 				if diff := cmp.Diff(test.want, got); diff != "" {
 					t.Errorf("the order (-want +got):\n%s", diff)
 				}
-				if first, second := tokenOf(t, f.requests[0]), tokenOf(t, f.requests[1]); !cmp.Equal(first, second) {
+				requests := f.Requests()
+				if first, second := tokenOf(t, requests[0]), tokenOf(t, requests[1]); !cmp.Equal(first, second) {
 					t.Errorf("the tries carry %v and %v, want the same", first, second)
 				}
 			})
@@ -293,13 +295,14 @@ func TestLostAnswer(t *testing.T) {
 // TestTokensDiffer: two calls never share a token, or the second would pass for the
 // first's second try.
 func TestTokensDiffer(t *testing.T) {
-	store, f := open(t, all(ok(struct{}{})))
+	store, f := open(t, awstest.OK(struct{}{}))
 	seen := make(map[string]bool)
 	for range 100 {
 		if err := store.Create(t.Context(), pending()); err != nil {
 			t.Fatal(err)
 		}
-		token := tokenOf(t, f.requests[len(f.requests)-1])["S"].(string)
+		requests := f.Requests()
+		token := tokenOf(t, requests[len(requests)-1])["S"].(string)
 		if seen[token] {
 			t.Fatalf("the token %s came twice", token)
 		}

@@ -14,6 +14,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/order"
 )
 
@@ -28,14 +29,14 @@ type index struct {
 func indexOf(t *testing.T, orders []order.Order) *index {
 	t.Helper()
 	x := &index{items: make(map[string]map[string]any)}
-	store, f := open(t, all(ok(struct{}{})))
+	store, f := open(t, awstest.OK(struct{}{}))
 	for _, o := range orders {
 		if err := store.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, r := range f.requests {
-		item := r.body["Item"].(map[string]any)
+	for _, r := range f.Requests() {
+		item := r.Body["Item"].(map[string]any)
 		x.items[plain(item["pk"])] = item
 		x.keys = append(x.keys, map[string]any{"pk": item["pk"], "g": item["g"], "gs": item["gs"]})
 	}
@@ -43,19 +44,19 @@ func indexOf(t *testing.T, orders []order.Order) *index {
 	return x
 }
 
-func (x *index) answer(_ int, r request) answer {
+func (x *index) answer(_ int, r awstest.Request) awstest.Answer {
 	switch r.Operation {
 	case "Query":
-		return ok(x.query(r))
+		return awstest.OK(x.query(r))
 	case "BatchGetItem":
-		return ok(x.batchGet(r))
+		return awstest.OK(x.batchGet(r))
 	}
 	return refuses(http.StatusBadRequest, "ValidationException")
 }
 
-func (x *index) query(r request) map[string]any {
-	values := r.body["ExpressionAttributeValues"].(map[string]any)
-	limit := int(r.body["Limit"].(float64))
+func (x *index) query(r awstest.Request) map[string]any {
+	values := r.Body["ExpressionAttributeValues"].(map[string]any)
+	limit := int(r.Body["Limit"].(float64))
 	items := []any{}
 	for _, k := range x.keys {
 		after, bounded := values[":1"]
@@ -70,8 +71,8 @@ func (x *index) query(r request) map[string]any {
 	return map[string]any{"Items": items}
 }
 
-func (x *index) batchGet(r request) map[string]any {
-	asked := r.body["RequestItems"].(map[string]any)["orders"].(map[string]any)
+func (x *index) batchGet(r awstest.Request) map[string]any {
+	asked := r.Body["RequestItems"].(map[string]any)["orders"].(map[string]any)
 	found, left := []any{}, []any{}
 	for _, key := range asked["Keys"].([]any) {
 		pk := plain(key.(map[string]any)["pk"])
@@ -110,7 +111,7 @@ func ids(orders []order.Order) (ids []string) {
 // TestListReads: a page costs one query of each shard, and one read of its orders.
 func TestListReads(t *testing.T) {
 	orders := manyOrders(60)
-	store, f := open(t, indexOf(t, orders).answer)
+	store, f := serve(t, indexOf(t, orders).answer)
 	page := must[order.Page](t)(store.List(t.Context(), order.Query{Tenant: "tenant", Limit: 20}))
 	if diff := gocmp.Diff(ids(orders[:20]), ids(page.Orders)); diff != "" {
 		t.Errorf("the page (-want +got):\n%s", diff)
@@ -127,9 +128,9 @@ func TestListReads(t *testing.T) {
 	if diff := gocmp.Diff(queries, got); diff != "" {
 		t.Errorf("queries (-want +got):\n%s", diff)
 	}
-	for _, r := range f.requests {
+	for _, r := range f.Requests() {
 		if r.Operation == "BatchGetItem" {
-			asked := r.body["RequestItems"].(map[string]any)["orders"].(map[string]any)
+			asked := r.Body["RequestItems"].(map[string]any)["orders"].(map[string]any)
 			if n := len(asked["Keys"].([]any)); n != 20 || asked["ConsistentRead"] != true {
 				t.Errorf("the batch read asks for %d keys, consistent: %v", n, asked["ConsistentRead"])
 			}
@@ -153,7 +154,7 @@ func TestListIndexes(t *testing.T) {
 		{order.Refunding, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#REFUNDING#0 AND"},
 		{order.Refunded, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#REFUNDED#0 AND"},
 	} {
-		store, f := open(t, all(ok(map[string]any{"Items": []any{}})))
+		store, f := open(t, awstest.OK(map[string]any{"Items": []any{}}))
 		q := order.Query{Tenant: "tenant", Status: test.status, Limit: 5, After: &position}
 		if page, err := store.List(t.Context(), q); err != nil || page.Orders != nil || page.Next != nil {
 			t.Errorf("%s: %v, %v; want an empty page", test.status, page, err)
@@ -170,7 +171,7 @@ func TestListFilter(t *testing.T) {
 	for _, limit := range []int{1, 20, 100, 500} {
 		orders := manyOrders(1100)
 		orders[1050].Status = order.Paid
-		store, f := open(t, indexOf(t, orders).answer)
+		store, f := serve(t, indexOf(t, orders).answer)
 		q := order.Query{Tenant: "tenant", Status: order.Paid, Limit: limit}
 		page := must[order.Page](t)(store.List(t.Context(), q))
 		if len(page.Orders) != 0 || page.Next == nil || *page.Next != orders[999].Position() {
@@ -195,7 +196,7 @@ func TestListStopsAtItsLimit(t *testing.T) {
 			orders[i].Status = order.Paid
 		}
 	}
-	store, _ := open(t, indexOf(t, orders).answer)
+	store, _ := serve(t, indexOf(t, orders).answer)
 	var got []string
 	q := order.Query{Tenant: "tenant", Status: order.Paid, Limit: 4}
 	for {
@@ -221,7 +222,7 @@ func TestStaleIndex(t *testing.T) {
 	x := indexOf(t, orders)
 	delete(x.items, "tenant/"+orders[0].ID)
 	delete(x.items, "tenant/"+orders[4].ID)
-	store, _ := open(t, x.answer)
+	store, _ := serve(t, x.answer)
 	page := must[order.Page](t)(store.List(t.Context(), order.Query{Tenant: "tenant", Limit: 5}))
 	want := []string{orders[1].ID, orders[2].ID, orders[3].ID, orders[5].ID, orders[6].ID}
 	if diff := gocmp.Diff(want, ids(page.Orders)); diff != "" || page.Next == nil {
@@ -240,15 +241,15 @@ func TestUnprocessedKeys(t *testing.T) {
 	x := indexOf(t, orders)
 	x.leave = func(key string) bool { left[key]--; return left[key] >= 0 }
 	synctest.Test(t, func(t *testing.T) {
-		store, f := open(t, x.answer)
+		store, f := serve(t, x.answer)
 		page := must[order.Page](t)(store.List(t.Context(), order.Query{Tenant: "tenant", Limit: 20}))
 		if diff := gocmp.Diff(ids(orders), ids(page.Orders)); diff != "" {
 			t.Errorf("the page (-want +got):\n%s", diff)
 		}
 		var asked []int
-		for _, r := range f.requests {
+		for _, r := range f.Requests() {
 			if r.Operation == "BatchGetItem" {
-				batch := r.body["RequestItems"].(map[string]any)["orders"].(map[string]any)
+				batch := r.Body["RequestItems"].(map[string]any)["orders"].(map[string]any)
 				asked = append(asked, len(batch["Keys"].([]any)))
 				if batch["ConsistentRead"] != true {
 					t.Error("a batch read is not consistent")
@@ -262,7 +263,7 @@ func TestUnprocessedKeys(t *testing.T) {
 	t.Run("for ever", func(t *testing.T) {
 		x.leave = func(string) bool { return true }
 		synctest.Test(t, func(t *testing.T) {
-			store, f := open(t, x.answer)
+			store, f := serve(t, x.answer)
 			start := time.Now()
 			_, err := store.List(t.Context(), order.Query{Tenant: "tenant", Limit: 20})
 			if !errors.Is(err, order.ErrUnavailable) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/dynamostore"
 	"paylane/shared/order"
 )
@@ -55,7 +56,7 @@ func TestEverySchemaIsRead(t *testing.T) {
 	}
 	for _, file := range []string{newest} {
 		item := readItem(t, file)
-		store, _ := open(t, all(ok(map[string]any{"Item": item})))
+		store, _ := open(t, awstest.OK(map[string]any{"Item": item}))
 		got, err := store.Get(t.Context(), fullOrder().Ref)
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
@@ -85,7 +86,7 @@ func readItem(t *testing.T, file string) (item map[string]any) {
 func TestNewerBuild(t *testing.T) {
 	item := itemOf(t, pending())
 	unknown := with(item, map[string]any{"zz": map[string]any{"S": "?"}})
-	store, _ := open(t, all(ok(map[string]any{"Item": unknown})))
+	store, _ := open(t, awstest.OK(map[string]any{"Item": unknown}))
 	if o, err := store.Get(t.Context(), pending().Ref); err != nil || !cmp.Equal(o, pending()) {
 		t.Errorf("with an unknown attribute: %v, %v", o, err)
 	}
@@ -93,30 +94,30 @@ func TestNewerBuild(t *testing.T) {
 	newer := with(item, map[string]any{"v": map[string]any{"N": "2"}})
 	stands := conflicts(newer)
 	for name, test := range map[string]struct {
-		answer func(int, request) answer
+		answer func(int, awstest.Request) awstest.Answer
 		call   func(*dynamostore.Store) error
 	}{
-		"get": {all(ok(map[string]any{"Item": newer})), func(s *dynamostore.Store) error {
+		"get": {awstest.InTurn(awstest.OK(map[string]any{"Item": newer})), func(s *dynamostore.Store) error {
 			_, err := s.Get(t.Context(), pending().Ref)
 			return err
 		}},
-		"create": {all(stands), func(s *dynamostore.Store) error { return s.Create(t.Context(), pending()) }},
-		"update": {all(stands), func(s *dynamostore.Store) error { return s.Update(t.Context(), pending()) }},
-		"claim": {all(stands), func(s *dynamostore.Store) error {
+		"create": {awstest.InTurn(stands), func(s *dynamostore.Store) error { return s.Create(t.Context(), pending()) }},
+		"update": {awstest.InTurn(stands), func(s *dynamostore.Store) error { return s.Update(t.Context(), pending()) }},
+		"claim": {awstest.InTurn(stands), func(s *dynamostore.Store) error {
 			_, err := s.Claim(t.Context(), pending().Ref, claim(order.KindCharge))
 			return err
 		}},
-		"list": {func(_ int, r request) answer {
+		"list": {func(_ int, r awstest.Request) awstest.Answer {
 			if r.Operation == "Query" {
-				return ok(map[string]any{"Items": []any{map[string]any{"pk": item["pk"], "gs": item["gs"]}}})
+				return awstest.OK(map[string]any{"Items": []any{map[string]any{"pk": item["pk"], "gs": item["gs"]}}})
 			}
-			return ok(map[string]any{"Responses": map[string]any{"orders": []any{newer}}})
+			return awstest.OK(map[string]any{"Responses": map[string]any{"orders": []any{newer}}})
 		}, func(s *dynamostore.Store) error {
 			_, err := s.List(t.Context(), order.Query{Tenant: "tenant", Limit: 10})
 			return err
 		}},
 	} {
-		store, _ := open(t, test.answer)
+		store, _ := serve(t, test.answer)
 		err := test.call(store)
 		var conflict *order.ConflictError
 		if err == nil || !strings.Contains(err.Error(), "newer build") || errors.As(err, &conflict) {
@@ -134,7 +135,7 @@ func TestForeignItems(t *testing.T) {
 		case "g", "o", "gs": // of the indexes alone
 			continue
 		}
-		store, _ := open(t, all(ok(map[string]any{"Item": with(item, map[string]any{name: foreign})})))
+		store, _ := open(t, awstest.OK(map[string]any{"Item": with(item, map[string]any{name: foreign})}))
 		if _, err := store.Get(t.Context(), fullOrder().Ref); err == nil || !strings.Contains(err.Error(), `"`+name+`"`) {
 			t.Errorf("attribute %q of another type: the error is %v, want one that names it", name, err)
 		}
@@ -142,7 +143,7 @@ func TestForeignItems(t *testing.T) {
 	for _, name := range []string{"pk", "v", "s", "n", "a", "c"} {
 		missing := with(item, nil)
 		delete(missing, name)
-		store, _ := open(t, all(ok(map[string]any{"Item": missing})))
+		store, _ := open(t, awstest.OK(map[string]any{"Item": missing}))
 		if _, err := store.Get(t.Context(), fullOrder().Ref); err == nil || !strings.Contains(err.Error(), `"`+name+`"`) {
 			t.Errorf("attribute %q missing: the error is %v, want one that names it", name, err)
 		}
@@ -151,16 +152,14 @@ func TestForeignItems(t *testing.T) {
 
 // TestNotFound: a condition that fails where there is no item.
 func TestNotFound(t *testing.T) {
-	nothing := says(http.StatusBadRequest, map[string]any{
-		"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "message": "The conditional request failed",
-	})
+	nothing := refuses(http.StatusBadRequest, "ConditionalCheckFailedException")
 	for _, name := range []string{"update", "claim"} {
-		store, _ := open(t, all(nothing))
+		store, _ := open(t, nothing)
 		if err := calls[name](t.Context(), store); !errors.Is(err, order.ErrNotFound) {
 			t.Errorf("%s: the error is %v, want order.ErrNotFound", name, err)
 		}
 	}
-	store, _ := open(t, all(ok(struct{}{})))
+	store, _ := open(t, awstest.OK(struct{}{}))
 	if err := calls["get"](t.Context(), store); !errors.Is(err, order.ErrNotFound) {
 		t.Errorf("get: the error is %v, want order.ErrNotFound", err)
 	}

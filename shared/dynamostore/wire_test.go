@@ -12,15 +12,16 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/dynamostore"
 	"paylane/shared/order"
 )
 
-// String shows a request with its placeholders resolved, one parameter a line.
-func (r request) String() string {
+// shown is a request with its placeholders resolved, one parameter a line.
+func shown(r awstest.Request) string {
 	var pairs []string
-	names, _ := r.body["ExpressionAttributeNames"].(map[string]any)
-	values, _ := r.body["ExpressionAttributeValues"].(map[string]any)
+	names, _ := r.Body["ExpressionAttributeNames"].(map[string]any)
+	values, _ := r.Body["ExpressionAttributeValues"].(map[string]any)
 	for placeholder, name := range names {
 		pairs = append(pairs, placeholder, name.(string))
 	}
@@ -32,8 +33,8 @@ func (r request) String() string {
 	slices.SortFunc(byLength, func(a, b []string) int { return cmp.Compare(len(b[0]), len(a[0])) })
 	resolve := strings.NewReplacer(slices.Concat(byLength...)...)
 	lines := []string{r.Operation}
-	for _, parameter := range slices.Sorted(maps.Keys(r.body)) {
-		value := r.body[parameter]
+	for _, parameter := range slices.Sorted(maps.Keys(r.Body)) {
+		value := r.Body[parameter]
 		switch parameter {
 		case "ExpressionAttributeNames", "ExpressionAttributeValues", "TableName":
 			continue
@@ -149,7 +150,7 @@ func TestRequests(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			store, f := open(t, all(ok(map[string]any{"Attributes": item, "Item": item})))
+			store, f := open(t, awstest.OK(map[string]any{"Attributes": item, "Item": item}))
 			if err := test.call(store); err != nil {
 				t.Fatal(err)
 			}

@@ -4,21 +4,18 @@ package sqsqueue_test
 
 import (
 	"cmp"
-	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/contract"
 	"paylane/shared/order"
 	"paylane/shared/sqsqueue"
@@ -31,34 +28,6 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Exit(m.Run())
-}
-
-// config is of LocalStack, and of an account that no other run has.
-func config(t *testing.T) aws.Config {
-	t.Helper()
-	const advice = `set AWS_ENDPOINT_URL to a running LocalStack's, as "http://127.0.0.1:4566", or run "make integration"`
-	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	if endpoint == "" {
-		t.Fatal("this test needs SQS: " + advice)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
-	if err != nil {
-		t.Fatalf("AWS_ENDPOINT_URL: %v; %s", err, advice)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatalf("nothing answers at AWS_ENDPOINT_URL: %v; %s", err, advice)
-	}
-	_ = response.Body.Close()
-	account := fmt.Sprintf("%012d", 1e11+rand.Int64N(9e11))
-	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: &endpoint,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: account, SecretAccessKey: "test"}, nil
-		}),
-	}
 }
 
 func createQueue(t *testing.T, client *sqs.Client, name string, attributes map[string]string) (queue *sqsqueue.Queue, arn string) {
@@ -108,7 +77,8 @@ var localStack = map[contract.QueueRule]string{
 }
 
 func TestContract(t *testing.T) {
-	client := sqs.NewFromConfig(config(t))
+	c, _ := awstest.Config(t)
+	client := sqs.NewFromConfig(c)
 	contract.RunQueue(t, func(t *testing.T, c contract.QueueConfig) contract.OpenQueue {
 		return openQueue(t, client, c)
 	}, contract.QueueOptions{Late: 2 * time.Second, Differs: localStack})

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -19,12 +18,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/emulator/provision"
 	"paylane/shared/emulator/template"
 )
 
-// place is an account at the endpoint that no other test has: LocalStack takes the
-// access key for its number.
+// place is an account that no other test has.
 type place struct {
 	provision.Clients
 	options template.Options
@@ -32,14 +31,8 @@ type place struct {
 
 func newPlace(t *testing.T) place {
 	t.Helper()
-	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	if endpoint == "" {
-		t.Fatal(`this test needs SQS and DynamoDB: set AWS_ENDPOINT_URL to a running LocalStack's, ` +
-			`as "http://127.0.0.1:4566", or run "make integration"`)
-	}
-	account := fmt.Sprintf("%012d", 1e11+rand.Int64N(9e11))
-	o := template.Options{SQSEndpoint: endpoint, AccountID: account}
-	return place{clients(o, nil), o}
+	c, account := awstest.Config(t)
+	return place{clients(c), template.Options{SQSEndpoint: *c.BaseEndpoint, AccountID: account}}
 }
 
 // make makes what a template has, and gives what was logged.

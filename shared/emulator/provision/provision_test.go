@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/emulator/provision"
 	"paylane/shared/emulator/template"
 )
@@ -56,15 +57,15 @@ func at(endpoint string) template.Options {
 	return template.Options{AccountID: account, SQSEndpoint: endpoint}
 }
 
-// clients are those for an account, whose number is the access key.
-func clients(o template.Options, do aws.HTTPClient) provision.Clients {
-	config := aws.Config{
-		Region: "us-east-1", BaseEndpoint: &o.SQSEndpoint, HTTPClient: do,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: o.AccountID, SecretAccessKey: "test"}, nil
-		}),
-	}
-	return provision.Clients{SQS: sqs.NewFromConfig(config), DynamoDB: dynamodb.NewFromConfig(config)}
+func clients(c aws.Config) provision.Clients {
+	return provision.Clients{SQS: sqs.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c)}
+}
+
+// through are clients that reach the endpoint so.
+func through(do aws.HTTPClient, endpoint string) provision.Clients {
+	c := awstest.ConfigAt(endpoint, account)
+	c.HTTPClient = do
+	return clients(c)
 }
 
 // answers are what a service says to each operation; "!" before it makes it an error's.
@@ -138,7 +139,7 @@ Resources:
 			s := &service{answers: row.answers}
 			synctest.Test(t, func(t *testing.T) {
 				tmpl := read(t, row.source, at("http://sqs.test"))
-				if err := provision.Make(t.Context(), clients(at("http://sqs.test"), s), tmpl, slog.New(slog.DiscardHandler)); err != nil {
+				if err := provision.Make(t.Context(), through(s, "http://sqs.test"), tmpl, slog.New(slog.DiscardHandler)); err != nil {
 					t.Fatal(err)
 				}
 				if d := cmp.Diff(row.want, s.requests); d != "" {
@@ -170,7 +171,7 @@ func TestRedrivePolicyInOtherWords(t *testing.T) {
 			var log bytes.Buffer
 			tmpl := read(t, redrive, at("http://sqs.test"))
 			s := &service{answers: answers{"GetQueueAttributes": fmt.Sprintf(found, row.count)}}
-			if err := provision.Make(t.Context(), clients(at("http://sqs.test"), s), tmpl, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+			if err := provision.Make(t.Context(), through(s, "http://sqs.test"), tmpl, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 				t.Fatal(err)
 			}
 			if got := strings.Contains(log.String(), "queue=Again attribute=RedrivePolicy"); got != row.warned {
@@ -183,10 +184,7 @@ func TestRedrivePolicyInOtherWords(t *testing.T) {
 func TestErrors(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
-	stalled := doFunc(func(r *http.Request) (*http.Response, error) {
-		<-r.Context().Done()
-		return nil, r.Context().Err()
-	})
+	stalled := awstest.NewFake(t, awstest.InTurn(awstest.Stalls))
 	// In a bubble of virtual time there is no network, but a port where nobody listens
 	// refuses at once.
 	rows := []struct {
@@ -226,7 +224,7 @@ func TestErrors(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				tmpl := read(t, row.source, at(row.endpoint))
-				err := provision.Make(t.Context(), clients(at(row.endpoint), row.do), tmpl, slog.New(slog.DiscardHandler))
+				err := provision.Make(t.Context(), through(row.do, row.endpoint), tmpl, slog.New(slog.DiscardHandler))
 				if err == nil {
 					t.Fatal("no error")
 				}
@@ -245,18 +243,13 @@ func TestErrors(t *testing.T) {
 
 func TestStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	leave := doFunc(func(r *http.Request) (*http.Response, error) {
+	leave := awstest.NewFake(t, func(int, awstest.Request) awstest.Answer {
 		cancel()
-		<-r.Context().Done()
-		return nil, r.Context().Err()
+		return awstest.Stalls
 	})
 	tmpl := read(t, oneQueue, at("http://sqs.test"))
-	err := provision.Make(ctx, clients(at("http://sqs.test"), leave), tmpl, slog.New(slog.DiscardHandler))
+	err := provision.Make(ctx, through(leave, "http://sqs.test"), tmpl, slog.New(slog.DiscardHandler))
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
-
-type doFunc func(*http.Request) (*http.Response, error)
-
-func (f doFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }

@@ -5,9 +5,7 @@ package sqssource_test
 import (
 	"context"
 	"flag"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -20,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/provision"
@@ -120,17 +119,12 @@ type invocation struct {
 // open makes the queues, in an account that no other test has.
 func open(t *testing.T, s setting) *world {
 	t.Helper()
-	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	if endpoint == "" {
-		t.Fatal(`this test needs SQS: set AWS_ENDPOINT_URL to a running LocalStack's, ` +
-			`as "http://127.0.0.1:4566", or run "make integration"`)
-	}
-	account := fmt.Sprintf("%012d", 1e11+rand.Int64N(9e11))
-	parsed, err := template.Read("template.yaml", []byte(s.source()), template.Options{SQSEndpoint: endpoint, AccountID: account})
+	c, account := awstest.Config(t)
+	parsed, err := template.Read("template.yaml", []byte(s.source()), template.Options{SQSEndpoint: *c.BaseEndpoint, AccountID: account})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, client: newClient(endpoint, account, nil), template: parsed, stop: func() {}, stirred: make(chan struct{}, 1)}
+	w := &world{t: t, client: sqs.NewFromConfig(c), template: parsed, stop: func() {}, stirred: make(chan struct{}, 1)}
 	if err := provision.Make(t.Context(), provision.Clients{SQS: w.client}, parsed, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
