@@ -92,6 +92,24 @@ build: ## the functions' binaries for Lambda, arm64 and x86_64, below bin/; fail
 	  if [ $$size -gt $(MAX_ZIP) ]; then echo "that is more than $(MAX_ZIP): see docs/decisions/0007"; exit 1; fi; \
 	done; done
 
+ENV ?= dev
+
+# As make build does it; SAM's own go1.x builder sets neither.
+SAM_BUILD = CGO_ENABLED=0 GOFLAGS=-tags=$(LAMBDA_TAGS) sam build
+
+.PHONY: package
+package: ## the stack as sam deploy takes it, in .aws-sam
+	$(SAM_BUILD)
+
+.PHONY: deploy
+deploy: package ## deploy to AWS: ENV=dev, or ENV=prod, as in samconfig.toml
+	sam deploy --config-env $(ENV)
+
+.PHONY: destroy
+destroy: ## delete the stack of ENV; never prod. The table and the user pool stay
+	@if [ "$(ENV)" = prod ]; then echo "prod is not destroyed from here: delete its stack by hand, knowing what it holds"; exit 1; fi
+	sam delete --config-env $(ENV)
+
 # The tools are built from source at a fixed version; nothing is fetched but modules.
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

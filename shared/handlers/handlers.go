@@ -77,21 +77,23 @@ func API(c APIConfig) HTTPHandler {
 	return func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		ctx, told, end := c.Telemetry.Begin(ctx)
 		defer end()
+		began := c.Now()
 		response, err := serve(ctx, event)
-		tell(told, event, response)
+		tell(told, event, response, c.Now().Sub(began))
 		return response, err
 	}
 }
 
 // tell says what came of a request. The path is the route's, or an id would be in it
 // twice; nothing of query, headers or body is told.
-func tell(told *telemetry.Invocation, event events.APIGatewayV2HTTPRequest, r events.APIGatewayV2HTTPResponse) {
+func tell(told *telemetry.Invocation, event events.APIGatewayV2HTTPRequest, r events.APIGatewayV2HTTPResponse, took time.Duration) {
 	told.Tell(slog.String("route", event.RouteKey), slog.Int("status", r.StatusCode))
 	id := event.PathParameters["id"]
 	if location, ok := strings.CutPrefix(r.Headers["Location"], "/orders/"); ok {
 		id = location
 		if r.StatusCode == http.StatusCreated && r.Headers["Idempotency-Replayed"] == "" {
 			told.Count(telemetry.Accepted)
+			told.Time(telemetry.TimeToAccept, took)
 		}
 	}
 	if order.ValidID(id) {

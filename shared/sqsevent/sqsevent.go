@@ -96,7 +96,8 @@ func count(told *telemetry.Invocation, v pipeline.Verdict) {
 	case v.Err != nil && v.Result != pipeline.ResultPoison:
 		told.Count(telemetry.Failed)
 	case v.Outcome == order.OutcomeApproved && v.Result == resultPaid:
-		told.PaidAfter(v.Age)
+		told.Count(telemetry.Paid)
+		told.Time(telemetry.TimeToPaid, v.Age)
 	case v.Outcome == order.OutcomeDeclined:
 		told.Count(telemetry.Declined)
 	case v.Outcome == order.OutcomeUnavailable:

@@ -29,7 +29,8 @@ const (
 // Metric is the name of a metric.
 type Metric string
 
-// The metrics. All are counts but TimeToPaid.
+// The metrics. All are counts but the last two, which are times in milliseconds: every
+// single value, so that CloudWatch has their percentiles.
 const (
 	Accepted    Metric = "Accepted"    // orders placed; replays don't count
 	Paid        Metric = "Paid"        // orders that became PAID
@@ -37,14 +38,15 @@ const (
 	Unavailable Metric = "Unavailable" // attempts that the gateway did not act on
 	Unknown     Metric = "Unknown"     // attempts of which nobody knows yet what they did
 	Failed      Metric = "Failed"      // messages that could not be worked on, by a fault of ours
-	// TimeToPaid is from an order's creation until it was PAID, in milliseconds: every
-	// single value, so that CloudWatch has its percentiles.
+	// TimeToAccept is how long the function took for a request that was Accepted.
+	TimeToAccept Metric = "TimeToAccept"
+	// TimeToPaid is from an order's creation until it was PAID.
 	TimeToPaid Metric = "TimeToPaid"
 )
 
 // Metrics are all of them, in the order in which a line has them.
 func Metrics() []Metric {
-	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Failed, TimeToPaid}
+	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Failed, TimeToAccept, TimeToPaid}
 }
 
 // maxValues is how many values of a metric one line may have.
@@ -70,7 +72,7 @@ type Invocation struct {
 	cold    bool
 	mu      sync.Mutex
 	counts  map[Metric]int
-	times   []time.Duration
+	times   map[Metric][]int64 // milliseconds
 	details []slog.Attr
 }
 
@@ -82,7 +84,7 @@ func (r *Recorder) Begin(ctx context.Context) (_ context.Context, i *Invocation,
 	if r == nil {
 		return ctx, nil, func() {}
 	}
-	i = &Invocation{cold: !r.warm.Swap(true), counts: make(map[Metric]int)}
+	i = &Invocation{cold: !r.warm.Swap(true), counts: make(map[Metric]int), times: make(map[Metric][]int64)}
 	ctx = context.WithValue(ctx, invocationKey{}, i)
 	return ctx, i, func() { r.write(ctx, i) }
 }
@@ -103,15 +105,14 @@ func (i *Invocation) Count(m Metric) {
 	i.counts[m]++
 }
 
-// PaidAfter counts an order as Paid, and how long that took.
-func (i *Invocation) PaidAfter(d time.Duration) {
+// Time adds a value to a metric that is a time.
+func (i *Invocation) Time(m Metric, d time.Duration) {
 	if i == nil {
 		return
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.counts[Paid]++
-	i.times = append(i.times, d)
+	i.times[m] = append(i.times[m], d.Milliseconds())
 }
 
 // Tell adds details to the line: facts of the invocation, such as an order's id.
@@ -133,17 +134,13 @@ func (r *Recorder) write(ctx context.Context, i *Invocation) {
 	line := map[string]any{"level": "INFO", "msg": "invocation", Dimension: r.stack}
 	var metrics []definition
 	for _, m := range Metrics() {
-		switch {
-		case m != TimeToPaid:
+		switch times := i.times[m]; {
+		case m != TimeToAccept && m != TimeToPaid:
 			metrics = append(metrics, definition{string(m), "Count"})
 			line[string(m)] = i.counts[m]
-		case len(i.times) > 0:
+		case len(times) > 0:
 			metrics = append(metrics, definition{string(m), "Milliseconds"})
-			values := make([]int64, min(len(i.times), maxValues))
-			for n := range values {
-				values[n] = i.times[n].Milliseconds()
-			}
-			line[string(m)] = values
+			line[string(m)] = times[:min(len(times), maxValues)]
 		}
 	}
 	for _, a := range append(facts(ctx, i), i.details...) {

@@ -44,8 +44,8 @@ func TestLine(t *testing.T) {
 		_, told, end := r.Begin(inLambda(t))
 		var side sync.WaitGroup
 		side.Go(func() { told.Count(telemetry.Declined) })
-		side.Go(func() { told.PaidAfter(1500 * time.Millisecond) })
-		side.Go(func() { told.PaidAfter(1500 * time.Millisecond) })
+		side.Go(func() { told.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
+		side.Go(func() { told.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
 		side.Wait()
 		told.Tell(slog.String("order_id", "o-1"))
 		end()
@@ -54,7 +54,7 @@ func TestLine(t *testing.T) {
 	want := map[string]any{
 		"level": "INFO", "msg": "invocation", "Stack": "paylane-dev", "order_id": "o-1",
 		"request_id": "request", "trace_id": "Root=1-2-3", "cold_start": true,
-		"Accepted": 0., "Paid": 2., "Declined": 1., "Unavailable": 0., "Unknown": 0., "Failed": 0.,
+		"Accepted": 0., "Paid": 0., "Declined": 1., "Unavailable": 0., "Unknown": 0., "Failed": 0.,
 		"TimeToPaid": []any{1500., 1500.},
 		"_aws": map[string]any{
 			"Timestamp": 1783711145123.,
@@ -101,7 +101,7 @@ func TestNone(t *testing.T) {
 	var none *telemetry.Recorder
 	_, told, end := none.Begin(t.Context())
 	told.Count(telemetry.Accepted)
-	told.PaidAfter(time.Second)
+	told.Time(telemetry.TimeToPaid, time.Second)
 	told.Tell(slog.Int("n", 1))
 	end()
 }

@@ -1,0 +1,169 @@
+// Package functions_test holds template.yaml against what the functions do and what
+// AWS asks for.
+package functions_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"paylane/shared/emulator/template"
+	"paylane/shared/telemetry"
+)
+
+const path = "../template.yaml"
+
+func source(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func read(t *testing.T) *template.Template {
+	t.Helper()
+	read, err := template.Read(path, source(t), template.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+// TestQueues: a message is hidden for six times the function's timeout, as Lambda's
+// guide advises ("Configuring an SQS queue for use with Lambda"); and a dead letter is
+// kept for longer than its queue would, because its age counts from its first sending.
+func TestQueues(t *testing.T) {
+	read := read(t)
+	for _, m := range read.Mappings {
+		queue, _ := read.Queue(m.Queue)
+		function, _ := read.Function(m.Function)
+		if queue.VisibilityTimeout < 6*function.Timeout {
+			t.Errorf("%s hides messages for %v; %s may take %v", queue.LogicalID, queue.VisibilityTimeout, function.LogicalID, function.Timeout)
+		}
+		if !m.ReportBatchItemFailures || m.MaxConcurrency == 0 {
+			t.Errorf("%s does not report single records, or has no cap: %+v", m.LogicalID, m)
+		}
+	}
+	for _, q := range read.Queues {
+		if q.DeadLetterQueue == "" {
+			continue
+		}
+		if dead, _ := read.Queue(q.DeadLetterQueue); dead.Retention <= q.Retention {
+			t.Errorf("%s keeps messages for %v, %s for %v", dead.LogicalID, dead.Retention, q.LogicalID, q.Retention)
+		}
+	}
+}
+
+// TestRoutes: every route asks for a token with the scope that its method calls for; the
+// three open ones, and what is no route, show nothing of anybody's.
+func TestRoutes(t *testing.T) {
+	open := []string{"GET /healthz", "GET /openapi.json", "GET /docs", template.DefaultRoute}
+	read := read(t)
+	for _, r := range read.APIs[0].Routes {
+		want := []string{"orders/write"}
+		switch {
+		case strings.HasSuffix(r.Key, "/retry"):
+			want = []string{"orders/operate"}
+		case r.Method == "GET":
+			want = []string{"orders/read"}
+		}
+		switch asks := r.Authorizer != nil; {
+		case slices.Contains(open, r.Key):
+			if asks {
+				t.Errorf("%s asks for a token", r.Key)
+			}
+		case !asks || !slices.Equal(r.Scopes, want):
+			t.Errorf("%s asks for the scopes %v, want %v", r.Key, r.Scopes, want)
+		}
+		function, _ := read.Function(r.Function)
+		if longest := 30 * time.Second; function.Timeout >= longest {
+			t.Errorf("%s: API Gateway gives up after %v, the function after %v", r.Key, longest, function.Timeout)
+		}
+	}
+}
+
+// walk visits every mapping of a template.
+func walk(node any, visit func(map[string]any)) {
+	switch node := node.(type) {
+	case map[string]any:
+		visit(node)
+		for _, child := range node {
+			walk(child, visit)
+		}
+	case []any:
+		for _, child := range node {
+			walk(child, visit)
+		}
+	}
+}
+
+// TestMetrics: every metric that an alarm or the dashboard looks at exists, with exactly
+// those dimensions: as one that the functions tell, or in the list of AWS's.
+func TestMetrics(t *testing.T) {
+	known := make(map[string]bool)
+	for _, m := range telemetry.Metrics() {
+		known[fmt.Sprint(telemetry.Namespace, " ", m, " ", telemetry.Dimension)] = true
+	}
+	list, err := os.ReadFile("testdata/aws-metrics.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(list)) {
+		known[strings.TrimSpace(line)] = true
+	}
+	var root map[string]any
+	if err := yaml.Unmarshal(source(t), &root); err != nil {
+		t.Fatal(err)
+	}
+	used := make(map[string]bool)
+	walk(root["Resources"], func(m map[string]any) {
+		name, ok := m["MetricName"].(string)
+		if !ok {
+			return
+		}
+		metric := fmt.Sprint(m["Namespace"], " ", name)
+		dimensions, _ := m["Dimensions"].([]any)
+		for _, d := range dimensions {
+			metric += fmt.Sprint(" ", d.(map[string]any)["Name"])
+		}
+		used[metric] = true
+		if !known[metric] {
+			t.Errorf("an alarm looks at %s, which is no metric", metric)
+		}
+	})
+	if len(used) < 8 {
+		t.Errorf("only %d metrics found", len(used))
+	}
+	var alarms int
+	walk(root["Resources"], func(m map[string]any) {
+		properties, _ := m["Properties"].(map[string]any)
+		if m["Type"] != "AWS::CloudWatch::Alarm" {
+			return
+		}
+		alarms++
+		for _, key := range []string{"AlarmDescription", "TreatMissingData", "AlarmActions", "OKActions"} {
+			if properties[key] == nil {
+				t.Errorf("the alarm %q has no %s", properties["AlarmDescription"], key)
+			}
+		}
+	})
+	operating, err := os.ReadFile("../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range root["Resources"].(map[string]any) {
+		if strings.HasSuffix(name, "Alarm") && !strings.Contains(string(operating), "### "+name+"\n") {
+			t.Errorf("docs/operating.md has no part on %s", name)
+		}
+	}
+	if alarms < 9 {
+		t.Errorf("only %d alarms found", alarms)
+	}
+}
