@@ -19,7 +19,7 @@ import (
 
 // TestOtherTemplate runs somebody else's application: a module of its own, functions
 // built by go and by make, an API that no HttpApi resource declares, a required
-// parameter, a filter, message attributes, a redrive policy.
+// parameter, a schedule, a filter, message attributes, a redrive policy.
 func TestOtherTemplate(t *testing.T) {
 	s := newStack(t)
 	r := s.start(t, "testdata/mailroom", "-parameter", "Greeting=good day")
@@ -44,6 +44,13 @@ func TestOtherTemplate(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, parsed[map[string]string](t, body)); diff != "" {
 			t.Fatalf("the letter (-want +got):\n%s", diff)
+		}
+		return ""
+	})
+
+	eventually(t, time.Minute, func() string {
+		if status, body := request(t, http.MethodGet, r.url+"/letters/hourly", ""); status != http.StatusOK {
+			return fmt.Sprintf("what the schedule sends: %d %s", status, body)
 		}
 		return ""
 	})

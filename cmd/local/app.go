@@ -8,7 +8,9 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/apigateway"
+	"paylane/shared/emulator/asyncinvoke"
 	"paylane/shared/emulator/eventsource"
+	"paylane/shared/emulator/schedule"
 	"paylane/shared/emulator/template"
 )
 
@@ -18,6 +20,8 @@ type app struct {
 	platform platform
 	handler  http.Handler // of the HTTP API; nil without one
 	pollers  []*eventsource.Poller
+	async    map[string]*asyncinvoke.Invoker // of functions with schedules, by logical id
+	schedule *schedule.Scheduler
 	longest  time.Duration // the longest timeout of a function
 	log      *slog.Logger
 }
@@ -25,7 +29,7 @@ type app struct {
 // newApp wires the template's functions, API and mappings. What can't be run it refuses
 // by name.
 func newApp(c config, t *template.Template, p platform) (*app, error) {
-	a := &app{template: t, platform: p, log: c.Log}
+	a := &app{template: t, platform: p, async: make(map[string]*asyncinvoke.Invoker), log: c.Log}
 	invokers := make(map[string]emulator.Invoker)
 	for _, f := range t.Functions {
 		invoker, err := p.invoker(f)
@@ -56,5 +60,31 @@ func newApp(c config, t *template.Template, p platform) (*app, error) {
 		}
 		a.pollers = append(a.pollers, poller)
 	}
+	if err := a.addSchedules(invokers); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Template, err)
+	}
 	return a, nil
+}
+
+// addSchedules wires the schedules, which invoke asynchronously.
+func (a *app) addSchedules(invokers map[string]emulator.Invoker) (err error) {
+	send := func(queue string) asyncinvoke.Send {
+		q, ok := a.template.Queue(queue)
+		if !ok {
+			return nil
+		}
+		return a.platform.sender(q)
+	}
+	for _, s := range a.template.Schedules {
+		if a.async[s.Function] != nil {
+			continue
+		}
+		f, _ := a.template.Function(s.Function)
+		a.async[s.Function] = asyncinvoke.New(asyncinvoke.Config{
+			Function: f, Invoker: invokers[s.Function], Logger: a.log,
+			OnSuccess: send(f.Async.OnSuccess), OnFailure: send(f.Async.OnFailure),
+		})
+	}
+	a.schedule, err = schedule.New(schedule.Config{Template: a.template, Functions: a.async, Logger: a.log})
+	return err
 }

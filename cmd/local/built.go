@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/asyncinvoke"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/gobuild"
 	"paylane/shared/emulator/provision"
@@ -156,6 +157,14 @@ func (p *built) invoker(f template.Function) (emulator.Invoker, error) {
 // source implements [platform].
 func (p *built) source(q template.Queue) (eventsource.Source, int) {
 	return sqssource.New(p.sqs, q.URL), remoteReceivers
+}
+
+// sender implements [platform].
+func (p *built) sender(q template.Queue) asyncinvoke.Send {
+	return func(ctx context.Context, body string) error {
+		_, err := p.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.URL, MessageBody: &body})
+		return err
+	}
 }
 
 // watch implements [platform]: a function whose sources changed is built again. Where

@@ -6,6 +6,7 @@ import (
 	"path"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/asyncinvoke"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/queuesource"
 	"paylane/shared/emulator/template"
@@ -117,6 +118,15 @@ func (p *embedded) queue(f template.Function, variable string) (*pebblestore.Que
 // source implements [platform].
 func (p *embedded) source(q template.Queue) (eventsource.Source, int) {
 	return queuesource.New(p.queues[q.URL]), 1
+}
+
+// sender implements [platform].
+func (p *embedded) sender(q template.Queue) asyncinvoke.Send {
+	queue := p.queues[q.URL]
+	return func(ctx context.Context, body string) error {
+		_, err := queue.Send(ctx, body, 0)
+		return err
+	}
 }
 
 // watch implements [platform]: this program's own code does not change.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/asyncinvoke"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/template"
 )
@@ -14,6 +15,8 @@ type platform interface {
 	invoker(f template.Function) (emulator.Invoker, error)
 	// source gives a queue, and how many should receive from it side by side.
 	source(q template.Queue) (s eventsource.Source, receivers int)
+	// sender gives what sends to a queue, for the records of asynchronous invokes.
+	sender(q template.Queue) asyncinvoke.Send
 	// watch keeps the functions up to date until the context ends.
 	watch(ctx context.Context)
 	// close waits for invocations under way, and releases everything.

@@ -169,8 +169,20 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 		a.platform.watch(ctx)
 		return nil
 	})
+	group.Go(func() error {
+		a.schedule.Run(ctx)
+		return nil
+	})
 	<-ctx.Done() // with nothing to serve there is still something to wait for
-	return group.Wait()
+	err := group.Wait()
+	grace, cancel := a.grace(ctx)
+	defer cancel()
+	for id, f := range a.async {
+		if n := f.Close(grace); n > 0 {
+			a.log.WarnContext(grace, "asynchronous invokes were given up: they live in memory only", "function", id, "events", n)
+		}
+	}
+	return err
 }
 
 // grace is how long what is in flight may take: as long as a function may.

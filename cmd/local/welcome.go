@@ -31,6 +31,11 @@ func (a *app) welcome(w io.Writer, addr string) error {
 	fmt.Fprintln(page, "\nFunctions")
 	for _, f := range t.Functions {
 		fmt.Fprintf(page, "  %s\ttimeout %s", f.LogicalID, f.Timeout)
+		for _, s := range t.Schedules {
+			if s.Function == f.LogicalID && s.Enabled {
+				fmt.Fprintf(page, "\t← %s", s.Expression)
+			}
+		}
 		for _, m := range t.Mappings {
 			if m.Function == f.LogicalID {
 				fmt.Fprintf(page, "\t%s", mapping(m))

@@ -2,14 +2,16 @@
 // handlers' callers, can see is the same.
 //
 // This package itself is only the port between the two halves, [Invoker], and its
-// first implementation, [InProcess]. On the one side are the things that invoke: an
-// HTTP API (package apigateway) and event source mappings from queues (package
-// eventsource). On the other is what runs a function: a Go handler in this process,
-// or its built binary behind a Lambda Runtime API (package runtimeapi). Package
-// template reads what is to be run from a SAM template. An event source is a queue of
-// paylane's (package queuesource) or one that speaks SQS's protocol (sqssource); where
-// there is such an endpoint, provision makes the template's queues and tables there,
-// and gobuild builds its functions. cmd/local puts them together.
+// first implementation, [InProcess]. On the one side are the things that invoke:
+// an HTTP API (package apigateway), event source mappings from queues
+// (eventsource), and schedules (schedule), which invoke asynchronously
+// (asyncinvoke). On the other is what runs a function: a Go handler in this
+// process, or its built binary behind a Lambda Runtime API (package runtimeapi).
+// Package template reads what is to be run from a SAM template. An event source is
+// a queue of paylane's (package queuesource) or one that speaks SQS's protocol
+// (sqssource); where there is such an endpoint, provision makes the template's
+// queues and tables there, and gobuild builds its functions. cmd/local puts them
+// together.
 //
 // # What a handler can't tell
 //

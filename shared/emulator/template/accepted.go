@@ -23,7 +23,7 @@ const (
 	noBackup    = "nothing is backed up locally"
 	noAlarmMail = "no alarm is raised that could notify anybody"
 	noDomain    = "the API is reached at its local address"
-	noAsync     = "no supported event invokes asynchronously"
+	noDelivery  = "a schedule always reaches its function's queue of events locally"
 )
 
 // acceptedTypes are the resource types that are read over, with the reason. They are
@@ -105,13 +105,18 @@ var accepted = map[string]map[string]string{
 		"ProvisionedConcurrencyConfig": "it saves cold starts, and there are none to see",
 		"RecursiveLoop":                "loops are not detected locally",
 		"RuntimeManagementConfig":      "the runtime is the machine's own",
-		"DeadLetterQueue":              noAsync,
-		"EventInvokeConfig":            noAsync,
 	},
 	typeFunction + " LoggingConfig": {"SystemLogLevel": noLogs},
 	typeFunction + " Events SQS": {
 		"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "LoggingConfig": noLogs,
 		"ProvisionedPollerConfig": "it is about speed only",
+	},
+	typeFunction + " Events Schedule": {
+		"DeadLetterConfig": noDelivery, "Description": noTags, "RetryPolicy": noDelivery,
+	},
+	typeFunction + " Events ScheduleV2": {
+		"DeadLetterConfig": noDelivery, "Description": noTags, "KmsKeyArn": noCrypto, "PermissionsBoundary": noIAM,
+		"RetryPolicy": noDelivery, "RoleArn": noIAM,
 	},
 	typeFunction + " Events HttpApi": {"Stage": "an API has one stage"},
 	typeMapping: {
@@ -138,6 +143,7 @@ var accepted = map[string]map[string]string{
 var refused = map[string]map[string]string{
 	typeFunction: {
 		"CapacityProviderConfig": "there are no capacity providers locally",
+		"DeadLetterQueue":        "its messages have attributes, which local queues don't keep; OnFailure of EventInvokeConfig is emulated",
 		"DurableConfig":          "durable functions are not emulated",
 		"FileSystemConfigs":      "there are no EFS mounts locally",
 		"FunctionUrlConfig":      "function URLs are not emulated yet",

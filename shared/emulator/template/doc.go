@@ -1,6 +1,6 @@
 // Package template reads an AWS SAM template (template.yaml) into plain Go
-// structs: functions, HTTP APIs with their routes, queues, tables and event source
-// mappings. It is the emulator's only configuration, and [Read] is the way in.
+// structs: functions, HTTP APIs with their routes, queues, tables, event source
+// mappings and schedules. It is the emulator's only configuration, and [Read] is the way in.
 //
 // # What it promises
 //

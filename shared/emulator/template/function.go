@@ -31,6 +31,7 @@ func (r *reader) readFunction(res *resource) {
 		MemoryMB:     p.integer("MemorySize", 128, 128, 10_240),
 		Environment:  r.environment(p),
 		Logging:      r.logging(p, name),
+		Async:        r.asyncInvokes(p),
 		Line:         res.at.line,
 	}
 	if f.Runtime != "" && !slices.Contains(runtimes, f.Runtime) {
@@ -153,6 +154,10 @@ func (r *reader) readEvents(res *resource, p *properties, f Function) {
 			r.readRoute(e, event.inner("Properties", typeFunction+" Events HttpApi"), f)
 		case "SQS":
 			r.readQueueEvent(res.id+e.key, e.at, event.inner("Properties", typeFunction+" Events SQS"), f)
+		case "Schedule":
+			r.readRule(res.id+e.key, e.at, event.inner("Properties", typeFunction+" Events Schedule"), f)
+		case "ScheduleV2":
+			r.readSchedule(res.id+e.key, e.at, event.inner("Properties", typeFunction+" Events ScheduleV2"), f)
 		case "": // reported already
 		default:
 			event.problem("Type", "events of type %s are not supported", quote(typ))

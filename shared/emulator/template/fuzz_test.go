@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"paylane/shared/emulator/schedule/expression"
 	"paylane/shared/emulator/template"
 )
 
@@ -21,6 +22,8 @@ func FuzzRead(f *testing.F) {
 		around + "  F: {Type: AWS::Serverless::Function, Properties: {Environment: {Variables: {AB: !Sub ['${x}${Q}', {x: !Join ['', [a]]}]}}}}\n",
 		around + "  F: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}}}}\n",
 		around + "  F: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: HttpApi, Properties: {Path: '/{a}', Method: any}}}}}\n",
+		around + "  F: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 day)}}}}}\n",
+		around + "  F: {Type: AWS::Serverless::Function, Properties: {EventInvokeConfig: {MaximumRetryAttempts: 0}}}\n",
 		around + "  A: {Type: AWS::Serverless::HttpApi, Properties: {Auth: {Authorizers: {J: {JwtConfiguration: {issuer: i, audience: [a]}}}}}}\n",
 		around + "  T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [{AttributeName: a, KeyType: HASH}]}}\n",
 		"a: &x {b: 1}\nc: {<<: *x, d: !Select [0, !Split [',', 'a,b']]}\ne: |\n  f\n",
@@ -51,6 +54,21 @@ func FuzzRead(f *testing.F) {
 		for _, q := range got.Queues {
 			if _, ok := got.Queue(q.DeadLetterQueue); q.DeadLetterQueue != "" && !ok {
 				t.Errorf("queue %s has no dead-letter queue %s", q.LogicalID, q.DeadLetterQueue)
+			}
+		}
+		for _, s := range got.Schedules {
+			if _, ok := got.Function(s.Function); !ok {
+				t.Errorf("schedule %s has no function", s.LogicalID)
+			}
+			if e, err := expression.Parse(s.Expression); err != nil || e.Once() && s.Rule {
+				t.Errorf("schedule %s has the expression %q: %v", s.LogicalID, s.Expression, err)
+			}
+		}
+		for _, f := range got.Functions {
+			for _, id := range []string{f.Async.OnSuccess, f.Async.OnFailure} {
+				if _, ok := got.Queue(id); id != "" && !ok {
+					t.Errorf("function %s has no destination %s", f.LogicalID, id)
+				}
 			}
 		}
 		for _, api := range got.APIs {

@@ -76,8 +76,46 @@ func TestProblems(t *testing.T) {
 			`line 8: ` + f + `.Environment.Variables.SECRET: dynamic references can't be resolved locally: "{{resolve:ssm:x}}"`}},
 		{"function URL", function("      FunctionUrlConfig: {AuthType: NONE}\n"), []string{
 			"line 8: " + f + ": FunctionUrlConfig is not supported: function URLs are not emulated yet"}},
-		{"event of another kind", event("          Type: Schedule\n          Properties: {Schedule: rate(1 minute)}\n"), []string{
-			`line 10: ` + f + `.Events.E.Type: events of type "Schedule" are not supported`}},
+		{"event of another kind", event("          Type: S3\n          Properties: {Bucket: b}\n"), []string{
+			`line 10: ` + f + `.Events.E.Type: events of type "S3" are not supported`}},
+		{"schedule without an expression", event("          Type: ScheduleV2\n          Properties: {Name: a b}\n"), []string{
+			"line 11: " + e + ".ScheduleExpression: it is required",
+			`line 11: ` + e + `.Name: "a b" is no name for it: it can have 64 letters, digits, -, _ and .`}},
+		{"schedule with a bad expression", event("          Type: ScheduleV2\n          Properties:\n            ScheduleExpression: cron(0 0 * * * *)\n"), []string{
+			"line 12: " + e + ".ScheduleExpression: cron(0 0 * * * *): exactly one of day of month and day of week must be ?"}},
+		{"schedule in no time zone, with times that are none", event("          Type: ScheduleV2\n          Properties:\n            ScheduleExpression: rate(1 day)\n" +
+			"            ScheduleExpressionTimezone: Local\n            StartDate: today\n            Input: '{'\n            State: PAUSED\n"), []string{
+			`line 13: ` + e + `.ScheduleExpressionTimezone: "Local" is no time zone: unknown time zone Local`,
+			`line 14: ` + e + `.StartDate: "today" is no time such as 2026-07-10T19:20:00Z`,
+			`line 15: ` + e + `.Input: it must be a text of JSON, not "{"`,
+			`line 16: ` + e + `.State: "PAUSED" is not supported; it can be ENABLED, DISABLED`}},
+		{"schedule that ends first, with a window", event("          Type: ScheduleV2\n          Properties:\n            ScheduleExpression: rate(1 day)\n" +
+			"            StartDate: 2026-07-10T00:00:00Z\n            EndDate: 2026-07-10T00:00:00Z\n            FlexibleTimeWindow: {Mode: FLEXIBLE, MaximumWindowInMinutes: 5}\n"), []string{
+			"line 14: " + e + ".EndDate: it must be after StartDate",
+			`line 15: ` + e + `.FlexibleTimeWindow.Mode: "FLEXIBLE" is not supported; it can be OFF`,
+			`line 15: ` + e + `.FlexibleTimeWindow: "MaximumWindowInMinutes" is not known here: AWS::Serverless::Function Events ScheduleV2 FlexibleTimeWindow has no such property, or the emulator can't honour it`}},
+		{"rule with at, a time zone and two states", event("          Type: Schedule\n          Properties:\n            Schedule: at(2026-07-10T19:20:00)\n" +
+			"            Enabled: true\n            State: ENABLED\n            ScheduleExpressionTimezone: UTC\n"), []string{
+			"line 12: " + e + ".Schedule: a rule takes no at(...); an event of type ScheduleV2 does",
+			"line 14: " + e + ".State: it can't stand beside Enabled",
+			`line 15: ` + e + `: "ScheduleExpressionTimezone" is not known here: AWS::Serverless::Function Events Schedule has no such property, or the emulator can't honour it`}},
+		{"rule with a long input", event("          Type: Schedule\n          Properties: {Schedule: rate(1 day), Input: '[" + strings.Repeat(" ", 8191) + "]'}\n"), []string{
+			"line 11: " + e + ".Input: it has 8193 characters, and a rule takes 8192"}},
+		{"same schedule name", function("      Events:\n        A: {Type: ScheduleV2, Properties: {Name: s, ScheduleExpression: rate(1 day)}}\n" +
+			"        B: {Type: ScheduleV2, Properties: {Name: s, ScheduleExpression: rate(1 day)}}\n"), []string{
+			`line 10: schedule FB: the schedule FA has the same name: "s"`}},
+		{"asynchronous invokes out of range", function("      EventInvokeConfig: {MaximumRetryAttempts: 3, MaximumEventAgeInSeconds: 59, Qualifier: x}\n"), []string{
+			"line 8: " + f + ".EventInvokeConfig.MaximumRetryAttempts: 3 is out of range: it can be 0 to 2",
+			"line 8: " + f + ".EventInvokeConfig.MaximumEventAgeInSeconds: 59 is out of range: it can be 60 to 21600",
+			`line 8: ` + f + `.EventInvokeConfig: "Qualifier" is not known here: AWS::Serverless::Function EventInvokeConfig has no such property, or the emulator can't honour it`}},
+		{"destinations", function("      EventInvokeConfig:\n        DestinationConfig:\n          OnSuccess: {Type: SNS, Destination: arn:x}\n" +
+			"          OnFailure: {Type: SQS, Destination: arn:x}\n"), []string{
+			`line 10: ` + f + `.EventInvokeConfig.DestinationConfig.OnSuccess.Type: destinations of type "SNS" are not emulated; it can be SQS`,
+			`line 11: ` + f + `.EventInvokeConfig.DestinationConfig.OnFailure.Destination: no queue of this template has the ARN "arn:x"`}},
+		{"destination that SAM would make", function("      EventInvokeConfig: {DestinationConfig: {OnFailure: {Type: SQS}}}\n"), []string{
+			"line 8: " + f + ".EventInvokeConfig.DestinationConfig.OnFailure.Destination: it is required"}},
+		{"dead-letter queue of a function", function("      DeadLetterQueue: {Type: SQS, TargetArn: !GetAtt Q.Arn}\n"), []string{
+			"line 8: " + f + ": DeadLetterQueue is not supported: its messages have attributes, which local queues don't keep; OnFailure of EventInvokeConfig is emulated"}},
 		{"path without method", event("          Type: HttpApi\n          Properties: {Path: /x}\n"), []string{
 			"line 11: " + e + ".Method: an HttpApi event needs both a Path and a Method, or neither"}},
 		{"greedy variable in the middle", event("          Type: HttpApi\n          Properties: {Path: '/{x+}/y', Method: get}\n"), []string{

@@ -121,6 +121,7 @@ func (r *reader) read() {
 	r.checkQueues()
 	r.checkAPIs()
 	r.checkMappings()
+	r.checkSchedules()
 }
 
 // readTop checks the sections, and that the transforms are SAM's alone.

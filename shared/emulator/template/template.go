@@ -13,6 +13,7 @@ type Template struct {
 	Queues    []Queue
 	Tables    []Table
 	Mappings  []Mapping
+	Schedules []Schedule
 }
 
 // Function is an AWS::Serverless::Function that runs a Go program.
@@ -37,7 +38,20 @@ type Function struct {
 	ReservedConcurrency *int
 	Environment         map[string]string
 	Logging             Logging
-	Line                int
+	// Async says how asynchronous invocations, such as those of schedules, are made.
+	Async AsyncInvokes
+	Line  int
+}
+
+// AsyncInvokes is a function's EventInvokeConfig.
+type AsyncInvokes struct {
+	// MaxRetries is how often an event is tried again after a function error: 0 to 2.
+	MaxRetries int
+	// MaxAge is how long after it was taken an event may still be tried.
+	MaxAge time.Duration
+	// OnSuccess and OnFailure are the logical ids of the queues that get a record of
+	// each invocation that ended so; empty for none.
+	OnSuccess, OnFailure string
 }
 
 // Logging is a function's LoggingConfig.
@@ -169,6 +183,29 @@ type Mapping struct {
 	// there are any.
 	Filters []string
 	Line    int
+}
+
+// Schedule invokes a function asynchronously by the clock.
+type Schedule struct {
+	LogicalID string
+	Name      string
+	// ARN is the schedule's, or the rule's.
+	ARN string
+	// Rule says that it is a rule of EventBridge, from a Schedule event. Otherwise it
+	// is one of EventBridge Scheduler, from a ScheduleV2 event.
+	Rule bool
+	// Function is the logical id.
+	Function string
+	// Expression is one that package expression takes.
+	Expression string
+	// Timezone is an IANA name, in which the expression is meant; "UTC" for rules.
+	Timezone string
+	// Input is the event as JSON; empty for EventBridge's own event.
+	Input   string
+	Enabled bool
+	// Start and End bound the occurrences, both included; zero for no bound.
+	Start, End time.Time
+	Line       int
 }
 
 // Function finds a function by its logical id.

@@ -75,6 +75,7 @@ func TestOrdersFunctions(t *testing.T) {
 		},
 	}
 	for i := range want {
+		want[i].Async = template.AsyncInvokes{MaxRetries: 2, MaxAge: 6 * time.Hour}
 		want[i].Logging.Group = "/aws/lambda/" + want[i].Name
 	}
 	diff(t, "functions", want, got.Functions, noLines(template.Function{}, "Line"))
@@ -185,6 +186,56 @@ func TestOrdersTable(t *testing.T) {
 			"TimeToLiveSpecification":   map[string]any{"AttributeName": "expires", "Enabled": true},
 		},
 	}}, got.Tables, noLines(template.Table{}, "Line"))
+}
+
+func TestSchedules(t *testing.T) {
+	const source = `
+Transform: AWS::Serverless-2016-10-31
+Parameters: {Time: {Type: String, Default: cron(0  3 * * ? *)}}
+Globals: {Function: {CodeUri: ., Handler: bootstrap, Runtime: provided.al2023, EventInvokeConfig: {MaximumEventAgeInSeconds: 3600}}}
+Resources:
+  Failed: {Type: AWS::SQS::Queue}
+  Done: {Type: AWS::SQS::Queue}
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      EventInvokeConfig:
+        MaximumRetryAttempts: 0
+        DestinationConfig:
+          OnSuccess: {Type: SQS, Destination: !GetAtt Done.Arn}
+          OnFailure: {Type: SQS, Destination: !GetAtt Failed.Arn}
+      Events:
+        Nightly:
+          Type: ScheduleV2
+          Properties:
+            ScheduleExpression: !Ref Time
+            ScheduleExpressionTimezone: Europe/Berlin
+            FlexibleTimeWindow: {Mode: "OFF"}
+            StartDate: 2026-07-10T02:00:00+02:00
+            EndDate: "2027-07-10T00:00:00.000Z"
+            GroupName: night
+            Input: '{"dryRun": false}'
+            RetryPolicy: {MaximumRetryAttempts: 5}
+        Unnamed: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 day), OmitName: true, State: DISABLED}}
+        Rule: {Type: Schedule, Properties: {Schedule: rate(5 minutes), Enabled: false}}
+        Named: {Type: Schedule, Properties: {Schedule: rate(5 minutes), State: ENABLED, Name: five, Description: x}}
+`
+	got, err := template.Read("template.yaml", []byte(source), template.Options{StackName: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "asynchronous invokes", template.AsyncInvokes{MaxAge: time.Hour, OnSuccess: "Done", OnFailure: "Failed"}, got.Functions[0].Async)
+	const scheduler, rules = "arn:aws:scheduler:us-east-1:123456789012:schedule/", "arn:aws:events:us-east-1:123456789012:rule/"
+	diff(t, "schedules", []template.Schedule{
+		{
+			LogicalID: "FNightly", Name: "FNightly", ARN: scheduler + "night/FNightly", Function: "F", Enabled: true,
+			Expression: "cron(0 3 * * ? *)", Timezone: "Europe/Berlin", Input: `{"dryRun": false}`,
+			Start: time.Date(2026, 7, 10, 0, 0, 0, 0, time.UTC), End: time.Date(2027, 7, 10, 0, 0, 0, 0, time.UTC),
+		},
+		{LogicalID: "FUnnamed", Name: "shop-FUnnamed", ARN: scheduler + "default/shop-FUnnamed", Function: "F", Expression: "rate(1 day)", Timezone: "UTC"},
+		{LogicalID: "FRule", Name: "shop-FRule", ARN: rules + "shop-FRule", Rule: true, Function: "F", Expression: "rate(5 minutes)", Timezone: "UTC"},
+		{LogicalID: "FNamed", Name: "five", ARN: rules + "five", Rule: true, Function: "F", Enabled: true, Expression: "rate(5 minutes)", Timezone: "UTC"},
+	}, got.Schedules, noLines(template.Schedule{}, "Line"))
 }
 
 func TestNotes(t *testing.T) {

@@ -1,0 +1,64 @@
+package schedule
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"paylane/shared/emulator"
+	"paylane/shared/emulator/internal/id"
+)
+
+// event is EventBridge's for a schedule ("Events from EventBridge Scheduler" and "AWS
+// events" in AWS's guides).
+type event struct {
+	Version    string          `json:"version"`
+	ID         string          `json:"id"`
+	DetailType string          `json:"detail-type"`
+	Source     string          `json:"source"`
+	Account    string          `json:"account"`
+	Time       string          `json:"time"`
+	Region     string          `json:"region"`
+	Resources  []string        `json:"resources"`
+	Detail     json.RawMessage `json:"detail"`
+}
+
+// event makes the event of one occurrence.
+func (s *Scheduler) event(o one, at time.Time) emulator.RawEvent {
+	scheduled := at.UTC().Format(time.RFC3339)
+	if o.Input != "" {
+		return emulator.RawEvent(s.input(o, scheduled))
+	}
+	e := event{
+		Version: "0", ID: id.UUID(s.random), DetailType: "Scheduled Event", Source: "aws.scheduler",
+		Account: s.template.AccountID, Time: scheduled, Region: s.template.Region, Resources: []string{o.ARN},
+		Detail: json.RawMessage(`"{}"`), // a text: Scheduler does so
+	}
+	if o.Rule {
+		e.Source, e.Detail = "aws.events", json.RawMessage(`{}`)
+	}
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(e); err != nil {
+		panic(err) // texts can't fail to encode
+	}
+	return bytes.TrimSuffix(body.Bytes(), []byte("\n"))
+}
+
+// input is the schedule's own event. Scheduler, but no rule, fills in what it knows
+// ("Adding context attributes in EventBridge Scheduler"). Delivery never takes a second
+// attempt here.
+func (s *Scheduler) input(o one, scheduled string) string {
+	if o.Rule || !strings.Contains(o.Input, "<aws.scheduler.") {
+		return o.Input
+	}
+	execution := strings.ReplaceAll(id.UUID(s.random), "-", "")[:16]
+	return strings.NewReplacer(
+		"<aws.scheduler.schedule-arn>", o.ARN,
+		"<aws.scheduler.scheduled-time>", scheduled,
+		"<aws.scheduler.execution-id>", execution,
+		"<aws.scheduler.attempt-number>", "1",
+	).Replace(o.Input)
+}
