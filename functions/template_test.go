@@ -4,6 +4,7 @@ package functions_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func TestRoutes(t *testing.T) {
 		switch {
 		case strings.HasSuffix(r.Key, "/retry"):
 			want = []string{"orders/operate"}
-		case r.Method == "GET":
+		case r.Method == http.MethodGet:
 			want = []string{"orders/read"}
 		}
 		switch asks := r.Authorizer != nil; {
