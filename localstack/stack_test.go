@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -174,17 +173,22 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lines gives what was printed, as it was written: the runner writes lines at once.
-func (o *output) lines() []printed {
+// lines gives what was printed, line by line. Several may come at once.
+func (o *output) lines() (lines []printed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.writes)
+	for _, w := range o.writes {
+		for line := range bytes.Lines(w.text) {
+			lines = append(lines, printed{w.at, line})
+		}
+	}
+	return lines
 }
 
 func (o *output) String() string {
 	var text strings.Builder
-	for _, w := range o.lines() {
-		text.Write(w.text)
+	for _, l := range o.lines() {
+		text.Write(l.text)
 	}
 	return text.String()
 }
