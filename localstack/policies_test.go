@@ -3,6 +3,8 @@
 package localstack_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -106,12 +108,37 @@ func TestPolicies(t *testing.T) {
 		return ""
 	})
 
+	reconcileCalls, scanned, rest := client("local-ReconcileQueue")
+	reconcile := handlers.Reconcile(handlers.ReconcileConfig{
+		// Everything counts as stuck, and what is left is sent.
+		Store: scanned, Queue: rest, Gateway: simulator, Now: func() time.Time { return now().Add(48 * time.Hour) }, Days: 35, Log: log,
+	})
+	short, cancel := context.WithTimeout(t.Context(), 31*time.Second)
+	defer cancel()
+	if _, err := reconcile(short, json.RawMessage(`{"apply": true, "ratePerSecond": 1}`)); err != nil {
+		t.Fatal(err)
+	}
+	left, err := rest.Receive(t.Context(), order.ReceiveRequest{Max: 1, Wait: 5 * time.Second})
+	if err != nil || len(left) != 1 {
+		t.Fatal(left, err)
+	}
+	delete(reconcileCalls.calls, "ReceiveMessage") // this test's own
+	record := events.SQSMessage{MessageId: left[0].MessageID, Body: left[0].Body}
+	continuation, err := json.Marshal(events.SQSEvent{Records: []events.SQSMessage{record}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reconcile(t.Context(), continuation); err != nil {
+		t.Fatal(err)
+	}
+
 	// Lambda polls with the function's role.
 	poller := []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"}
 	for function, want := range map[string][]string{
 		"Api":        slices.Collect(maps.Keys(apiCalls.calls)),
 		"Payment":    append(slices.Collect(maps.Keys(paymentCalls.calls)), poller...),
 		"DeadLetter": append(slices.Collect(maps.Keys(deadCalls.calls)), poller...),
+		"Reconcile":  append(slices.Collect(maps.Keys(reconcileCalls.calls)), poller...),
 	} {
 		slices.Sort(want)
 		if diff := cmp.Diff(want, allowed(t, function)); diff != "" {

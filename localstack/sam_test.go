@@ -108,6 +108,8 @@ func TestSAMInvoke(t *testing.T) {
 		{"payment-batch.json", "Payment", `{"batchItemFailures":[{"itemIdentifier":"6f1c0d1e-3b1f-4c57-9a0e-0d8f0f2a9b11"}]}`},
 		{"api-get-order.json", "Api", `\"status\":\"PAID\"`},
 		{"deadletter-batch.json", "DeadLetter", `{"batchItemFailures":[]}`}, // it has its end already
+		{"reconcile-by-hand.json", "Reconcile", `"done":true,"apply":false,"report":{"scanned":1`},
+		{"reconcile-schedule.json", "Reconcile", `"done":true,"apply":true,"report":{"scanned":1`},
 	}
 	account := newAccount()
 	invoked := make(map[string]bool)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strconv"
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/asyncinvoke"
@@ -90,6 +91,18 @@ func (p *embedded) handler(f template.Function) (any, error) {
 	case "functions/deadletter":
 		worker, err := p.worker(f, "DEAD_LETTER_QUEUE_URL")
 		return handlers.DeadLetter(worker), err
+	case "functions/reconcile":
+		queue, err := p.queue(f, "RECONCILE_QUEUE_URL")
+		if err != nil {
+			return nil, err
+		}
+		days, err := strconv.Atoi(f.Environment["RECONCILE_DAYS"])
+		if err != nil {
+			return nil, fmt.Errorf("its variable RECONCILE_DAYS: %w", err)
+		}
+		return handlers.Reconcile(handlers.ReconcileConfig{
+			Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now, Days: days, Log: p.Log,
+		}), nil
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)
 	}

@@ -45,6 +45,7 @@ func sample[T any](t *testing.T, name string) T {
 type functions struct {
 	api                 handlers.HTTPHandler
 	payment, deadletter handlers.SQSHandler
+	reconcile           handlers.ReconcileHandler
 }
 
 // inBubble runs a test on the handlers in virtual time. The queue is not polled: the
@@ -78,6 +79,9 @@ func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 				Now: time.Now, Log: slog.New(slog.DiscardHandler),
 			}),
 			payment: handlers.Payment(worker), deadletter: handlers.DeadLetter(worker),
+			reconcile: handlers.Reconcile(handlers.ReconcileConfig{
+				Store: db.Store(), Queue: queue, Gateway: simulator, Now: time.Now, Days: 35, Log: slog.New(slog.DiscardHandler),
+			}),
 		})
 	})
 }
@@ -119,6 +123,14 @@ func TestEvents(t *testing.T) {
 			// The second record is no message of ours and is reported.
 			batch(t, f.payment, "payment-batch.json", "6f1c0d1e-3b1f-4c57-9a0e-0d8f0f2a9b11")
 			http(t, f, "api-get-order.json", 200, `"status":"PAID"`, `"paymentRef":"PAY-`)
+			for name, apply := range map[string]bool{"reconcile-by-hand.json": false, "reconcile-schedule.json": true} {
+				handled[name] = true
+				got, err := f.reconcile(t.Context(), sample[json.RawMessage](t, name))
+				result, ok := got.(handlers.ReconcileResult)
+				if err != nil || !ok || !result.Done || result.Apply != apply || result.Report.Checked != 1 || len(result.Report.Differences) > 0 {
+					t.Errorf("%s: %+v, %v", name, got, err)
+				}
+			}
 		})
 	})
 	t.Run("an order that payments never got to", func(t *testing.T) {

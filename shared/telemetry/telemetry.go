@@ -38,6 +38,7 @@ const (
 	Unavailable Metric = "Unavailable" // attempts that the gateway did not act on
 	Unknown     Metric = "Unknown"     // attempts of which nobody knows yet what they did
 	Failed      Metric = "Failed"      // messages that could not be worked on, by a fault of ours
+	Differences Metric = "Differences" // ended orders that are not as the gateway has them
 	// TimeToAccept is how long the function took for a request that was Accepted.
 	TimeToAccept Metric = "TimeToAccept"
 	// TimeToPaid is from an order's creation until it was PAID.
@@ -46,7 +47,7 @@ const (
 
 // Metrics are all of them, in the order in which a line has them.
 func Metrics() []Metric {
-	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Failed, TimeToAccept, TimeToPaid}
+	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Failed, Differences, TimeToAccept, TimeToPaid}
 }
 
 // maxValues is how many values of a metric one line may have.

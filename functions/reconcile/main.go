@@ -1,0 +1,31 @@
+// Command reconcile is the Lambda function that compares all orders with what the
+// gateway says of them: by schedule, by hand, and by its own queue where one invocation
+// is too short.
+package main
+
+import (
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"paylane/functions/internal/lambdaenv"
+	"paylane/shared/gateway"
+	"paylane/shared/handlers"
+)
+
+type config struct {
+	lambdaenv.AWS
+	OrdersTable       string `env:"ORDERS_TABLE,required,notEmpty"`
+	ReconcileQueueURL string `env:"RECONCILE_QUEUE_URL,required,notEmpty"`
+	// ReconcileDays is how far back a scheduled run goes.
+	ReconcileDays int `env:"RECONCILE_DAYS" envDefault:"35"`
+}
+
+func main() {
+	c := lambdaenv.Parse[config]()
+	lambda.Start(handlers.Reconcile(handlers.ReconcileConfig{
+		Store: c.Store(c.OrdersTable), Queue: c.Queue(c.ReconcileQueueURL),
+		Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: c.ReconcileDays, Log: lambdaenv.Logger(),
+		Telemetry: c.Telemetry(time.Now),
+	}))
+}

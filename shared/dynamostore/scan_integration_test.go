@@ -1,0 +1,22 @@
+//go:build integration
+
+package dynamostore_test
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"paylane/shared/awscall/awstest"
+	"paylane/shared/contract"
+	"paylane/shared/dynamostore"
+)
+
+// TestScannerContract has a table of its own for each case, for a scan reads all of it.
+func TestScannerContract(t *testing.T) {
+	contract.RunScanner(t, func(t *testing.T) contract.ScanStore {
+		c, _ := awstest.Config(t)
+		client := dynamodb.NewFromConfig(c)
+		return dynamostore.New(client, createTable(t, client))
+	})
+}

@@ -1,0 +1,72 @@
+package dynamostore_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/awscall/awstest"
+	"paylane/shared/order"
+)
+
+// TestScanOnTheWire: a part is one request, without a consistent read, and the next one
+// goes on where it ended.
+func TestScanOnTheWire(t *testing.T) {
+	item := itemOf(t, pending())
+	void := itemOf(t, order.NewVoid(order.Ref{Tenant: "tenant", ID: order.KeyedID("tenant", "void")}, at(0)))
+	store, f := open(t,
+		awstest.OK(map[string]any{"Items": []any{item, void}, "LastEvaluatedKey": map[string]any{"pk": void["pk"]}}),
+		awstest.OK(map[string]any{"Items": []any{}}),
+	)
+	q := order.ScanQuery{Segment: 2, Segments: 4, Limit: 50}
+	page := must[order.ScanPage](t)(store.Scan(t.Context(), q))
+	if diff := cmp.Diff([]order.Order{pending()}, page.Orders); diff != "" || page.Next == "" {
+		t.Errorf("the part, next %q (-want +got):\n%s", page.Next, diff)
+	}
+	q.Cursor = page.Next
+	if page = must[order.ScanPage](t)(store.Scan(t.Context(), q)); page.Orders != nil || page.Next != "" {
+		t.Errorf("the last part is %v", page)
+	}
+	var got []string
+	for _, r := range f.Requests() {
+		got = append(got, shown(r))
+	}
+	want := []string{
+		"Scan\nLimit: 50\nSegment: 2\nTotalSegments: 4",
+		"Scan\nExclusiveStartKey: {pk=" + plain(void["pk"]) + "}\nLimit: 50\nSegment: 2\nTotalSegments: 4",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+// TestScanNamesWhatItCannotRead: an item that can't be read is an error, not an order
+// less.
+func TestScanNamesWhatItCannotRead(t *testing.T) {
+	item := itemOf(t, pending())
+	for name, change := range map[string]map[string]any{
+		"of a newer build":       {"v": map[string]any{"N": "2"}},
+		"without its version":    {"v": map[string]any{"S": "x"}},
+		"an amount that is none": {"a": map[string]any{"S": "x"}},
+	} {
+		store, _ := open(t, awstest.OK(map[string]any{"Items": []any{item, with(item, change)}}))
+		page, err := store.Scan(t.Context(), order.ScanQuery{Segments: 1, Limit: 10})
+		if err == nil || !strings.Contains(err.Error(), pending().ID) || errors.Is(err, order.ErrUnavailable) {
+			t.Errorf("%s: %v, %v; want an error of its own that names the order", name, page, err)
+		}
+	}
+}
+
+// TestScanUnavailable: a throttled scan may be made again.
+func TestScanUnavailable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, _ := open(t, refuses(http.StatusBadRequest, "ProvisionedThroughputExceededException"))
+		if _, err := store.Scan(t.Context(), order.ScanQuery{Segments: 1, Limit: 10}); !errors.Is(err, order.ErrUnavailable) {
+			t.Errorf("the error is %v, want order.ErrUnavailable", err)
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package handlers
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"paylane/shared/gateway"
+	"paylane/shared/order"
+	"paylane/shared/pipeline"
+	"paylane/shared/telemetry"
+)
+
+// defaultReconcileRate is how often the gateway is asked per second where nobody says.
+const defaultReconcileRate = 50
+
+// errNoTime ends a walk that would go on for ever.
+var errNoTime = errors.New("the function's timeout is too short, or ratePerSecond too low")
+
+// ReconcileConfig is what [Reconcile] needs. All fields but StuckAfter and Telemetry are
+// required.
+type ReconcileConfig struct {
+	Store interface {
+		order.Store
+		order.Scanner
+	}
+	// Queue is the function's own: what one invocation has no time for comes back by it.
+	Queue   order.Queue
+	Gateway gateway.Gateway
+	Now     func() time.Time
+	// Days is how far back the orders lie that a scheduled run visits, by creation.
+	Days int
+	// StuckAfter is as in [pipeline.ReconcilerConfig].
+	StuckAfter time.Duration
+	Log        *slog.Logger
+	// Telemetry gets how many orders differ; nil is none.
+	Telemetry *telemetry.Recorder
+}
+
+// ReconcileResult is what an invocation by hand or by the schedule answers. Unless Done,
+// the walk goes on in other invocations, and the last of them logs the whole report.
+type ReconcileResult struct {
+	Done   bool                     `json:"done"`
+	Apply  bool                     `json:"apply"`
+	Report pipeline.ReconcileReport `json:"report"`
+}
+
+// ReconcileHandler is a Lambda handler of several kinds of events.
+type ReconcileHandler = func(context.Context, json.RawMessage) (any, error)
+
+// Reconcile makes the handler of the reconcile function. It takes
+//
+//   - an event of EventBridge Scheduler: a run that settles, over the last Days days;
+//   - an SQS event of its own queue, to go on, with a batch response
+//     (ReportBatchItemFailures); the batch size should be 1, for each record takes an
+//     invocation's whole time;
+//   - by hand {"from", "to", "apply", "ratePerSecond"}, all of them optional: a dry run
+//     over all orders unless "apply" is true.
+func Reconcile(c ReconcileConfig) ReconcileHandler {
+	r := reconciler{c, pipeline.NewReconciler(pipeline.ReconcilerConfig{
+		Store: c.Store, Gateway: c.Gateway, Now: c.Now, StuckAfter: c.StuckAfter,
+		Found: func(ctx context.Context, f pipeline.Finding) { logFinding(ctx, c.Log, f) },
+	})}
+	return func(ctx context.Context, event json.RawMessage) (any, error) {
+		ctx, _, end := c.Telemetry.Begin(ctx)
+		defer end()
+		var kind struct {
+			Records json.RawMessage
+			Source  string
+		}
+		_ = json.Unmarshal(event, &kind) // what is none of these is by hand, and refused there
+		switch {
+		case kind.Records != nil:
+			return r.resume(ctx, event)
+		case kind.Source == "aws.scheduler":
+			from := c.Now().UTC().AddDate(0, 0, -c.Days)
+			return r.run(ctx, pipeline.NewReconcileState(from, time.Time{}, true, defaultReconcileRate))
+		}
+		state, err := byHand(event)
+		if err != nil {
+			return nil, err
+		}
+		return r.run(ctx, state)
+	}
+}
+
+// byHand reads what a person asks for.
+func byHand(event json.RawMessage) (pipeline.ReconcileState, error) {
+	ask := struct {
+		From          time.Time `json:"from"`
+		To            time.Time `json:"to"`
+		Apply         bool      `json:"apply"`
+		RatePerSecond int       `json:"ratePerSecond"`
+	}{RatePerSecond: defaultReconcileRate}
+	decoder := json.NewDecoder(bytes.NewReader(event))
+	decoder.DisallowUnknownFields()
+	if !bytes.HasPrefix(bytes.TrimSpace(event), []byte("{")) {
+		return pipeline.ReconcileState{}, errors.New("reconcile: the event must be a JSON object")
+	}
+	if err := decoder.Decode(&ask); err != nil {
+		return pipeline.ReconcileState{}, fmt.Errorf("reconcile: the event may have from and to (RFC 3339), "+
+			"apply (true or false) and ratePerSecond (a number): %w", err)
+	}
+	state := pipeline.NewReconcileState(ask.From, ask.To, ask.Apply, ask.RatePerSecond)
+	return state, state.Check()
+}
+
+type reconciler struct {
+	ReconcileConfig
+	pipeline *pipeline.Reconciler
+}
+
+// resume goes on with the walks in a batch.
+func (r reconciler) resume(ctx context.Context, event json.RawMessage) (any, error) {
+	var batch events.SQSEvent
+	if err := json.Unmarshal(event, &batch); err != nil {
+		return nil, fmt.Errorf("reconcile: read the SQS event: %w", err)
+	}
+	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
+	for i := range batch.Records {
+		record := &batch.Records[i]
+		state, err := pipeline.ParseReconcileState(record.Body)
+		if err == nil {
+			_, err = r.run(ctx, state)
+		}
+		if err != nil {
+			r.Log.ErrorContext(ctx, "could not go on reconciling", "message_id", record.MessageId, "error", err)
+			response.BatchItemFailures = append(response.BatchItemFailures,
+				events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
+		}
+	}
+	return response, nil
+}
+
+// run walks as far as this invocation's time goes, and sends what is left to the queue.
+// Should that fail, the invocation fails, and does all of it again when it is tried
+// again; what is settled stays so.
+func (r reconciler) run(ctx context.Context, state pipeline.ReconcileState) (ReconcileResult, error) {
+	next, done, err := r.pipeline.Run(ctx, state)
+	result := ReconcileResult{Done: done, Apply: next.Apply, Report: next.Report}
+	if done {
+		r.Log.InfoContext(ctx, "reconciled", "from", next.From, "to", next.To, "apply", next.Apply, "report", next.Report)
+		return result, nil
+	}
+	rest := next.Encode()
+	switch {
+	case rest == state.Encode():
+		return result, fmt.Errorf("reconcile: no order could be visited: %w", cmp.Or(err, errNoTime))
+	case err != nil:
+		r.Log.ErrorContext(ctx, "a part of the orders could not be read; it is tried again", "error", err)
+	}
+	if _, err := r.Queue.Send(ctx, rest, 0); err != nil {
+		return result, fmt.Errorf("reconcile: send what is left to do: %w", err)
+	}
+	r.Log.InfoContext(ctx, "reconciling goes on in another invocation", "report", next.Report)
+	return result, nil
+}
+
+// logFinding writes a line for each finding. A difference is for a person to look at.
+func logFinding(ctx context.Context, log *slog.Logger, f pipeline.Finding) {
+	level, text := slog.LevelInfo, "finding"
+	switch {
+	case f.Kind.Difference():
+		level, text = slog.LevelError, "the order and the gateway differ"
+		telemetry.From(ctx).Count(telemetry.Differences)
+	case f.Kind == pipeline.FindingError:
+		level, text = slog.LevelError, "an order could not be settled"
+	case f.Kind == pipeline.FindingUnknown, f.Kind == pipeline.FindingStuck:
+		level = slog.LevelWarn
+	}
+	if !log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("kind", string(f.Kind)),
+		slog.Any("order", f.Order),
+		slog.String("payment_ref", f.Order.PaymentRef),
+		slog.String("refund_ref", f.Order.RefundRef),
+		slog.String("gateway_ref", f.GatewayRef),
+	}
+	if f.Settled != "" {
+		attrs = append(attrs, slog.String("settled", f.Settled))
+	}
+	if f.Err != nil {
+		attrs = append(attrs, slog.Any("error", f.Err))
+	}
+	log.LogAttrs(ctx, level, text, attrs...)
+}

@@ -1,0 +1,362 @@
+package handlers_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"paylane/shared/gateway"
+	"paylane/shared/handlers"
+	"paylane/shared/order"
+	"paylane/shared/pebblestore"
+	"paylane/shared/pipeline"
+)
+
+// reconciling is the reconcile function on a store and its queue in memory.
+type reconciling struct {
+	t       *testing.T
+	store   *pebblestore.Store
+	queue   *pebblestore.Queue
+	config  handlers.ReconcileConfig
+	log     *bytes.Buffer
+	timeout time.Duration
+}
+
+func inReconciling(t *testing.T, test func(t *testing.T, r *reconciling)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		queue, err := db.Queue(pebblestore.QueueConfig{
+			Name: "reconcile", ARN: "arn:aws:sqs:us-east-1:123456789012:reconcile", VisibilityTimeout: 90 * time.Minute,
+			Retention: 4 * 24 * time.Hour, MaxMessageBytes: order.MaxBodyBytes,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &reconciling{t: t, store: db.Store(), queue: queue, log: new(bytes.Buffer), timeout: 15 * time.Minute}
+		r.config = handlers.ReconcileConfig{
+			Store: r.store, Queue: queue, Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: 35,
+			Log: slog.New(slog.NewJSONHandler(r.log, nil)),
+		}
+		test(t, r)
+	})
+}
+
+// invoke calls the function as Lambda does, and gives its answer as JSON.
+func (r *reconciling) invoke(event string) (string, error) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), r.timeout)
+	defer cancel()
+	answer, err := lambda.NewHandler(handlers.Reconcile(r.config)).Invoke(ctx, []byte(event))
+	return string(answer), err
+}
+
+// put stores a PENDING order, created so long ago, that nobody ever worked on.
+func (r *reconciling) put(n int, ago time.Duration) order.Ref {
+	r.t.Helper()
+	ref := order.Ref{Tenant: "t", ID: order.KeyedID("t", fmt.Sprint(n))}
+	o := order.New(ref, order.Request{Amount: 100, Currency: "USD", PaymentToken: "tok_ok"}, "", time.Now().Add(-ago))
+	if err := r.store.Create(r.t.Context(), o); err != nil {
+		r.t.Fatal(err)
+	}
+	return ref
+}
+
+func (r *reconciling) status(ref order.Ref) order.Status {
+	r.t.Helper()
+	o, err := r.store.Get(r.t.Context(), ref)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return o.Status
+}
+
+// received is an SQS event of all messages in the queue.
+func (r *reconciling) received() (event string, messages int) {
+	r.t.Helper()
+	got, err := r.queue.Receive(r.t.Context(), order.ReceiveRequest{Max: order.MaxBatch, Wait: time.Second})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var e events.SQSEvent
+	for _, d := range got {
+		e.Records = append(e.Records, events.SQSMessage{MessageId: d.MessageID, Body: d.Body, ReceiptHandle: d.ReceiptHandle})
+		if _, err := r.queue.Delete(r.t.Context(), []string{d.ReceiptHandle}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	text, err := json.Marshal(e)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(text), len(got)
+}
+
+const scheduled = `{"version":"0","id":"53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa","detail-type":"Scheduled Event",` +
+	`"source":"aws.scheduler","account":"123456789012","time":"2026-11-01T03:00:00Z","region":"us-east-1",` +
+	`"resources":["arn:aws:scheduler:us-east-1:123456789012:schedule/default/reconcile"],"detail":"{}"}`
+
+const day = 24 * time.Hour
+
+// TestReconcileEvents: what each event has done to an order of yesterday and to one of
+// 36 days ago.
+func TestReconcileEvents(t *testing.T) {
+	for _, test := range []struct {
+		name, event string
+		young, old  order.Status
+		answer      string
+	}{
+		{
+			"the schedule settles the last days", scheduled, order.Failed, order.Pending,
+			`{"done":true,"apply":true,"report":{"scanned":1,"checked":1,"stuck":0,"settled":{"failed":1},"differences":{},"unknown":0,"errors":0}}`,
+		},
+		{
+			"by hand is dry", `{}`, order.Pending, order.Pending,
+			`{"done":true,"apply":false,"report":{"scanned":2,"checked":0,"stuck":2,"settled":{},"differences":{},"unknown":0,"errors":0}}`,
+		},
+		{"by hand, and told to", ` {"apply":true,"ratePerSecond":7}`, order.Failed, order.Failed, `"settled":{"failed":2}`},
+		{"by hand, over a span", `{"apply":true,"from":"1999-11-01T00:00:00Z","to":"1999-12-30T12:00:00+02:00"}`, order.Pending, order.Failed, `"settled":{"failed":1}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inReconciling(t, func(t *testing.T, r *reconciling) { // which begins at 2000-01-01
+				young, old := r.put(1, day), r.put(2, 36*day)
+				answer, err := r.invoke(test.event)
+				if err != nil || !strings.Contains(answer, test.answer) {
+					t.Errorf("the answer is %s, %v; want %s", answer, err, test.answer)
+				}
+				if y, o := r.status(young), r.status(old); y != test.young || o != test.old {
+					t.Errorf("the orders are %s and %s, want %s and %s", y, o, test.young, test.old)
+				}
+				if n := strings.Count(r.log.String(), `"msg":"reconciled"`); n != 1 {
+					t.Errorf("the report was logged %d times", n)
+				}
+				if _, n := r.received(); n != 0 {
+					t.Errorf("%d messages were sent", n)
+				}
+			})
+		})
+	}
+}
+
+// TestReconcileRefuses what it can't be sure to have understood, and does nothing.
+func TestReconcileRefuses(t *testing.T) {
+	inReconciling(t, func(t *testing.T, r *reconciling) {
+		ref := r.put(1, day)
+		for event, says := range map[string]string{
+			`{"aply":true}`:                     "aply",
+			`{"apply":"true"}`:                  "apply",
+			`{"apply":true,"from":"yesterday"}`: "RFC 3339",
+			`{"apply":true,"from":"2026-11-02T00:00:00Z","to":"2026-11-01T00:00:00Z"}`: "from must be before to",
+			`{"apply":true,"ratePerSecond":0}`:                                         "ratePerSecond",
+			`{"apply":true,"ratePerSecond":1001}`:                                      "ratePerSecond",
+			`{"apply":true,"source":"aws.s3"}`:                                         "source",
+			`null`:                                                                     "JSON object",
+			`"apply"`:                                                                  "JSON object",
+			`[]`:                                                                       "JSON object",
+			`{"Records":"many"}`:                                                       "SQS event",
+		} {
+			if answer, err := r.invoke(event); err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: %s, %v; want an error that says %q", event, answer, err, says)
+			}
+		}
+		if got := r.status(ref); got != order.Pending {
+			t.Errorf("the order is %s", got)
+		}
+	})
+}
+
+// TestReconcileGoesOn by its queue until all is done, and says so once.
+func TestReconcileGoesOn(t *testing.T) {
+	inReconciling(t, func(t *testing.T, r *reconciling) {
+		var refs []order.Ref
+		for n := range 100 {
+			refs = append(refs, r.put(n, day))
+		}
+		r.timeout = 33 * time.Second
+		answer, err := r.invoke(`{"apply":true,"ratePerSecond":10}`)
+		if err != nil || !strings.Contains(answer, `"done":false`) {
+			t.Fatalf("the first invocation: %s, %v", answer, err)
+		}
+		invocations := 1
+		for event, n := r.received(); n > 0; event, n = r.received() {
+			answer, err := r.invoke(event)
+			if n != 1 || err != nil || answer != `{"batchItemFailures":[]}` {
+				t.Fatalf("a continuation of %d messages: %s, %v", n, answer, err)
+			}
+			invocations++
+		}
+		if invocations < 4 {
+			t.Errorf("it took %d invocations of 3 s at 10 a second", invocations)
+		}
+		for _, ref := range refs {
+			if got := r.status(ref); got != order.Failed {
+				t.Errorf("an order is %s", got)
+			}
+		}
+		const report = `"report":{"scanned":100,"checked":100,"stuck":0,"settled":{"failed":100},"differences":{},"unknown":0,"errors":0}`
+		var last string
+		for line := range strings.Lines(r.log.String()) {
+			if strings.Contains(line, `"msg":"reconciled"`) {
+				last += line
+			}
+		}
+		if strings.Count(last, "\n") != 1 || !strings.Contains(last, report) {
+			t.Errorf("the end was logged as\n%swant one line with\n%s", last, report)
+		}
+	})
+}
+
+// TestReconcileBatch: a record that can't be gone on with is reported alone.
+func TestReconcileBatch(t *testing.T) {
+	inReconciling(t, func(t *testing.T, r *reconciling) {
+		ref := r.put(1, day)
+		good := pipeline.NewReconcileState(time.Time{}, time.Time{}, true, 50)
+		newer := good
+		newer.Version++
+		event, err := json.Marshal(events.SQSEvent{Records: []events.SQSMessage{
+			{MessageId: "newer", Body: newer.Encode()}, {MessageId: "good", Body: good.Encode()}, {MessageId: "garbled", Body: "{"},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := r.invoke(string(event))
+		const want = `{"batchItemFailures":[{"itemIdentifier":"newer"},{"itemIdentifier":"garbled"}]}`
+		if err != nil || answer != want {
+			t.Errorf("the answer is %s, %v; want %s", answer, err, want)
+		}
+		if got := r.status(ref); got != order.Failed {
+			t.Errorf("the order is %s", got)
+		}
+	})
+}
+
+// deaf is a queue that takes nothing.
+type deaf struct{ order.Queue }
+
+func (deaf) Send(context.Context, string, time.Duration) (string, error) {
+	return "", order.ErrUnavailable
+}
+
+// blind is a store that can't be scanned, or only in part.
+type blind struct {
+	*pebblestore.Store
+	from int // the first segment that can't be
+}
+
+func (b blind) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, error) {
+	if q.Segment >= b.from {
+		return order.ScanPage{}, errors.New("order x is garbled")
+	}
+	return b.Store.Scan(ctx, q)
+}
+
+// TestReconcileFails where it must, so that the event comes again or a person sees it,
+// and never goes round in circles.
+func TestReconcileFails(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(r *reconciling)
+		says   string
+		sent   int
+	}{
+		{"what is left can't be sent", func(r *reconciling) { r.config.Queue = deaf{r.queue} }, "unavailable", 0},
+		{"nothing can be read", func(r *reconciling) { r.config.Store = blind{r.store, 0} }, "garbled", 0},
+		{"a part can't be read", func(r *reconciling) { r.config.Store = blind{r.store, 8} }, "", 1},
+		{"there is no time", func(r *reconciling) { r.timeout = 30 * time.Second }, "less than 30s", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inReconciling(t, func(t *testing.T, r *reconciling) {
+				for n := range 60 {
+					r.put(n, day)
+				}
+				r.timeout = 32 * time.Second
+				test.change(r)
+				answer, err := r.invoke(`{"apply":true,"ratePerSecond":10}`)
+				if (err == nil) != (test.says == "") || (err != nil && !strings.Contains(err.Error(), test.says)) {
+					t.Errorf("the answer is %s, %v; want an error that says %q", answer, err, test.says)
+				}
+				event, n := r.received()
+				if n != test.sent {
+					t.Errorf("%d messages were sent, want %d", n, test.sent)
+				}
+				// A part that can never be read ends as a message that fails, with all else done.
+				r.timeout = 15 * time.Minute
+				for rounds := 0; n > 0; rounds++ {
+					if rounds > 2 {
+						t.Fatal("it goes round in circles")
+					}
+					answer, _ = r.invoke(event)
+					event, n = r.received()
+				}
+				if test.sent > 0 && !strings.Contains(answer, "itemIdentifier") {
+					t.Errorf("the last answer is %s, want a failure", answer)
+				}
+			})
+		})
+	}
+}
+
+// TestReconcileLogs: a difference is an error that names the order, and the log has no
+// token.
+func TestReconcileLogs(t *testing.T) {
+	inReconciling(t, func(t *testing.T, r *reconciling) {
+		ref := r.put(1, day)
+		o, err := r.store.Get(t.Context(), ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err = o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(time.Second)})
+		if err == nil {
+			err = r.store.Update(t.Context(), o)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o, err = o.PaidWith("PAY-FORGED", time.Now()); err == nil {
+			err = r.store.Update(t.Context(), o)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := r.invoke(`{}`)
+		if err != nil || !strings.Contains(answer, `"differences":{"charge_reference":1}`) {
+			t.Errorf("the answer is %s, %v", answer, err)
+		}
+		var line struct {
+			Level, Kind string
+			Order       struct{ ID, Status string }
+			PaymentRef  string `json:"payment_ref"`
+			GatewayRef  string `json:"gateway_ref"`
+		}
+		first, _, _ := strings.Cut(r.log.String(), "\n")
+		if err := json.Unmarshal([]byte(first), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Level != "ERROR" || line.Kind != "charge_reference" || line.Order.ID != ref.ID || line.Order.Status != "PAID" ||
+			line.PaymentRef != "PAY-FORGED" || !strings.HasPrefix(line.GatewayRef, "PAY-") {
+			t.Errorf("the line is %s", first)
+		}
+		if strings.Contains(r.log.String(), "tok_") {
+			t.Errorf("the log has a token:\n%s", r.log)
+		}
+	})
+}

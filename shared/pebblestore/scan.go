@@ -1,0 +1,123 @@
+package pebblestore
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"hash/fnv"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"paylane/shared/order"
+)
+
+// maxSegments is how many segments a scan may have.
+const maxSegments = 64
+
+var _ order.Scanner = (*Store)(nil)
+
+// Scan implements [order.Scanner]. An order's segment is a hash of its key, so each
+// segment looks at the keys of all and reads its own: the database is one machine's.
+func (s *Store) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, error) {
+	const doing = "scan orders"
+	lower, err := scanFrom(q)
+	if err != nil {
+		return order.ScanPage{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	if err := s.db.begin(ctx); err != nil {
+		return order.ScanPage{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	defer s.db.ops.Done()
+	page, inflight, err := s.scan(ctx, q, lower)
+	switch {
+	case ctx.Err() != nil:
+		return order.ScanPage{}, fmt.Errorf("%s: %w", doing, ctx.Err())
+	case err != nil:
+		return order.ScanPage{}, unavailable(doing, err)
+	}
+	for _, c := range inflight {
+		if err := c.wait(ctx); err != nil {
+			return order.ScanPage{}, fmt.Errorf("%s: %w", doing, err)
+		}
+	}
+	return page, nil
+}
+
+// scan also gives the writes not yet durable of the orders that it read.
+func (s *Store) scan(ctx context.Context, q order.ScanQuery, lower []byte) (page order.ScanPage, inflight []*commit, err error) {
+	iter, err := s.db.pebble.NewIterWithContext(ctx, &pebble.IterOptions{
+		LowerBound: lower, UpperBound: prefixEnd([]byte{kindOrder}),
+	})
+	if err != nil {
+		return order.ScanPage{}, nil, err
+	}
+	defer func() { err = errors.Join(err, iter.Close()) }()
+	read := 0
+	var last []byte
+	for ok := iter.First(); ok && ctx.Err() == nil; ok = iter.Next() {
+		if segmentOf(iter.Key(), q.Segments) != q.Segment {
+			continue
+		}
+		if read == q.Limit {
+			page.Next = scanCursor(q, last)
+			break
+		}
+		read++
+		last = append(last[:0], iter.Key()...)
+		o, err := scanned(iter)
+		if err != nil {
+			return order.ScanPage{}, nil, err
+		}
+		if c := s.stripe(o.Ref).pending(o.Ref); c != nil {
+			inflight = append(inflight, c)
+		}
+		if o.Status != order.Void {
+			page.Orders = append(page.Orders, o)
+		}
+	}
+	return page, inflight, iter.Error()
+}
+
+// scanned reads the order where an iterator stands.
+func scanned(iter *pebble.Iterator) (order.Order, error) {
+	tenant, id, ok := cutText(iter.Key()[1:])
+	if !ok {
+		return order.Order{}, fmt.Errorf("%w: the key of an order is garbled: %x", ErrDamaged, iter.Key())
+	}
+	record, err := iter.ValueAndErr()
+	if err != nil {
+		return order.Order{}, err
+	}
+	return stored{ref: order.Ref{Tenant: tenant, ID: string(id)}, record: record}.order()
+}
+
+// segmentOf must stay the same for ever, for a cursor may come back in another process.
+func segmentOf(key []byte, segments int) int {
+	h := fnv.New32a()
+	_, _ = h.Write(key)
+	return int(h.Sum32() % uint32(segments))
+}
+
+// scanCursor is the place right after a key in a segment.
+func scanCursor(q order.ScanQuery, key []byte) string {
+	return fmt.Sprintf("%d.%d.%s", q.Segment, q.Segments, base64.RawURLEncoding.EncodeToString(key))
+}
+
+// scanFrom gives the first key that a scan may read.
+func scanFrom(q order.ScanQuery) ([]byte, error) {
+	if q.Segments < 1 || q.Segments > maxSegments || q.Segment < 0 || q.Segment >= q.Segments || q.Limit < 1 {
+		return nil, fmt.Errorf("there is no segment %d of %d to read %d orders of", q.Segment, q.Segments, q.Limit)
+	}
+	if q.Cursor == "" {
+		return []byte{kindOrder}, nil
+	}
+	var segment, segments int
+	var encoded string
+	_, err := fmt.Sscanf(q.Cursor, "%d.%d.%s", &segment, &segments, &encoded)
+	key, bad := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil || bad != nil || len(key) == 0 || key[0] != kindOrder || segment != q.Segment || segments != q.Segments {
+		return nil, fmt.Errorf("the cursor is none of segment %d of %d", q.Segment, q.Segments)
+	}
+	return append(key, 0), nil
+}

@@ -1,0 +1,167 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"paylane/shared/gateway"
+	"paylane/shared/order"
+)
+
+const (
+	// defaultStuckAfter is far past the longest pause between two attempts.
+	defaultStuckAfter = time.Hour
+	// reconcileReserve is how long before its deadline a walk begins nothing any more.
+	// What it has begun ends within reconcileWithin.
+	reconcileReserve = 30 * time.Second
+	reconcileWithin  = 10 * time.Second
+	// reconcilePart is how many orders are read at a time.
+	reconcilePart = 50
+)
+
+// ReconcilerConfig is what a [Reconciler] needs. All fields but StuckAfter are required.
+type ReconcilerConfig struct {
+	Store interface {
+		order.Store
+		order.Scanner
+	}
+	Gateway gateway.Gateway
+	Now     func() time.Time
+	// StuckAfter is how long an open order rests before it counts as stuck; 0 is an
+	// hour. An order whose message only waits in a long backlog rests, too, and is then
+	// FAILED as not charged: make it longer than any backlog that is to be worked off.
+	StuckAfter time.Duration
+	// Found is told of each finding, by many orders at once.
+	Found func(context.Context, Finding)
+}
+
+// Reconciler compares all orders with what the gateway says of them.
+//
+// An open order that nothing has happened to for long, and that nobody holds, is settled
+// as [DeadLetters] does it: it is taken over, unless it has changed since it was read,
+// and then the gateway is asked. That finds the charges that a store does not know of
+// because it was restored from a backup. An order that ended is never changed: where the
+// gateway says otherwise, a person must look.
+//
+// To ask about a charge that did not happen closes its key for good. So the gateway is
+// asked only about keys that nobody will charge under any more: those of orders that
+// ended (a retry has a new key), and of orders held by the walk. Without Apply no order
+// is held, and so open orders are counted and not asked about.
+type Reconciler struct {
+	worker
+	scanner    order.Scanner
+	stuckAfter time.Duration
+	found      func(context.Context, Finding)
+}
+
+// NewReconciler makes a Reconciler.
+func NewReconciler(c ReconcilerConfig) *Reconciler {
+	stuckAfter := c.StuckAfter
+	if stuckAfter == 0 {
+		stuckAfter = defaultStuckAfter
+	}
+	return &Reconciler{
+		worker: worker{WorkerConfig{
+			Store: c.Store, Gateway: c.Gateway, Now: c.Now,
+			Jitter: func(int) int { return 0 }, // there is no message to come back
+		}},
+		scanner: c.Store, stuckAfter: stuckAfter, found: c.Found,
+	}
+}
+
+// walk is one call of Run.
+type walk struct {
+	*Reconciler
+	ticks <-chan time.Time
+
+	mu    sync.Mutex // guards state.Report; each segment is its goroutine's
+	state ReconcileState
+}
+
+// Run goes on with a walk until it is done, or until half a minute before the context's
+// deadline, and returns how far it is. After an error, too, the state returned is where
+// to go on: a segment whose orders could not be read stays, and all others go on. The
+// error is [ErrReconcileState], the store's, or the context's, also where the deadline is
+// too near to begin.
+func (r *Reconciler) Run(ctx context.Context, s ReconcileState) (next ReconcileState, done bool, err error) {
+	if err := s.Check(); err != nil {
+		return s, false, err
+	}
+	// Nothing is begun once until is over; what was begun is finished under ctx.
+	until, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if deadline, ok := ctx.Deadline(); ok {
+		until, cancel = context.WithDeadline(ctx, deadline.Add(-reconcileReserve))
+		defer cancel()
+	}
+	if err := until.Err(); err != nil {
+		return s, false, fmt.Errorf("reconcile with less than %v left: %w", reconcileReserve, err)
+	}
+	ticker := time.NewTicker(time.Second / time.Duration(s.RatePerSecond))
+	defer ticker.Stop()
+	w := &walk{Reconciler: r, ticks: ticker.C, state: s.clone()}
+	errs := make([]error, len(w.state.Segments)+1)
+	var segments sync.WaitGroup
+	for i := range w.state.Segments {
+		segments.Go(func() { errs[i] = w.segment(ctx, until, i) })
+	}
+	segments.Wait()
+	done = w.state.Done()
+	if !done {
+		errs[len(errs)-1] = ctx.Err()
+	}
+	return w.state, done, errors.Join(errs...)
+}
+
+// segment visits the orders of one segment, as far as the time goes.
+func (w *walk) segment(ctx, until context.Context, i int) error {
+	seg := &w.state.Segments[i]
+	for !seg.Ended || len(seg.Rest) > 0 {
+		orders, err := w.read(until, seg, i)
+		if until.Err() != nil && err != nil {
+			return nil //nolint:nilerr // the time is over, and nothing was read
+		}
+		if err != nil {
+			return fmt.Errorf("segment %d: %w", i, err)
+		}
+		for len(orders) > 0 && w.visit(ctx, until, orders[0]) {
+			orders = orders[1:]
+		}
+		seg.Rest = nil
+		for _, o := range orders {
+			seg.Rest = append(seg.Rest, RestOrder(o.Ref))
+		}
+		if len(orders) > 0 {
+			return nil // the time is over
+		}
+	}
+	return nil
+}
+
+// read gives the next orders of a segment: those that were left, or a part of the store.
+func (w *walk) read(ctx context.Context, seg *ReconcileSegment, i int) (orders []order.Order, err error) {
+	for _, rest := range seg.Rest {
+		o, err := w.Store.Get(ctx, order.Ref(rest))
+		switch {
+		case errors.Is(err, order.ErrNotFound):
+		case err != nil:
+			return nil, fmt.Errorf("read the order %s: %w", rest.ID, err)
+		case o.Status != order.Void:
+			orders = append(orders, o)
+		}
+	}
+	if len(seg.Rest) > 0 {
+		return orders, nil
+	}
+	page, err := w.scanner.Scan(ctx, order.ScanQuery{
+		Segment: i, Segments: len(w.state.Segments), Cursor: seg.Cursor, Limit: reconcilePart,
+	})
+	if err != nil {
+		return nil, err
+	}
+	seg.Cursor, seg.Ended = page.Next, page.Next == ""
+	return page.Orders, nil
+}

@@ -1,0 +1,557 @@
+package pipeline_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"paylane/shared/gateway"
+	"paylane/shared/order"
+	"paylane/shared/pipeline"
+)
+
+// bank is a gateway that keeps books, as a real one does: what it did it did under a
+// key, and once it has said that nothing was done it refuses the key.
+type bank struct {
+	gateway.Simulator
+
+	mu      sync.Mutex
+	done    map[string]string // references by key
+	refused map[string]bool
+	unsure  bool // can't say what became of anything
+	hangs   bool // never answers
+	asked   []time.Time
+}
+
+func newBank() *bank {
+	return &bank{Simulator: gateway.NewSimulator(time.Now), done: make(map[string]string), refused: make(map[string]bool)}
+}
+
+func (b *bank) Charge(ctx context.Context, r gateway.Request) (gateway.Receipt, error) {
+	return b.act(r, func() (gateway.Receipt, error) { return b.Simulator.Charge(ctx, r) })
+}
+
+func (b *bank) Refund(ctx context.Context, r gateway.Request) (gateway.Receipt, error) {
+	return b.act(r, func() (gateway.Receipt, error) { return b.Simulator.Refund(ctx, r) })
+}
+
+func (b *bank) act(r gateway.Request, act func() (gateway.Receipt, error)) (gateway.Receipt, error) {
+	b.mu.Lock()
+	b.asked = append(b.asked, time.Now())
+	b.mu.Unlock()
+	receipt, err := act()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch ref, ok := b.done[r.Key]; {
+	case ok:
+		return gateway.Receipt{Ref: ref}, nil
+	case b.refused[r.Key]:
+		return gateway.Receipt{}, errors.New("the key is closed")
+	case err == nil:
+		b.done[r.Key] = receipt.Ref
+	}
+	return receipt, err
+}
+
+func (b *bank) Resolve(ctx context.Context, r gateway.Request) (gateway.Resolution, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked = append(b.asked, time.Now())
+	if b.hangs {
+		b.mu.Unlock()
+		<-ctx.Done()
+		b.mu.Lock()
+		return gateway.Resolution{}, ctx.Err()
+	}
+	ref, ok := b.done[r.Key]
+	switch {
+	case b.unsure:
+		return gateway.Resolution{}, errors.New("nobody can say yet")
+	case !ok:
+		b.refused[r.Key] = true
+	}
+	return gateway.Resolution{Done: ok, Receipt: gateway.Receipt{Ref: ref}}, nil
+}
+
+// office is a world with a bank, and somebody who reconciles.
+type office struct {
+	*world
+	bank  *bank
+	store reconcilable
+	found []pipeline.Finding
+}
+
+type reconcilable interface {
+	order.Store
+	order.Scanner
+}
+
+func inOffice(t *testing.T, test func(t *testing.T, f *office)) {
+	t.Helper()
+	inWorld(t, func(t *testing.T, w *world) {
+		f := &office{world: w, bank: newBank(), store: w.store.(reconcilable)}
+		w.gateway = newLedger(f.bank)
+		w.wire()
+		test(t, f)
+	})
+}
+
+func (f *office) reconciler() *pipeline.Reconciler {
+	var mu sync.Mutex
+	return pipeline.NewReconciler(pipeline.ReconcilerConfig{
+		Store: f.store, Gateway: f.gateway, Now: time.Now,
+		Found: func(_ context.Context, found pipeline.Finding) {
+			mu.Lock()
+			defer mu.Unlock()
+			f.found = append(f.found, found)
+		},
+	})
+}
+
+// reconcile walks over all orders at once.
+func (f *office) reconcile(apply bool) pipeline.ReconcileReport {
+	f.t.Helper()
+	s, done, err := f.reconciler().Run(f.t.Context(), pipeline.NewReconcileState(time.Time{}, time.Time{}, apply, 1000))
+	if err != nil || !done {
+		f.t.Fatalf("the walk is done: %v, %v", done, err)
+	}
+	return s.Report
+}
+
+func (f *office) paid(token order.Token) order.Order {
+	f.t.Helper()
+	return f.runToEnd(f.create(token).Ref, time.Hour)
+}
+
+func (f *office) refunding() order.Order {
+	f.t.Helper()
+	o, _, err := f.checkout.Refund(f.t.Context(), f.paid("tok_ok").Ref)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return o
+}
+
+func (f *office) refunded() order.Order {
+	f.t.Helper()
+	return f.runToEnd(f.refunding().Ref, time.Hour)
+}
+
+func (f *office) canceled() order.Order {
+	f.t.Helper()
+	o, err := f.checkout.Cancel(f.t.Context(), f.create("tok_ok").Ref)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return o
+}
+
+// claimed is an order whose worker died.
+func (f *office) claimed(lease time.Duration) order.Order {
+	f.t.Helper()
+	now := time.Now()
+	o, err := f.store.Claim(f.t.Context(), f.create("tok_ok").Ref,
+		order.Claim{Kind: order.KindCharge, Round: 1, Now: now, Until: now.Add(lease)})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return o
+}
+
+// charge is what the store does not know of.
+func (f *office) charge(o order.Order) order.Order {
+	f.bank.done[o.GatewayKey(order.KindCharge)] = "PAY-SECRETLY"
+	return o
+}
+
+// short shows what of a report is not 0.
+func short(r pipeline.ReconcileReport) string {
+	var parts []string
+	add := func(name string, n int64) {
+		if n == 1 {
+			parts = append(parts, name)
+		} else if n != 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", name, n))
+		}
+	}
+	add("scanned", r.Scanned)
+	add("checked", r.Checked)
+	add("stuck", r.Stuck)
+	for _, status := range slices.Sorted(maps.Keys(r.Settled)) {
+		add("settled "+status, r.Settled[status])
+	}
+	for _, kind := range slices.Sorted(maps.Keys(r.Differences)) {
+		add(string(kind), r.Differences[kind])
+	}
+	add("unknown", r.Unknown)
+	add("errors", r.Errors)
+	return strings.Join(parts, ", ")
+}
+
+// reconcileRules are orders, and what is to become of each.
+var reconcileRules = []struct {
+	name    string
+	prepare func(f *office) order.Order
+	rest    time.Duration // before the walk; 0 is 2 h
+	want    string        // the report of a walk that applies
+	dry     string        // and of one that does not, where it is another
+	status  order.Status
+	asked   string // the calls of the gateway, by the key's end
+}{
+	{
+		name: "PAID and charged", prepare: func(f *office) order.Order { return f.paid("tok_ok") },
+		want: "scanned, checked", status: order.Paid, asked: "resolve .1",
+	},
+	{
+		name: "PAID at the second attempt", prepare: func(f *office) order.Order { return f.paid("tok_flaky_1") },
+		want: "scanned, checked", status: order.Paid, asked: "resolve .1",
+	},
+	{
+		name: "PAID under the second key", prepare: func(f *office) order.Order { return f.paid("tok_timeout_not_charged") },
+		want: "scanned, checked", status: order.Paid, asked: "resolve .2",
+	},
+	{
+		name: "PAID and not charged",
+		prepare: func(f *office) order.Order {
+			o := f.paid("tok_ok")
+			delete(f.bank.done, o.GatewayKey(order.KindCharge))
+			return o
+		},
+		want: "scanned, checked, charge_missing", status: order.Paid, asked: "resolve .1",
+	},
+	{
+		name: "PAID with another reference", prepare: func(f *office) order.Order { return f.charge(f.paid("tok_ok")) },
+		want: "scanned, checked, charge_reference", status: order.Paid, asked: "resolve .1",
+	},
+	{
+		name: "PAID this moment", prepare: func(f *office) order.Order { return f.paid("tok_ok") }, rest: time.Nanosecond,
+		want: "scanned, checked", status: order.Paid, asked: "resolve .1",
+	},
+	{
+		name: "FAILED and not charged", prepare: func(f *office) order.Order { return f.paid("tok_declined") },
+		want: "scanned, checked", status: order.Failed, asked: "resolve .1",
+	},
+	{
+		name: "FAILED and charged", prepare: func(f *office) order.Order { return f.charge(f.paid("tok_outage")) },
+		want: "scanned, checked, charge_unexpected", status: order.Failed, asked: "resolve .1",
+	},
+	{
+		name: "CANCELED and not charged", prepare: func(f *office) order.Order { return f.canceled() },
+		want: "scanned, checked", status: order.Canceled, asked: "resolve .1",
+	},
+	{
+		name: "CANCELED and charged", prepare: func(f *office) order.Order { return f.charge(f.canceled()) },
+		want: "scanned, checked, charge_unexpected", status: order.Canceled, asked: "resolve .1",
+	},
+	{
+		name: "REFUNDED and refunded", prepare: func(f *office) order.Order { return f.refunded() },
+		want: "scanned, checked", status: order.Refunded, asked: "resolve .refund",
+	},
+	{
+		name: "REFUNDED and not refunded",
+		prepare: func(f *office) order.Order {
+			o := f.refunded()
+			delete(f.bank.done, o.GatewayKey(order.KindRefund))
+			return o
+		},
+		want: "scanned, checked, refund_missing", status: order.Refunded, asked: "resolve .refund",
+	},
+	{
+		name: "REFUNDED with another reference",
+		prepare: func(f *office) order.Order {
+			o := f.refunded()
+			f.bank.done[o.GatewayKey(order.KindRefund)] = "REF-OTHER"
+			return o
+		},
+		want: "scanned, checked, refund_reference", status: order.Refunded, asked: "resolve .refund",
+	},
+	{
+		name: "PENDING, charged after the backup", prepare: func(f *office) order.Order { return f.charge(f.create("tok_ok")) },
+		want: "scanned, checked, settled paid", dry: "scanned, stuck", status: order.Paid, asked: "resolve .1",
+	},
+	{
+		name: "PENDING, never charged", prepare: func(f *office) order.Order { return f.create("tok_ok") },
+		want: "scanned, checked, settled failed", dry: "scanned, stuck", status: order.Failed, asked: "resolve .1",
+	},
+	{
+		name: "PENDING for an hour", prepare: func(f *office) order.Order { return f.create("tok_ok") }, rest: time.Hour,
+		want: "scanned, checked, settled failed", dry: "scanned, stuck", status: order.Failed, asked: "resolve .1",
+	},
+	{
+		name: "PENDING for less", prepare: func(f *office) order.Order { return f.create("tok_ok") }, rest: time.Hour - time.Second,
+		want: "scanned", status: order.Pending,
+	},
+	{
+		name: "PENDING again by a retry",
+		prepare: func(f *office) order.Order {
+			o := f.paid("tok_outage")
+			time.Sleep(3 * time.Hour)
+			if _, err := f.checkout.Retry(f.t.Context(), o.Ref); err != nil {
+				f.t.Fatal(err)
+			}
+			return o
+		},
+		rest: time.Minute, want: "scanned", status: order.Pending,
+	},
+	{
+		name:    "PROCESSING by a worker that died after the charge",
+		prepare: func(f *office) order.Order { return f.charge(f.claimed(timeout)) },
+		want:    "scanned, checked, settled paid", dry: "scanned, stuck", status: order.Paid, asked: "resolve .1",
+	},
+	{
+		name:    "PROCESSING by a worker that died before the charge",
+		prepare: func(f *office) order.Order { return f.claimed(timeout) },
+		want:    "scanned, checked, settled failed", dry: "scanned, stuck", status: order.Failed, asked: "resolve .1",
+	},
+	{
+		name: "PROCESSING and held", prepare: func(f *office) order.Order { return f.claimed(3 * time.Hour) },
+		want: "scanned", status: order.Processing,
+	},
+	{
+		name: "PROCESSING, and the gateway can't say",
+		prepare: func(f *office) order.Order {
+			f.bank.unsure = true
+			return f.charge(f.claimed(timeout))
+		},
+		want: "scanned, checked, unknown", dry: "scanned, stuck", status: order.Processing, asked: "resolve .1",
+	},
+	{
+		name: "PAID, and the gateway can't say",
+		prepare: func(f *office) order.Order {
+			o := f.paid("tok_ok")
+			f.bank.unsure = true
+			return o
+		},
+		want: "scanned, checked, unknown", status: order.Paid, asked: "resolve .1",
+	},
+	{
+		name: "REFUNDING, not refunded", prepare: func(f *office) order.Order { return f.refunding() },
+		want: "scanned, checked, settled refunded", dry: "scanned, stuck", status: order.Refunded, asked: "refund .refund",
+	},
+	{
+		name: "REFUNDING, refunded after the backup",
+		prepare: func(f *office) order.Order {
+			o := f.refunding()
+			f.bank.done[o.GatewayKey(order.KindRefund)] = "REF-SECRETLY"
+			return o
+		},
+		want: "scanned, checked, settled refunded", dry: "scanned, stuck", status: order.Refunded, asked: "refund .refund",
+	},
+	{
+		name: "REFUNDING, of unknown outcome",
+		prepare: func(f *office) order.Order {
+			o := f.refunding()
+			now := time.Now()
+			o, err := f.store.Claim(f.t.Context(), o.Ref,
+				order.Claim{Kind: order.KindRefund, Round: 1, Now: now, Until: now.Add(timeout)})
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			return o
+		},
+		want: "scanned, checked, settled refunded", dry: "scanned, stuck", status: order.Refunded,
+		asked: "resolve .refund, refund .refund.2",
+	},
+	{
+		name: "REFUNDING, declined",
+		prepare: func(f *office) order.Order {
+			o := f.refunding()
+			f.gateway.before = func(call string, _ gateway.Request) error {
+				if call == "refund" {
+					return &gateway.DeclinedError{Code: "account_closed"}
+				}
+				return nil
+			}
+			return o
+		},
+		want: "scanned, checked, refund_declined", dry: "scanned, stuck", status: order.Refunding, asked: "refund .refund",
+	},
+	{
+		name: "no order, but its message was dropped",
+		prepare: func(f *office) order.Order {
+			void := order.NewVoid(order.Ref{Tenant: tenant, ID: order.KeyedID("ids", "void")}, time.Now())
+			if err := f.store.Create(f.t.Context(), void); err != nil {
+				f.t.Fatal(err)
+			}
+			return void
+		},
+		want: "", status: order.Void,
+	},
+}
+
+// asks are the calls of the gateway since n, without the order's id.
+func (f *office) asks(o order.Order, since int) string {
+	return strings.ReplaceAll(strings.Join(f.gateway.calls()[since:], ", "), o.ID, "")
+}
+
+// TestReconcileRules brings each order to where it belongs, and asks only about keys
+// that nobody charges under any more.
+func TestReconcileRules(t *testing.T) {
+	for _, rule := range reconcileRules {
+		t.Run(rule.name, func(t *testing.T) {
+			inOffice(t, func(t *testing.T, f *office) {
+				o := rule.prepare(f)
+				time.Sleep(cmp.Or(rule.rest, 2*time.Hour))
+				before, calls := f.stored(o.Ref), len(f.gateway.calls())
+				if got := short(f.reconcile(true)); got != rule.want {
+					t.Errorf("the report is %q, want %q", got, rule.want)
+				}
+				after := f.stored(o.Ref)
+				if after.Status != rule.status {
+					t.Errorf("the order is %s, want %s", after.Status, rule.status)
+				}
+				if got := f.asks(o, calls); got != rule.asked {
+					t.Errorf("the gateway was asked %q, want %q", got, rule.asked)
+				}
+				if before.Status.End() {
+					if diff := gocmp.Diff(before, after); diff != "" {
+						t.Errorf("an order that had ended was changed (-before +after):\n%s", diff)
+					}
+				}
+				f.wantBooks(after, rule.want)
+			})
+		})
+	}
+}
+
+// stored is the order as the store has it.
+func (f *office) stored(ref order.Ref) order.Order {
+	f.t.Helper()
+	o, err := f.store.Get(f.t.Context(), ref)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return o
+}
+
+// wantBooks holds an order against the bank's books, unless a difference was reported.
+func (f *office) wantBooks(o order.Order, report string) {
+	f.t.Helper()
+	if strings.Contains(report, "_") || !o.Status.End() {
+		return
+	}
+	refs := make(map[string]string) // by what follows the order's id
+	for key, ref := range f.bank.done {
+		if rest, ok := strings.CutPrefix(key, o.ID); ok {
+			refs[rest] = ref
+		}
+	}
+	want := make(map[string]string)
+	if o.Status == order.Paid || o.Status == order.Refunded {
+		want[strings.TrimPrefix(o.GatewayKey(order.KindCharge), o.ID)] = o.PaymentRef
+	}
+	if o.Status == order.Refunded {
+		want[strings.TrimPrefix(o.GatewayKey(order.KindRefund), o.ID)] = o.RefundRef
+	}
+	if diff := gocmp.Diff(want, refs); diff != "" {
+		f.t.Errorf("the bank's books on %s order (-order +bank):\n%s", o.Status, diff)
+	}
+}
+
+// TestReconcileDry writes nothing, asks nothing about an order that could still be
+// charged, and reports all the same.
+func TestReconcileDry(t *testing.T) {
+	for _, rule := range reconcileRules {
+		t.Run(rule.name, func(t *testing.T) {
+			inOffice(t, func(t *testing.T, f *office) {
+				o := rule.prepare(f)
+				time.Sleep(cmp.Or(rule.rest, 2*time.Hour))
+				before, calls := f.stored(o.Ref), len(f.gateway.calls())
+				want, asked := rule.want, rule.asked
+				if rule.dry != "" {
+					want, asked = rule.dry, ""
+				}
+				if got := short(f.reconcile(false)); got != want {
+					t.Errorf("the report is %q, want %q", got, want)
+				}
+				if got := f.asks(o, calls); got != asked {
+					t.Errorf("the gateway was asked %q, want %q", got, asked)
+				}
+				if diff := gocmp.Diff(before, f.stored(o.Ref)); diff != "" {
+					t.Errorf("the order was changed (-before +after):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// TestReconcileFindings tells of each order by itself what was found.
+func TestReconcileFindings(t *testing.T) {
+	inOffice(t, func(t *testing.T, f *office) {
+		missing, fine := f.paid("tok_ok"), f.paid("tok_ok")
+		stuck := f.charge(f.create("tok_ok")) // and nobody works on its message
+		delete(f.bank.done, missing.GatewayKey(order.KindCharge))
+		time.Sleep(2 * time.Hour)
+		f.reconcile(true)
+		got := make(map[string]pipeline.Finding)
+		for _, found := range f.found {
+			got[found.Order.ID] = found
+		}
+		want := map[string]pipeline.Finding{
+			missing.ID: {Kind: pipeline.ChargeMissing, Order: f.stored(missing.Ref)},
+			stuck.ID:   {Kind: pipeline.FindingSettled, Settled: "paid", Order: stuck},
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("findings, of which %s has none (-want +got):\n%s", fine.ID, diff)
+		}
+	})
+}
+
+// TestReconcileSpan picks orders by their creation, from the first moment of the span
+// to before its last.
+func TestReconcileSpan(t *testing.T) {
+	inOffice(t, func(t *testing.T, f *office) {
+		var created []time.Time
+		for range 4 {
+			created = append(created, f.paid("tok_ok").CreatedAt)
+			time.Sleep(time.Hour)
+		}
+		for _, test := range []struct {
+			name     string
+			from, to time.Time
+			want     int64
+		}{
+			{"everything", time.Time{}, time.Time{}, 4},
+			{"from", created[1], time.Time{}, 3},
+			{"to", time.Time{}, created[1], 1},
+			{"both", created[1], created[3], 2},
+			{"nothing", created[3].Add(time.Millisecond), created[3].Add(time.Hour), 0},
+		} {
+			s, _, err := f.reconciler().Run(t.Context(), pipeline.NewReconcileState(test.from, test.to, true, 1000))
+			if err != nil || s.Report.Scanned != test.want || s.Report.Checked != test.want {
+				t.Errorf("%s: %s, %v; want %d", test.name, short(s.Report), err, test.want)
+			}
+		}
+	})
+}
+
+// TestReconcileUnknownLater settles at the next walk what the gateway could not say at
+// the first.
+func TestReconcileUnknownLater(t *testing.T) {
+	inOffice(t, func(t *testing.T, f *office) {
+		o := f.charge(f.claimed(timeout))
+		f.bank.unsure = true
+		time.Sleep(2 * time.Hour)
+		if got := short(f.reconcile(true)); got != "scanned, checked, unknown" {
+			t.Errorf("the first walk: %s", got)
+		}
+		f.bank.unsure = false
+		if got := short(f.reconcile(true)); got != "scanned" {
+			t.Errorf("right after it the order is fresh: %s", got)
+		}
+		time.Sleep(24 * time.Hour)
+		if got := short(f.reconcile(true)); got != "scanned, checked, settled paid" {
+			t.Errorf("the second walk: %s", got)
+		}
+		f.wantBooks(f.stored(o.Ref), "")
+	})
+}

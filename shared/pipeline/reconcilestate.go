@@ -1,0 +1,189 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"paylane/shared/order"
+)
+
+// ReconcileVersion is the version of [ReconcileState] that this build writes and reads.
+const ReconcileVersion = 1
+
+const (
+	// MaxReconcileRate is the most that a walk asks the gateway per second.
+	MaxReconcileRate = 1000
+	// reconcileSegments is how many orders a walk works on at once. A gateway that
+	// takes 200 ms to answer is asked 80 times a second by them.
+	reconcileSegments = 16
+)
+
+// ErrReconcileState says that a state is none of a walk, or of a version that this
+// build can't read.
+var ErrReconcileState = errors.New("not the state of a reconciliation")
+
+// ReconcileState is a walk over all orders: what it is to do, how far it is, and what
+// it found so far. As JSON it is a message's body.
+type ReconcileState struct {
+	Version int `json:"version"`
+	// From and To pick orders by their creation: not before From, and before To. The
+	// zero time is no bound.
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
+	// Apply settles open orders. Without it nothing is written.
+	Apply bool `json:"apply"`
+	// RatePerSecond is how often the gateway is asked, 1 to [MaxReconcileRate].
+	RatePerSecond int                `json:"ratePerSecond"`
+	Segments      []ReconcileSegment `json:"segments"`
+	Report        ReconcileReport    `json:"report"`
+}
+
+// ReconcileSegment is how far a walk is in one segment of the store.
+type ReconcileSegment struct {
+	// Cursor is where to read on, unless Ended says that nothing is left to read.
+	Cursor string `json:"cursor,omitempty"`
+	Ended  bool   `json:"ended,omitempty"`
+	// Rest are the orders that were read before the cursor and not yet looked at.
+	Rest []RestOrder `json:"rest,omitempty"`
+}
+
+// RestOrder is an order.Ref in JSON.
+type RestOrder struct {
+	Tenant string `json:"tenant"`
+	ID     string `json:"orderId"`
+}
+
+// ReconcileReport counts orders. One that was changed during the walk may be visited,
+// and counted, more than once.
+type ReconcileReport struct {
+	// Scanned are the orders of the span; Checked those of them that the gateway was
+	// asked about.
+	Scanned int64 `json:"scanned"`
+	Checked int64 `json:"checked"`
+	// Stuck are open orders that a walk with Apply would settle.
+	Stuck int64 `json:"stuck"`
+	// Settled are open orders that reached an end, by its status in lower case.
+	Settled map[string]int64 `json:"settled"`
+	// Differences are orders that a person must look at.
+	Differences map[FindingKind]int64 `json:"differences"`
+	// Unknown are orders of which the gateway could not say, or not do, enough to end
+	// them. They stay as they are.
+	Unknown int64 `json:"unknown"`
+	// Errors are orders that the store failed at.
+	Errors int64 `json:"errors"`
+}
+
+// FindingKind says what was found about an order.
+type FindingKind string
+
+// The differences: an order that ended otherwise than the gateway says.
+const (
+	ChargeMissing    FindingKind = "charge_missing"    // PAID, but not charged
+	ChargeReference  FindingKind = "charge_reference"  // PAID, but charged under another reference
+	ChargeUnexpected FindingKind = "charge_unexpected" // FAILED or CANCELED, but charged
+	RefundMissing    FindingKind = "refund_missing"    // REFUNDED, but the money is not back
+	RefundReference  FindingKind = "refund_reference"  // REFUNDED, but under another reference
+	RefundDeclined   FindingKind = "refund_declined"   // REFUNDING, and the gateway refuses
+)
+
+// The other findings.
+const (
+	FindingStuck   FindingKind = "stuck"
+	FindingSettled FindingKind = "settled"
+	FindingUnknown FindingKind = "unknown"
+	FindingError   FindingKind = "error"
+)
+
+// Difference tells whether a person must look.
+func (k FindingKind) Difference() bool {
+	switch k {
+	case ChargeMissing, ChargeReference, ChargeUnexpected, RefundMissing, RefundReference, RefundDeclined:
+		return true
+	case FindingStuck, FindingSettled, FindingUnknown, FindingError:
+	}
+	return false
+}
+
+// Finding is what a walk found about one order.
+type Finding struct {
+	Kind FindingKind
+	// Order is as it was read, before anything was done about it.
+	Order order.Order
+	// GatewayRef is the gateway's reference of what it did, if it did.
+	GatewayRef string
+	// Settled is the end that the order was brought to, in lower case.
+	Settled string
+	Err     error
+}
+
+// NewReconcileState begins a walk.
+func NewReconcileState(from, to time.Time, apply bool, ratePerSecond int) ReconcileState {
+	return ReconcileState{
+		Version: ReconcileVersion, From: from, To: to, Apply: apply, RatePerSecond: ratePerSecond,
+		Segments: make([]ReconcileSegment, reconcileSegments),
+		Report:   ReconcileReport{Settled: map[string]int64{}, Differences: map[FindingKind]int64{}},
+	}
+}
+
+// ParseReconcileState reads what [ReconcileState.Encode] gave. The error wraps
+// [ErrReconcileState].
+func ParseReconcileState(body string) (ReconcileState, error) {
+	var s ReconcileState
+	// The version first: what else a newer build writes may not fit.
+	var version struct{ Version int }
+	err := json.Unmarshal([]byte(body), &version)
+	if err == nil && version.Version == ReconcileVersion {
+		err = json.Unmarshal([]byte(body), &s)
+	}
+	if err != nil {
+		return ReconcileState{}, fmt.Errorf("%w: it is not the JSON of one", ErrReconcileState)
+	}
+	s.Version = version.Version
+	return s, s.Check()
+}
+
+// Encode gives the state as JSON.
+func (s ReconcileState) Encode() string {
+	body, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // only a time past the year 9999 can't be encoded, and Check refuses it
+	}
+	return string(body)
+}
+
+// Check refuses what no walk can go by. The error wraps [ErrReconcileState].
+func (s ReconcileState) Check() error {
+	const lastYear = 9999 // of RFC 3339
+	switch {
+	case s.Version != ReconcileVersion:
+		return fmt.Errorf("%w: version %d, this build reads %d", ErrReconcileState, s.Version, ReconcileVersion)
+	case s.RatePerSecond < 1 || s.RatePerSecond > MaxReconcileRate:
+		return fmt.Errorf("%w: ratePerSecond must be from 1 to %d", ErrReconcileState, MaxReconcileRate)
+	case !s.From.IsZero() && !s.To.IsZero() && !s.From.Before(s.To):
+		return fmt.Errorf("%w: from must be before to", ErrReconcileState)
+	case s.From.Year() > lastYear || s.To.Year() > lastYear:
+		return fmt.Errorf("%w: the year is past %d", ErrReconcileState, lastYear)
+	case len(s.Segments) < 1 || len(s.Segments) > reconcileSegments:
+		return fmt.Errorf("%w: it has %d segments", ErrReconcileState, len(s.Segments))
+	}
+	return nil
+}
+
+// Done tells whether every order was visited.
+func (s ReconcileState) Done() bool {
+	return !slices.ContainsFunc(s.Segments, func(seg ReconcileSegment) bool { return !seg.Ended || len(seg.Rest) > 0 })
+}
+
+// clone shares nothing with the state that changes during a walk.
+func (s ReconcileState) clone() ReconcileState {
+	s.Segments = slices.Clone(s.Segments)
+	settled, differences := make(map[string]int64), make(map[FindingKind]int64)
+	maps.Copy(settled, s.Report.Settled)
+	maps.Copy(differences, s.Report.Differences)
+	s.Report.Settled, s.Report.Differences = settled, differences
+	return s
+}
