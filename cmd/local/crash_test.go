@@ -333,6 +333,15 @@ func TestRefusals(t *testing.T) {
 		{"a queue that is not there", func(c *config) {
 			c.Template = write(strings.Replace(original, "PAYMENT_QUEUE_URL: !Ref PaymentQueue", "PAYMENT_QUEUE_URL: nowhere", 1))
 		}, []string{"function Api", "PAYMENT_QUEUE_URL", "nowhere"}},
+		{"a parameter that the template lacks", func(c *config) { c.Parameters = map[string]string{"Colour": "red"} }, []string{"Colour"}},
+		{"an endpoint that is no URL", func(c *config) { c.Endpoint = "localhost:4566" }, []string{"-endpoint", "localhost:4566", "http://"}},
+		{"an endpoint where nobody answers", func(c *config) {
+			c.Endpoint, c.Region = "http://127.0.0.1:9", "us-east-1"
+		}, []string{"http://127.0.0.1:9", "refused"}},
+		{"source that is not there", func(c *config) {
+			c.Endpoint, c.Region = "http://127.0.0.1:9", "us-east-1"
+			c.Template = write(original) // away from its folders
+		}, []string{"CodeUri functions/"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := testConfig(t)
