@@ -195,6 +195,7 @@ func TestReconcileCancelled(t *testing.T) {
 type flawed struct {
 	reconcilable
 	scan   func(order.ScanQuery) error
+	slow   time.Duration // that a scan takes, whatever its context
 	update func(next order.Order) error
 	get    func() error
 }
@@ -205,7 +206,9 @@ func (s flawed) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, er
 			return order.ScanPage{}, err
 		}
 	}
-	return s.reconcilable.Scan(ctx, q)
+	page, err := s.reconcilable.Scan(ctx, q)
+	time.Sleep(s.slow)
+	return page, err
 }
 
 func (s flawed) Get(ctx context.Context, ref order.Ref) (order.Order, error) {
@@ -251,6 +254,32 @@ func TestReconcileReadErrors(t *testing.T) {
 		s, done, err = f.reconciler().Run(t.Context(), s)
 		if err != nil || !done || s.Report.Scanned != 80 {
 			t.Errorf("mended: done %v, %v, %s", done, err, short(s.Report))
+		}
+	})
+}
+
+// TestReconcileSlowRead: what was read when the time was over is not lost. Nor does a run
+// change the state it was given, which may be needed again.
+func TestReconcileSlowRead(t *testing.T) {
+	inOffice(t, func(t *testing.T, f *office) {
+		f.fill(40)
+		sound := f.store
+		f.store = flawed{reconcilable: sound, slow: 15 * time.Second}
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+		defer cancel()
+		given := pipeline.NewReconcileState(time.Time{}, time.Time{}, true, 1000)
+		text := given.Encode()
+		s, done, err := f.reconciler().Run(ctx, given)
+		if err != nil || done || s.Report.Scanned != 0 {
+			t.Errorf("the slow run: done %v, %v, %s", done, err, short(s.Report))
+		}
+		f.store = sound
+		s, done, err = f.reconciler().Run(t.Context(), s)
+		if err != nil || !done || s.Report.Checked != 40 {
+			t.Errorf("the next run: done %v, %v, %s", done, err, short(s.Report))
+		}
+		if got := given.Encode(); got != text {
+			t.Errorf("the given state became\n%s\nfrom\n%s", got, text)
 		}
 	})
 }
