@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"time"
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/asyncinvoke"
@@ -101,7 +102,7 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			return nil, fmt.Errorf("its variable RECONCILE_DAYS: %w", err)
 		}
 		return handlers.Reconcile(handlers.ReconcileConfig{
-			Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now, Days: days, Log: p.Log,
+			Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now, Days: days, StuckAfter: 24 * time.Hour, Log: p.Log,
 		}), nil
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)

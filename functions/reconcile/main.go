@@ -19,13 +19,16 @@ type config struct {
 	ReconcileQueueURL string `env:"RECONCILE_QUEUE_URL,required,notEmpty"`
 	// ReconcileDays is how far back a scheduled run goes.
 	ReconcileDays int `env:"RECONCILE_DAYS" envDefault:"35"`
+	// StuckAfter is how long an open order rests before it is settled from the gateway's
+	// answer: longer than any backlog of payments that is still to be worked off.
+	StuckAfter time.Duration `env:"RECONCILE_STUCK_AFTER" envDefault:"24h"`
 }
 
 func main() {
 	c := lambdaenv.Parse[config]()
 	lambda.Start(handlers.Reconcile(handlers.ReconcileConfig{
 		Store: c.Store(c.OrdersTable), Queue: c.Queue(c.ReconcileQueueURL),
-		Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: c.ReconcileDays, Log: lambdaenv.Logger(),
+		Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: c.ReconcileDays, StuckAfter: c.StuckAfter, Log: lambdaenv.Logger(),
 		Telemetry: c.Telemetry(time.Now),
 	}))
 }

@@ -55,7 +55,8 @@ type Request struct {
 	Money order.Money
 	Token order.Token
 	// Attempt counts the attempts at this charge or refund, from 1. For Resolve it
-	// is the latest one that may have reached the gateway; 0 if none can have.
+	// is the latest one that this side knows of; 0 if it knows of none. What a gateway
+	// answers must follow from the key alone.
 	Attempt int
 	// Since is when the first attempt began.
 	Since time.Time
