@@ -103,13 +103,8 @@ func TestCost(t *testing.T) {
 	api := handlers.API(handlers.APIConfig{
 		Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal, Now: time.Now, Log: log,
 	})
-	create := events.APIGatewayV2HTTPRequest{
-		RawPath: "/orders", Headers: map[string]string{"content-type": "application/json"},
-		Body: `{"items": [{"sku": "TEA-SENCHA-200G", "quantity": 2, "unitPrice": 1250}], "customerId": "customer-0123456789", "metadata": {"cart": "77"}}`,
-		RequestContext: events.APIGatewayV2HTTPRequestContext{
-			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: http.MethodPost, Path: "/orders"},
-		},
-	}
+	create := apiEvent(http.MethodPost, "/orders",
+		`{"items": [{"sku": "TEA-SENCHA-200G", "quantity": 2, "unitPrice": 1250}], "customerId": "customer-0123456789", "metadata": {"cart": "77"}}`)
 	var load sync.WaitGroup
 	for range writers {
 		load.Go(func() {
@@ -163,6 +158,18 @@ func TestCost(t *testing.T) {
 	}
 	t.Logf("%d orders took %v, %v write units, %v read units; the poller %v; %d retries",
 		orders, used.calls, used.writes, used.reads, polled.calls, used.retries)
+}
+
+// apiEvent is a request as API Gateway passes it on, to the default stage.
+func apiEvent(method, path, body string) events.APIGatewayV2HTTPRequest {
+	event := events.APIGatewayV2HTTPRequest{
+		Version: "2.0", Body: body, Headers: map[string]string{"content-type": "application/json"},
+	}
+	event.RawPath, event.RawQueryString, _ = strings.Cut(path, "?")
+	event.RouteKey = method + " " + event.RawPath
+	event.RequestContext.HTTP = events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: method, Path: event.RawPath}
+	event.RequestContext.Stage = "$default"
+	return event
 }
 
 // provision makes the queues and the table of the template.

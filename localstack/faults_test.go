@@ -110,7 +110,6 @@ func (p *proxy) serve(client net.Conn) {
 func TestFaults(t *testing.T) {
 	const trouble, writers = 20 * time.Second, 8
 	s := newStack(t)
-	direct := *s
 	target, err := url.Parse(s.endpoint)
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +177,7 @@ func TestFaults(t *testing.T) {
 	}
 
 	simulator := gateway.NewSimulator(time.Now)
-	store := direct.store()
+	store := s.store() // not by way of the proxy
 	for id := range acknowledged {
 		ref := order.Ref{Tenant: "local", ID: id}
 		var o order.Order

@@ -55,10 +55,7 @@ func TestPolicies(t *testing.T) {
 
 	call := func(method, path, body string) string {
 		t.Helper()
-		event := events.APIGatewayV2HTTPRequest{RawPath: path, Body: body, Headers: map[string]string{"content-type": "application/json"}}
-		event.RawPath, event.RawQueryString, _ = strings.Cut(path, "?")
-		event.RequestContext.HTTP = events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: method, Path: event.RawPath}
-		response, err := api(t.Context(), event)
+		response, err := api(t.Context(), apiEvent(method, path, body))
 		if err != nil || response.StatusCode >= http.StatusInternalServerError {
 			t.Fatalf("%s %s: %d %s, %v", method, path, response.StatusCode, response.Body, err)
 		}

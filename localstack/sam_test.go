@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -19,11 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/e2e"
 )
-
-// newAccount is one of LocalStack's that nobody used before.
-func newAccount() string { return fmt.Sprintf("%012d", time.Now().UnixNano()%1e12) }
 
 // samCommand is localstack/sam. It ends with the context, which is not the test's own:
 // parallel tests run on when a test's function returns.
@@ -41,7 +38,8 @@ func TestSAM(t *testing.T) {
 	port := freePort(t)
 	var out bytes.Buffer
 	ctx, stop := context.WithCancel(context.Background())
-	cmd := samCommand(ctx, newAccount(), "start")
+	_, account := awstest.Config(t)
+	cmd := samCommand(ctx, account, "start")
 	cmd.Env = append(cmd.Env, "PORT="+port)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -111,7 +109,7 @@ func TestSAMInvoke(t *testing.T) {
 		{"reconcile-by-hand.json", "Reconcile", `"done":true,"apply":false,"report":{"scanned":1`},
 		{"reconcile-schedule.json", "Reconcile", `"done":true,"apply":true,"report":{"scanned":1`},
 	}
-	account := newAccount()
+	_, account := awstest.Config(t)
 	invoked := make(map[string]bool)
 	for _, step := range steps {
 		invoked[filepath.Join("..", "events", step.event)] = true

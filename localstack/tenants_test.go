@@ -49,15 +49,8 @@ func TestTenants(t *testing.T) {
 	}()
 	call := func(tenant, method, path, body string, status int) events.APIGatewayV2HTTPResponse {
 		t.Helper()
-		event := events.APIGatewayV2HTTPRequest{
-			Version: "2.0", RouteKey: method + " " + path, RawPath: path, Body: body,
-			Headers: map[string]string{"content-type": "application/json", "idempotency-key": "the-same"},
-		}
-		if before, query, ok := strings.Cut(path, "?"); ok {
-			event.RawPath, event.RawQueryString = before, query
-		}
-		event.RequestContext.HTTP = events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: method, Path: event.RawPath}
-		event.RequestContext.Stage = "$default"
+		event := apiEvent(method, path, body)
+		event.Headers["idempotency-key"] = "the-same"
 		if tenant != "" {
 			event.RequestContext.Authorizer = &events.APIGatewayV2HTTPRequestContextAuthorizerDescription{
 				JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: map[string]string{"client_id": tenant}},

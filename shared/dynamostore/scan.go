@@ -2,7 +2,6 @@ package dynamostore
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -10,9 +9,6 @@ import (
 
 	"paylane/shared/order"
 )
-
-// maxSegments is how many segments a scan may have.
-const maxSegments = 64
 
 var _ order.Scanner = (*Store)(nil)
 
@@ -26,9 +22,13 @@ func (s *Store) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, er
 }
 
 func (s *Store) scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, error) {
-	start, err := scanFrom(q)
+	after, err := q.Start()
 	if err != nil {
 		return order.ScanPage{}, err
+	}
+	var start item
+	if after != nil {
+		start = item{attrKey: text(string(after))}
 	}
 	out, err := s.client.Scan(ctx, &dynamodb.ScanInput{
 		TableName: &s.table, ExclusiveStartKey: start, Limit: aws.Int32(int32(q.Limit)),
@@ -49,32 +49,9 @@ func (s *Store) scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, er
 		}
 	}
 	if len(out.LastEvaluatedKey) > 0 {
-		page.Next, err = scanCursor(q, out.LastEvaluatedKey)
+		r := reader{item: out.LastEvaluatedKey}
+		page.Next = q.After([]byte(r.text(attrKey)))
+		err = r.err
 	}
 	return page, err
-}
-
-// scanCursor is the place right after a key in a segment.
-func scanCursor(q order.ScanQuery, last item) (string, error) {
-	r := reader{item: last}
-	key := r.text(attrKey)
-	return fmt.Sprintf("%d.%d.%s", q.Segment, q.Segments, base64.RawURLEncoding.EncodeToString([]byte(key))), r.err
-}
-
-// scanFrom gives the key after which a scan reads on; nil is the beginning.
-func scanFrom(q order.ScanQuery) (item, error) {
-	if q.Segments < 1 || q.Segments > maxSegments || q.Segment < 0 || q.Segment >= q.Segments || q.Limit < 1 {
-		return nil, fmt.Errorf("there is no segment %d of %d to read %d orders of", q.Segment, q.Segments, q.Limit)
-	}
-	if q.Cursor == "" {
-		return nil, nil
-	}
-	var segment, segments int
-	var encoded string
-	_, err := fmt.Sscanf(q.Cursor, "%d.%d.%s", &segment, &segments, &encoded)
-	key, bad := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil || bad != nil || len(key) == 0 || segment != q.Segment || segments != q.Segments {
-		return nil, fmt.Errorf("the cursor is none of segment %d of %d", q.Segment, q.Segments)
-	}
-	return item{attrKey: text(string(key))}, nil
 }

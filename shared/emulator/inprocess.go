@@ -3,7 +3,6 @@ package emulator
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"io"
 	"log/slog"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"paylane/shared/emulator/internal/defaults"
 	"paylane/shared/emulator/internal/id"
 )
 
@@ -65,15 +65,9 @@ const idleFor = 10 * time.Second
 // Lambda.
 func NewInProcess(handler any, c Config) *InProcess {
 	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.Now == nil {
-		c.Now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
-	}
-	if c.Random == nil {
-		c.Random = rand.Reader
-	}
+	c.Logger = defaults.Logger(c.Logger)
+	c.Now = defaults.Now(c.Now)
+	c.Random = defaults.Random(c.Random)
 	f := &InProcess{config: c, call: callTyped(handler), idle: make(chan invocation), ended: make(chan struct{})}
 	f.end = sync.OnceFunc(func() { close(f.ended) })
 	if c.JSON {

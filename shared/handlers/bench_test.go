@@ -7,30 +7,17 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
-	"paylane/shared/order"
-	"paylane/shared/pebblestore"
 )
 
 // BenchmarkCreate is the api function's work on POST /orders, from event to response,
 // with the embedded store in memory.
 func BenchmarkCreate(b *testing.B) {
-	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	queue, err := db.Queue(pebblestore.QueueConfig{
-		Name: "q", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes,
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
+	store, queue := openStore(b, time.Minute)
 	api := handlers.API(handlers.APIConfig{
-		Store: db.Store(), Payments: queue, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.AnyoneIsLocal,
+		Store: store, Payments: queue, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.AnyoneIsLocal,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	var event events.APIGatewayV2HTTPRequest

@@ -12,13 +12,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
-	"paylane/shared/order"
-	"paylane/shared/pebblestore"
 )
 
 // sampleID is the order of the sample events: the one that the idempotency key
@@ -53,34 +50,20 @@ type functions struct {
 func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := db.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
-		queue, err := db.Queue(pebblestore.QueueConfig{
-			Name: "q", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		store, queue := openStore(t, time.Minute)
 		simulator := gateway.NewSimulator(time.Now)
 		worker := handlers.WorkerConfig{
-			Store: db.Store(), Queue: queue, Gateway: simulator, Now: time.Now,
+			Store: store, Queue: queue, Gateway: simulator, Now: time.Now,
 			Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
 		}
 		test(t, functions{
 			api: handlers.API(handlers.APIConfig{
-				Store: db.Store(), Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
+				Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
 				Now: time.Now, Log: slog.New(slog.DiscardHandler),
 			}),
 			payment: handlers.Payment(worker), deadletter: handlers.DeadLetter(worker),
 			reconcile: handlers.Reconcile(handlers.ReconcileConfig{
-				Store: db.Store(), Queue: queue, Gateway: simulator, Now: time.Now, Days: 35, Log: slog.New(slog.DiscardHandler),
+				Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Days: 35, Log: slog.New(slog.DiscardHandler),
 			}),
 		})
 	})
@@ -151,20 +134,12 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestTenants: the verified claim decides, and nothing else.
+// TestTenantFromClaim: the verified claim decides, and nothing else.
 func TestTenantFromClaim(t *testing.T) {
 	event := sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json")
-	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	store, _ := openStore(t, time.Minute)
 	api := handlers.API(handlers.APIConfig{
-		Store: db.Store(), Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
+		Store: store, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	for _, tt := range []struct {

@@ -75,11 +75,11 @@ func API(c APIConfig) HTTPHandler {
 		return serve
 	}
 	return func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
-		ctx, told, end := c.Telemetry.Begin(ctx)
+		ctx, end := c.Telemetry.Begin(ctx)
 		defer end()
 		began := c.Now()
 		response, err := serve(ctx, event)
-		tell(told, event, response, c.Now().Sub(began))
+		tell(telemetry.From(ctx), event, response, c.Now().Sub(began))
 		return response, err
 	}
 }

@@ -69,7 +69,7 @@ func Reconcile(c ReconcileConfig) ReconcileHandler {
 		Found: func(ctx context.Context, f pipeline.Finding) { logFinding(ctx, c.Log, f) },
 	})}
 	return func(ctx context.Context, event json.RawMessage) (any, error) {
-		ctx, _, end := c.Telemetry.Begin(ctx)
+		ctx, end := c.Telemetry.Begin(ctx)
 		defer end()
 		var kind struct {
 			Records json.RawMessage

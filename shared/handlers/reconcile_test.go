@@ -14,7 +14,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
@@ -36,23 +35,8 @@ type reconciling struct {
 func inReconciling(t *testing.T, test func(t *testing.T, r *reconciling)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := db.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
-		queue, err := db.Queue(pebblestore.QueueConfig{
-			Name: "reconcile", ARN: "arn:aws:sqs:us-east-1:123456789012:reconcile", VisibilityTimeout: 90 * time.Minute,
-			Retention: 4 * 24 * time.Hour, MaxMessageBytes: order.MaxBodyBytes,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &reconciling{t: t, store: db.Store(), queue: queue, log: new(bytes.Buffer), timeout: 15 * time.Minute}
+		store, queue := openStore(t, 90*time.Minute)
+		r := &reconciling{t: t, store: store, queue: queue, log: new(bytes.Buffer), timeout: 15 * time.Minute}
 		r.config = handlers.ReconcileConfig{
 			Store: r.store, Queue: queue, Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: 35,
 			Log: slog.New(slog.NewJSONHandler(r.log, nil)),

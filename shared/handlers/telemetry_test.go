@@ -10,13 +10,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
-	"paylane/shared/pebblestore"
 	"paylane/shared/telemetry"
 )
 
@@ -24,27 +22,17 @@ import (
 // measured: the sums are right, and nothing of a customer's is in any line.
 func TestTelemetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = db.Close() }()
-		queue, err := db.Queue(pebblestore.QueueConfig{
-			Name: "q", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		store, queue := openStore(t, time.Minute)
 		var out bytes.Buffer // nothing here runs side by side
 		log := slog.New(telemetry.Handler(slog.NewJSONHandler(&out, nil)))
 		recorder := telemetry.NewRecorder(&out, "stack", time.Now)
 		simulator := gateway.NewSimulator(time.Now)
 		api := handlers.API(handlers.APIConfig{
-			Store: db.Store(), Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
+			Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
 			Now: time.Now, Log: log, Telemetry: recorder,
 		})
 		payment := handlers.Payment(handlers.WorkerConfig{
-			Store: db.Store(), Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
+			Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
 			Telemetry: recorder,
 		})
 		secrets := []string{"tok_", "c-secret", "meta-secret", "key-secret", "4242"}

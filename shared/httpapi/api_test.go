@@ -502,14 +502,19 @@ func TestList(t *testing.T) {
 		Orders []orderBody `json:"orders"`
 		Next   string      `json:"next"`
 	}
-	a := newAPI(t)
+	now := time.Now()
+	a := newAPI(t, func(c *pipeline.CheckoutConfig) {
+		c.Now = func() time.Time { // orders of one millisecond have no order of creation
+			now = now.Add(time.Millisecond)
+			return now
+		}
+	})
 	if got := read(t, a.do(t, request{path: "/orders"})); got != `{"orders":[]}`+"\n" {
 		t.Errorf("no orders: %s", got)
 	}
 	var want []string
 	for range 5 {
 		want = append(want, a.create(t).ID)
-		time.Sleep(2 * time.Millisecond) // orders of one millisecond have no order of creation
 	}
 	a.settle(t, want[2], claimed, declined)
 	var got []string

@@ -77,36 +77,6 @@ type Watcher interface {
 	Watch(ref Ref) (changed <-chan struct{}, stop func())
 }
 
-// Scanner is what a [Store] also is, for looking after all orders of all tenants.
-type Scanner interface {
-	// Scan returns a part of the orders of one segment, in no particular order, and
-	// never a tombstone. Following Next until it is empty visits, over all segments of
-	// q.Segments together, every order that existed from before the first call until
-	// after the last at least once, whatever is written meanwhile. What it shows may
-	// lag behind writes. Any error is [ErrUnavailable] or the context's; a cursor that
-	// is not one of this segment and number of segments is an error as well.
-	Scan(ctx context.Context, q ScanQuery) (ScanPage, error)
-}
-
-// ScanQuery asks for a part of a segment.
-type ScanQuery struct {
-	// Segment is from 0 to Segments-1; Segments is 1 to 64, the same for a whole walk.
-	// Segments can be scanned side by side.
-	Segment, Segments int
-	// Cursor is Next of the part before; empty begins the segment.
-	Cursor string
-	// Limit is how many orders to read at most, at least 1. A part may have fewer, or
-	// none, and still a Next.
-	Limit int
-}
-
-// ScanPage is a part of a segment.
-type ScanPage struct {
-	Orders []Order
-	// Next is where to continue, opaque and printable; empty at the end of the segment.
-	Next string
-}
-
 // Query asks for a page of a tenant's orders.
 type Query struct {
 	Tenant string

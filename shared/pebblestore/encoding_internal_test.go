@@ -191,7 +191,7 @@ func FuzzKeys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, tenant1, id1 string, ms1 int64, tenant2, id2 string, ms2 int64) {
 		at1, at2 := time.UnixMilli(ms1), time.UnixMilli(ms2)
 		if at1.IsZero() || at2.IsZero() || stampOf(at1) == 0 || stampOf(at2) == 0 {
-			t.Skip("the zero time has a stamp of its own")
+			return // the zero time has a stamp of its own
 		}
 		if got := stampOf(at1).time(); !got.Equal(at1) {
 			t.Errorf("the time %v comes back as %v", at1, got)

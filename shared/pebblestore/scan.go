@@ -2,7 +2,6 @@ package pebblestore
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -11,9 +10,6 @@ import (
 
 	"paylane/shared/order"
 )
-
-// maxSegments is how many segments a scan may have.
-const maxSegments = 64
 
 var _ order.Scanner = (*Store)(nil)
 
@@ -60,7 +56,7 @@ func (s *Store) scan(ctx context.Context, q order.ScanQuery, lower []byte) (page
 			continue
 		}
 		if read == q.Limit {
-			page.Next = scanCursor(q, last)
+			page.Next = q.After(last)
 			break
 		}
 		read++
@@ -99,25 +95,16 @@ func segmentOf(key []byte, segments int) int {
 	return int(h.Sum32() % uint32(segments))
 }
 
-// scanCursor is the place right after a key in a segment.
-func scanCursor(q order.ScanQuery, key []byte) string {
-	return fmt.Sprintf("%d.%d.%s", q.Segment, q.Segments, base64.RawURLEncoding.EncodeToString(key))
-}
-
 // scanFrom gives the first key that a scan may read.
 func scanFrom(q order.ScanQuery) ([]byte, error) {
-	if q.Segments < 1 || q.Segments > maxSegments || q.Segment < 0 || q.Segment >= q.Segments || q.Limit < 1 {
-		return nil, fmt.Errorf("there is no segment %d of %d to read %d orders of", q.Segment, q.Segments, q.Limit)
-	}
-	if q.Cursor == "" {
+	after, err := q.Start()
+	switch {
+	case err != nil:
+		return nil, err
+	case after == nil:
 		return []byte{kindOrder}, nil
-	}
-	var segment, segments int
-	var encoded string
-	_, err := fmt.Sscanf(q.Cursor, "%d.%d.%s", &segment, &segments, &encoded)
-	key, bad := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil || bad != nil || len(key) == 0 || key[0] != kindOrder || segment != q.Segment || segments != q.Segments {
+	case after[0] != kindOrder:
 		return nil, fmt.Errorf("the cursor is none of segment %d of %d", q.Segment, q.Segments)
 	}
-	return append(key, 0), nil
+	return append(after, 0), nil
 }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,16 +49,16 @@ type Config struct {
 // would fail the whole batch.
 func Handler(c Config) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	return func(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-		ctx, told, end := c.Telemetry.Begin(ctx)
+		ctx, end := c.Telemetry.Begin(ctx)
 		defer end()
 		done := make([]bool, len(event.Records))
 		var others sync.WaitGroup
 		for i := 1; i < len(event.Records); i++ {
-			others.Go(func() { done[i] = c.record(ctx, told, &event.Records[i]) })
+			others.Go(func() { done[i] = c.record(ctx, &event.Records[i]) })
 		}
 		// The first needs no goroutine of its own, and often it is the only one.
 		if len(event.Records) > 0 {
-			done[0] = c.record(ctx, told, &event.Records[0])
+			done[0] = c.record(ctx, &event.Records[0])
 		}
 		others.Wait()
 		response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
@@ -72,11 +73,11 @@ func Handler(c Config) func(context.Context, events.SQSEvent) (events.SQSEventRe
 }
 
 // record works on one message and tells whether it is done with.
-func (c Config) record(ctx context.Context, told *telemetry.Invocation, r *events.SQSMessage) bool {
+func (c Config) record(ctx context.Context, r *events.SQSMessage) bool {
 	d := c.delivery(r)
 	v := c.handle(ctx, d)
 	c.log(ctx, r, d, v)
-	count(told, v)
+	count(telemetry.From(ctx), v)
 	if v.Done || v.RetryAfter < 0 {
 		return v.Done
 	}
@@ -95,7 +96,7 @@ func count(told *telemetry.Invocation, v pipeline.Verdict) {
 	switch {
 	case v.Err != nil && v.Result != pipeline.ResultPoison:
 		told.Count(telemetry.Failed)
-	case v.Outcome == order.OutcomeApproved && v.Result == resultPaid:
+	case v.Outcome == order.OutcomeApproved && v.Result == strings.ToLower(string(order.Paid)):
 		told.Count(telemetry.Paid)
 		told.Time(telemetry.TimeToPaid, v.Age)
 	case v.Outcome == order.OutcomeDeclined:
@@ -106,9 +107,6 @@ func count(told *telemetry.Invocation, v pipeline.Verdict) {
 		told.Count(telemetry.Unknown)
 	}
 }
-
-// resultPaid is the result of a verdict on an order that became PAID.
-const resultPaid = "paid"
 
 // handle contains a panic to the record that caused it.
 func (c Config) handle(ctx context.Context, d pipeline.Delivery) (v pipeline.Verdict) {

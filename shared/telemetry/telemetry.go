@@ -79,15 +79,15 @@ type Invocation struct {
 
 type invocationKey struct{}
 
-// Begin starts an invocation. What is logged with the context from then on tells of it;
-// end writes its line.
-func (r *Recorder) Begin(ctx context.Context) (_ context.Context, i *Invocation, end func()) {
+// Begin starts an invocation: the context's, see [From]. What is logged with it from then
+// on tells of it; end writes its line.
+func (r *Recorder) Begin(ctx context.Context) (_ context.Context, end func()) {
 	if r == nil {
-		return ctx, nil, func() {}
+		return ctx, func() {}
 	}
-	i = &Invocation{cold: !r.warm.Swap(true), counts: make(map[Metric]int), times: make(map[Metric][]int64)}
+	i := &Invocation{cold: !r.warm.Swap(true), counts: make(map[Metric]int), times: make(map[Metric][]int64)}
 	ctx = context.WithValue(ctx, invocationKey{}, i)
-	return ctx, i, func() { r.write(ctx, i) }
+	return ctx, func() { r.write(ctx, i) }
 }
 
 // From gives the invocation that a context belongs to; nil if there is none.

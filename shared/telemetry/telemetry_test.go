@@ -41,7 +41,8 @@ func TestLine(t *testing.T) {
 	var out bytes.Buffer
 	r := telemetry.NewRecorder(&out, "paylane-dev", func() time.Time { return time.UnixMilli(1783711145123) })
 	for range 2 {
-		_, told, end := r.Begin(inLambda(t))
+		ctx, end := r.Begin(inLambda(t))
+		told := telemetry.From(ctx)
 		var side sync.WaitGroup
 		side.Go(func() { told.Count(telemetry.Declined) })
 		side.Go(func() { told.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
@@ -83,7 +84,7 @@ func TestLine(t *testing.T) {
 func TestLogs(t *testing.T) {
 	var out, log bytes.Buffer
 	logger := slog.New(telemetry.Handler(slog.NewJSONHandler(&log, nil))).With("a", 1).WithGroup("g")
-	ctx, _, end := telemetry.NewRecorder(&out, "s", time.Now).Begin(inLambda(t))
+	ctx, end := telemetry.NewRecorder(&out, "s", time.Now).Begin(inLambda(t))
 	logger.InfoContext(ctx, "inside")
 	end()
 	logger.InfoContext(t.Context(), "outside")
@@ -99,7 +100,8 @@ func TestLogs(t *testing.T) {
 // TestNone: without a recorder nothing is told, and nothing breaks.
 func TestNone(t *testing.T) {
 	var none *telemetry.Recorder
-	_, told, end := none.Begin(t.Context())
+	ctx, end := none.Begin(t.Context())
+	told := telemetry.From(ctx)
 	told.Count(telemetry.Accepted)
 	told.Time(telemetry.TimeToPaid, time.Second)
 	told.Tell(slog.Int("n", 1))

@@ -2,7 +2,6 @@ package apigateway
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/internal/defaults"
 	"paylane/shared/emulator/internal/id"
 	"paylane/shared/emulator/template"
 )
@@ -71,15 +71,9 @@ type Gateway struct {
 // invoker, or that asks for an authorizer where none is given and the caller did not
 // say to leave it open.
 func New(api template.HTTPAPI, o Options) (*Gateway, error) {
-	if o.Now == nil {
-		o.Now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
-	}
-	if o.Random == nil {
-		o.Random = rand.Reader
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Now = defaults.Now(o.Now)
+	o.Random = defaults.Random(o.Random)
+	o.Logger = defaults.Logger(o.Logger)
 	g := &Gateway{api: api, options: o, cors: newCORS(api.CORS)}
 	if len(api.StageVariables) > 0 {
 		g.stageVariables = api.StageVariables

@@ -2,7 +2,6 @@ package asyncinvoke
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/internal/defaults"
 	"paylane/shared/emulator/internal/id"
 	"paylane/shared/emulator/template"
 )
@@ -59,15 +59,9 @@ type Invoker struct {
 
 // New makes an invoker. It must be closed.
 func New(c Config) *Invoker {
-	if c.Now == nil {
-		c.Now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
-	}
-	if c.Random == nil {
-		c.Random = rand.Reader
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Now = defaults.Now(c.Now)
+	c.Random = defaults.Random(c.Random)
+	c.Logger = defaults.Logger(c.Logger)
 	i := &Invoker{config: c, closing: make(chan struct{})}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	return i

@@ -12,6 +12,7 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/filter"
+	"paylane/shared/emulator/internal/defaults"
 	"paylane/shared/emulator/template"
 )
 
@@ -53,15 +54,9 @@ type Poller struct {
 func New(c Config) (*Poller, error) {
 	p := &Poller{
 		mapping: c.Mapping, queue: c.Queue, source: c.Source, invoker: c.Invoker,
-		receivers: max(c.Receivers, 1), now: c.Now, logger: c.Logger,
-	}
-	if p.now == nil {
-		p.now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
+		receivers: max(c.Receivers, 1), now: defaults.Now(c.Now), logger: defaults.Logger(c.Logger),
 	}
 	p.slots = newSlots(c.Mapping.MaxConcurrency, p.now)
-	if p.logger == nil {
-		p.logger = slog.New(slog.DiscardHandler)
-	}
 	if parts := strings.Split(c.Queue.ARN, ":"); len(parts) > 3 {
 		p.region = parts[3]
 	}

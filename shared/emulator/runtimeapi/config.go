@@ -2,7 +2,6 @@ package runtimeapi
 
 import (
 	"cmp"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"paylane/shared/emulator/internal/defaults"
+	"paylane/shared/emulator/internal/variable"
 )
 
 // Config is what a [Function] is to run, and how. Name, ARN and Binary are required.
@@ -67,9 +69,9 @@ func (c Config) complete() (Config, error) {
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(c.Variables)) {
 		switch {
-		case slices.Contains(reserved, name):
+		case variable.Reserved(name):
 			problems = append(problems, fmt.Errorf("the environment variable %s is reserved by Lambda", name))
-		case !variableName.MatchString(name):
+		case !variable.Valid(name):
 			problems = append(problems, fmt.Errorf("the environment variable %q is not a letter and then letters, digits and _", name))
 		case strings.Contains(c.Variables[name], "\x00"):
 			problems = append(problems, fmt.Errorf("the environment variable %s has a NUL in its value", name))
@@ -94,15 +96,9 @@ func (c Config) complete() (Config, error) {
 	}
 	c.LogGroup = cmp.Or(c.LogGroup, "/aws/lambda/"+c.Name)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.Now == nil {
-		c.Now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
-	}
-	if c.Random == nil {
-		c.Random = rand.Reader
-	}
+	c.Logger = defaults.Logger(c.Logger)
+	c.Now = defaults.Now(c.Now)
+	c.Random = defaults.Random(c.Random)
 	return c, nil
 }
 

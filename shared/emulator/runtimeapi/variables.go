@@ -3,28 +3,11 @@ package runtimeapi
 import (
 	"maps"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"paylane/shared/emulator/internal/id"
 )
-
-// variableName is what Lambda takes as a name (the API's type Environment).
-var variableName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
-
-// reserved are the variables that a template can't set ("Defined runtime environment
-// variables", and the one that makes aws-lambda-go poll in parallel, which only Lambda
-// Managed Instances set).
-//
-//nolint:gochecknoglobals // a table, never written
-var reserved = []string{
-	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
-	"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
-	"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
-	"AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-	"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_MAX_CONCURRENCY", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
-}
 
 // variables are all that an environment's process has, as "name=value": those of
 // provided.al2023, and the template's. AWS_EXECUTION_ENV is not set there. X-Ray's

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"paylane/shared/emulator/asyncinvoke"
+	"paylane/shared/emulator/internal/defaults"
 	"paylane/shared/emulator/schedule/expression"
 	"paylane/shared/emulator/template"
 )
@@ -50,15 +50,8 @@ type one struct {
 // New makes a scheduler of the schedules that are enabled. The error names one that has
 // no function in c.Functions, or that [template.Read] would refuse.
 func New(c Config) (*Scheduler, error) {
-	s := &Scheduler{template: c.Template, now: c.Now, random: c.Random, logger: c.Logger}
-	if s.now == nil {
-		s.now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
-	}
-	if s.random == nil {
-		s.random = rand.Reader
-	}
-	if s.logger == nil {
-		s.logger = slog.New(slog.DiscardHandler)
+	s := &Scheduler{
+		template: c.Template, now: defaults.Now(c.Now), random: defaults.Random(c.Random), logger: defaults.Logger(c.Logger),
 	}
 	for _, described := range c.Template.Schedules {
 		if !described.Enabled {

@@ -1,9 +1,10 @@
 package template
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+
+	"paylane/shared/emulator/internal/variable"
 )
 
 // runtimes are those that can run a Go program; "go1.x" itself is gone from Lambda.
@@ -89,21 +90,9 @@ func (r *reader) architecture(p *properties) string {
 	return list[0]
 }
 
-// Rules for environment variables ("Working with Lambda environment variables").
+// maxEnvironmentBytes is what all of them may have ("Working with Lambda environment
+// variables").
 const maxEnvironmentBytes = 4096
-
-var variableName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
-
-// reservedVariables belong to Lambda; a function can't set them.
-//
-//nolint:gochecknoglobals // a table, never written
-var reservedVariables = []string{
-	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
-	"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
-	"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
-	"AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-	"AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
-}
 
 func (r *reader) environment(p *properties) map[string]string {
 	environment := p.inner("Environment", typeFunction+" Environment")
@@ -114,9 +103,9 @@ func (r *reader) environment(p *properties) map[string]string {
 		at := p.path + ".Environment.Variables"
 		where := environment.get("Variables").get(name)
 		switch {
-		case slices.Contains(reservedVariables, name):
+		case variable.Reserved(name):
 			r.add(where, at, "%s is reserved by Lambda", name)
-		case !variableName.MatchString(name):
+		case !variable.Valid(name):
 			r.add(where, at, "%s is no name for an environment variable", quote(name))
 		}
 	}

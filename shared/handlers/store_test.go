@@ -1,0 +1,32 @@
+package handlers_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"paylane/shared/order"
+	"paylane/shared/pebblestore"
+)
+
+// openStore opens a store and a queue in memory, until the test ends.
+func openStore(tb testing.TB, visibility time.Duration) (*pebblestore.Store, *pebblestore.Queue) {
+	tb.Helper()
+	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	queue, err := db.Queue(pebblestore.QueueConfig{
+		Name: "q", ARN: "arn", VisibilityTimeout: visibility, Retention: 4 * 24 * time.Hour, MaxMessageBytes: order.MaxBodyBytes,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return db.Store(), queue
+}
