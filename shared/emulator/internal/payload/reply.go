@@ -40,11 +40,10 @@ var ErrReply = errors.New("the function's response does not fit")
 
 // Reply reads a result by the rules of payload format 2.0.
 func (r Rules) Reply(result emulator.Result) (Reply, error) {
-	switch v := result.Value.(type) {
-	case *events.APIGatewayV2HTTPResponse:
-		return checked(Reply{v.StatusCode, validHeaders(v.Headers), validTexts(v.Cookies), text.Valid(v.Body)}, v.IsBase64Encoded)
-	case *events.LambdaFunctionURLResponse:
-		return checked(Reply{v.StatusCode, validHeaders(v.Headers), validTexts(v.Cookies), text.Valid(v.Body)}, v.IsBase64Encoded)
+	if v, ok := result.Value.(*events.APIGatewayV2HTTPResponse); ok {
+		return checked(Reply{
+			Status: v.StatusCode, Headers: validHeaders(v.Headers), Cookies: validTexts(v.Cookies), Body: text.Valid(v.Body),
+		}, v.IsBase64Encoded)
 	}
 	payload, err := result.Payload()
 	if err != nil {
