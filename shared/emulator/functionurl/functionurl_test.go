@@ -287,10 +287,10 @@ func reads(t *testing.T, from io.Reader, want string) {
 }
 
 func d03(t *testing.T, w teller) {
-	response := open(t, w, url{server: 200 * time.Millisecond})
+	response := open(t, w, url{server: 200 * time.Millisecond, timeout: 200 * time.Millisecond})
 	diff(t, "status and type", []any{200, "text/event-stream"}, []any{response.StatusCode, response.Header.Get("Content-Type")})
 	for _, event := range []string{"data: 2\n\n", "data: 3\n\n"} {
-		pause(t, 150*time.Millisecond) // together more than the timeouts of the server
+		pause(t, 150*time.Millisecond) // together more than the timeouts
 		w.say <- event
 		reads(t, response.Body, event)
 	}

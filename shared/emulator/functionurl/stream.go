@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/internal/payload"
@@ -18,8 +17,6 @@ import (
 func (u *URL) serveStream(w http.ResponseWriter, r *http.Request, i emulator.Invocation) {
 	ctx := r.Context()
 	connection := http.NewResponseController(w)
-	// The request was read. Its deadline would end the context as if the client had left.
-	_ = connection.SetReadDeadline(time.Time{})
 	stream, err := u.stream.InvokeStream(ctx, i)
 	if err != nil {
 		u.failed(ctx, w, err)
