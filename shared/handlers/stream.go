@@ -1,0 +1,54 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdaurl"
+
+	"paylane/shared/stream"
+	"paylane/shared/telemetry"
+)
+
+// StreamHandler is a Lambda handler behind a Function URL with the invoke mode
+// RESPONSE_STREAM.
+type StreamHandler = func(context.Context, *events.LambdaFunctionURLRequest) (*events.LambdaFunctionURLStreamingResponse, error)
+
+// RequestTenant names the tenant of a request that nobody has verified yet. Its error is a
+// [*stream.Refusal], or one of its own.
+type RequestTenant = func(*http.Request) (string, error)
+
+// AnyRequestIsLocal takes every caller for LocalTenant.
+func AnyRequestIsLocal(*http.Request) (string, error) { return LocalTenant, nil }
+
+// StreamConfig is what [Stream] needs. All fields but Telemetry are required.
+type StreamConfig struct {
+	Store  stream.Store
+	Tenant RequestTenant
+	Log    *slog.Logger
+	// Telemetry gets a line for each stream, at its end; nil is none.
+	Telemetry *telemetry.Recorder
+}
+
+// Stream makes the handler of the stream function.
+func Stream(c StreamConfig) StreamHandler {
+	serve := stream.New(stream.Config{
+		Store: c.Store, Log: c.Log,
+		Tenant: func(r *http.Request) (string, error) {
+			tenant, err := c.Tenant(r)
+			telemetry.From(r.Context()).Tell(slog.String("tenant", tenant))
+			return tenant, err
+		},
+	})
+	return lambdaurl.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.Telemetry != nil {
+			ctx, end := c.Telemetry.Begin(r.Context())
+			defer end()
+			telemetry.From(ctx).Tell(slog.String("route", "GET /orders/{id}/events"))
+			r = r.WithContext(ctx)
+		}
+		serve.ServeHTTP(w, r)
+	}))
+}
