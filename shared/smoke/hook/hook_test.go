@@ -136,12 +136,13 @@ func TestHook(t *testing.T) {
 		broken  func(http.ResponseWriter) bool
 		refuses bool
 		status  string // as CodeDeploy was told
+		log     string
 		err     string
 	}{
 		{name: "all is well", event: asked, status: "Succeeded"},
 		{name: "by hand nobody is told"},
 		{
-			name: "the function fails", event: asked, status: "Failed", err: "api:live failed: {}",
+			name: "the function fails", event: asked, status: "Failed", log: "api:live failed: {}",
 			broken: func(w http.ResponseWriter) bool {
 				w.Header().Set("X-Amz-Function-Error", "Unhandled")
 				_, _ = io.WriteString(w, `{}`)
@@ -149,17 +150,24 @@ func TestHook(t *testing.T) {
 			},
 		},
 		{
-			name: "the API answers 500", event: asked, status: "Failed", err: "is answered with 500",
+			name: "the API answers 500", event: asked, status: "Failed", log: "is answered with 500",
 			broken: func(w http.ResponseWriter) bool {
 				_, _ = io.WriteString(w, `{"statusCode": 500, "body": "oh"}`)
 				return true
 			},
 		},
 		{
-			name: "Lambda refuses", event: asked, status: "Failed", err: "invoke api:live",
+			name: "Lambda refuses", event: asked, status: "Failed", log: "invoke api:live",
 			broken: func(w http.ResponseWriter) bool {
 				w.WriteHeader(http.StatusForbidden)
 				_, _ = io.WriteString(w, `{"Message": "no"}`)
+				return true
+			},
+		},
+		{
+			name: "it fails by hand", err: "an order is accepted at once, PENDING: POST /orders is answered with 500",
+			broken: func(w http.ResponseWriter) bool {
+				_, _ = io.WriteString(w, `{"statusCode": 500, "body": "oh"}`)
 				return true
 			},
 		},
@@ -188,8 +196,8 @@ func TestHook(t *testing.T) {
 			if told["status"] != tt.status || tt.status != "" && (told["deploymentId"] != "d-1" || told["lifecycleEventHookExecutionId"] != "e-1") {
 				t.Errorf("CodeDeploy was told %v, want %s", told, cmp.Or(tt.status, "nothing"))
 			}
-			if n := strings.Count(log.String(), "msg=\"smoke test\""); n != 5 {
-				t.Errorf("%d lines of checks in the log, want 5:\n%s", n, &log)
+			if n := strings.Count(log.String(), "msg=\"smoke test\""); n != 5 || !strings.Contains(log.String(), tt.log) {
+				t.Errorf("%d lines of checks in the log, want 5, with %q:\n%s", n, tt.log, &log)
 			}
 		})
 	}
