@@ -7,6 +7,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"paylane/shared/telemetry"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/cost.md anew")
@@ -24,7 +28,21 @@ type usage struct {
 	MemoryMB                              float64
 	LogBytesPerInvocation, AccessLogBytes float64
 	TracedShare, ItemBytes                float64
-	Alarms, Metrics                       float64
+}
+
+// watched counts what the template's alarms look at: CloudWatch bills an alarm by it.
+func watched(t *testing.T) (metrics float64) {
+	t.Helper()
+	var root map[string]any
+	if err := yaml.Unmarshal(source(t), &root); err != nil {
+		t.Fatal(err)
+	}
+	walk(root["Resources"], func(m map[string]any) {
+		if m["MetricName"] != nil {
+			metrics++
+		}
+	})
+	return metrics
 }
 
 func load(t *testing.T, name string, into any) {
@@ -50,7 +68,7 @@ type item struct {
 }
 
 // items are the parts of a month's bill.
-func (m month) items(p prices, u usage) []item {
+func (m month) items(p prices, u usage, watched float64) []item {
 	million := m.orders / 1e6
 	gigabyteSeconds := u.MemoryMB / 1024 * (u.APIMilliseconds + u.PaymentMilliseconds/m.batch) / 1000
 	invocations := 1 + 1/m.batch
@@ -68,7 +86,7 @@ func (m month) items(p prices, u usage) []item {
 		{"storage and backup, first month", m.orders * u.ItemBytes / 1e9 * (p.Each["dynamodb.storage.gbMonth"] + p.Each["dynamodb.pitr.gbMonth"])},
 		{"logs", logged * p.Each["logs.ingest.gb"]},
 		{"X-Ray", million * invocations * u.TracedShare * p.Each["xray.trace.million"]},
-		{"metrics, alarms, dashboard", u.Metrics*p.Each["cloudwatch.metric.month"] + u.Alarms*p.Each["cloudwatch.alarm.month"] + p.Each["cloudwatch.dashboard.month"]},
+		{"metrics, alarms, dashboard", float64(len(telemetry.Metrics()))*p.Each["cloudwatch.metric.month"] + watched*p.Each["cloudwatch.alarm.month"] + p.Each["cloudwatch.dashboard.month"]},
 	}
 }
 
@@ -89,9 +107,10 @@ func TestCostPage(t *testing.T) {
 	months := []month{{1e4, 1}, {1e6, 2}, {1e8, 10}}
 	var table strings.Builder
 	table.WriteString("| US$ a month | 10 thousand orders | 1 million | 100 million |\n|---|---|---|---|\n")
+	watched := watched(t)
 	var columns [][]item
 	for _, m := range months {
-		columns = append(columns, m.items(p, u))
+		columns = append(columns, m.items(p, u, watched))
 	}
 	row := func(name string, cell func(n int) float64) {
 		fmt.Fprintf(&table, "| %s |", name)

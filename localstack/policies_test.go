@@ -6,9 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,16 +19,20 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/codedeploy"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"paylane/shared/awscall/awstest"
 	"paylane/shared/dynamostore"
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
+	"paylane/shared/smoke/hook"
 	"paylane/shared/sqsqueue"
 )
 
@@ -108,7 +114,7 @@ func TestPolicies(t *testing.T) {
 	reconcileCalls, scanned, rest := client("local-ReconcileQueue")
 	reconcile := handlers.Reconcile(handlers.ReconcileConfig{
 		// Everything counts as stuck, and what is left is sent.
-		Store: scanned, Queue: rest, Gateway: simulator, Now: func() time.Time { return now().Add(48 * time.Hour) }, Days: 35, Log: log,
+		Store: scanned, Queue: rest, Gateway: simulator, Now: func() time.Time { return now().Add(48 * time.Hour) }, Days: 35, Rate: 50, Log: log,
 	})
 	short, cancel := context.WithTimeout(t.Context(), 31*time.Second)
 	defer cancel()
@@ -129,12 +135,26 @@ func TestPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	deployment := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
+	t.Cleanup(deployment.Close)
+	hookCalls := &meter{calls: map[string]int{}}
+	config := awstest.ConfigAt(deployment.URL, "000000000001")
+	config.APIOptions = append(config.APIOptions, hookCalls.add)
+	if err := hook.New(hook.Config{
+		Functions: lambda.NewFromConfig(config), Deployments: codedeploy.NewFromConfig(config), API: "api:live", TenantClaim: "c", Log: log,
+	})(t.Context(), hook.Event{DeploymentID: "d", ExecutionID: "e"}); err != nil {
+		t.Error(err)
+	}
+	hookCalls.calls["InvokeFunction"] = hookCalls.calls["Invoke"] // the one that IAM calls otherwise
+	delete(hookCalls.calls, "Invoke")
+
 	// Lambda polls with the function's role.
 	poller := []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"}
 	for function, want := range map[string][]string{
 		"Api":        slices.Collect(maps.Keys(apiCalls.calls)),
 		"Payment":    append(slices.Collect(maps.Keys(paymentCalls.calls)), poller...),
 		"DeadLetter": append(slices.Collect(maps.Keys(deadCalls.calls)), poller...),
+		"Smoke":      slices.Collect(maps.Keys(hookCalls.calls)),
 		"Reconcile":  append(slices.Collect(maps.Keys(reconcileCalls.calls)), poller...),
 	} {
 		slices.Sort(want)
@@ -144,8 +164,8 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// allowed gives the actions that a function's policies allow, without their services.
-// Keys are left out: they are used on the function's behalf.
+// allowed gives the actions that a function's role allows, without their services. Keys,
+// logs and traces are left out: they are Lambda's to use, on the function's behalf.
 func allowed(t *testing.T, function string) (actions []string) {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(repository, "template.yaml"))
@@ -155,8 +175,11 @@ func allowed(t *testing.T, function string) (actions []string) {
 	var root struct {
 		Resources map[string]struct {
 			Properties struct {
+				Role     any `yaml:"Role"`
 				Policies []struct {
-					Statement []any `yaml:"Statement"`
+					PolicyDocument struct {
+						Statement []any `yaml:"Statement"`
+					} `yaml:"PolicyDocument"`
 				} `yaml:"Policies"`
 			} `yaml:"Properties"`
 		} `yaml:"Resources"`
@@ -164,21 +187,28 @@ func allowed(t *testing.T, function string) (actions []string) {
 	if err := yaml.Unmarshal(source, &root); err != nil {
 		t.Fatal(err)
 	}
-	for _, policy := range root.Resources[function].Properties.Policies {
-		for _, statement := range policy.Statement {
+	role := function + "Role"
+	if got := fmt.Sprint(root.Resources[function].Properties.Role); got != role+".Arn" {
+		t.Errorf("%s has the role %s", function, got)
+	}
+	for _, policy := range root.Resources[role].Properties.Policies {
+		for _, statement := range policy.PolicyDocument.Statement {
 			fields, ok := statement.(map[string]any)
 			if !ok {
 				continue // an !If, of a key
 			}
-			if resource := fmt.Sprint(fields["Resource"]); resource == "*" || fields["Effect"] != "Allow" {
-				t.Errorf("%s has a statement on %s with the effect %v", function, resource, fields["Effect"])
-			}
 			for _, action := range fields["Action"].([]any) {
 				service, name, _ := strings.Cut(action.(string), ":")
+				// X-Ray has no resources to name.
+				if resource := fmt.Sprint(fields["Resource"]); resource == "*" && service != "xray" || fields["Effect"] != "Allow" {
+					t.Errorf("%s has a statement on %s with the effect %v", role, resource, fields["Effect"])
+				}
 				if strings.Contains(name, "*") || service == "kms" {
 					t.Errorf("%s may %s", function, action)
 				}
-				actions = append(actions, name)
+				if service != "logs" && service != "xray" {
+					actions = append(actions, name)
+				}
 			}
 		}
 	}

@@ -54,10 +54,14 @@ var rooms = map[string][]string{
 	"shared/contract": {
 		"paylane/shared/order", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
 	},
-	"shared/e2e": {},
+	"shared/e2e":   {},
+	"shared/smoke": {"paylane/shared/order", "github.com/google/uuid"},
+	"shared/smoke/hook": {
+		"paylane/shared/smoke", "github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
+	},
 	"functions": {
 		"paylane/functions/internal", "paylane/shared/handlers", "paylane/shared/gateway", "paylane/shared/order",
-		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go",
+		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/smoke", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go",
 		"github.com/aws/aws-sdk-go-v2", "github.com/caarlos0/env/v11",
 	},
 	"cmd": {""},

@@ -45,7 +45,7 @@ func run(args []string, stdout, stderr io.Writer, terminal bool) int {
 		return exitFailed
 	}
 	if o.smoke {
-		return exitCode(smoke(context.Background(), o.target, stdout))
+		return exitCode(check(context.Background(), o.target, stdout))
 	}
 	ctx, stop, release := interrupts()
 	defer release()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"paylane/shared/emulator"
@@ -32,6 +33,9 @@ func newApp(c config, t *template.Template, p platform) (*app, error) {
 	a := &app{template: t, platform: p, async: make(map[string]*asyncinvoke.Invoker), log: c.Log}
 	invokers := make(map[string]emulator.Invoker)
 	for _, f := range t.Functions {
+		if !invoked(t, f.LogicalID) {
+			continue
+		}
 		invoker, err := p.invoker(f)
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: function %s: %w", c.Template, f.Line, f.LogicalID, err)
@@ -87,4 +91,16 @@ func (a *app) addSchedules(invokers map[string]emulator.Invoker) (err error) {
 	}
 	a.schedule, err = schedule.New(schedule.Config{Template: a.template, Functions: a.async, Logger: a.log})
 	return err
+}
+
+// invoked tells whether anything here ever invokes a function. What only AWS calls, as a
+// hook of a deployment, need not run.
+func invoked(t *template.Template, function string) bool {
+	for _, api := range t.APIs {
+		if slices.ContainsFunc(api.Routes, func(r template.Route) bool { return r.Function == function }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(t.Mappings, func(m template.Mapping) bool { return m.Function == function }) ||
+		slices.ContainsFunc(t.Schedules, func(s template.Schedule) bool { return s.Function == function })
 }

@@ -97,12 +97,17 @@ func (p *embedded) handler(f template.Function) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		days, err := strconv.Atoi(f.Environment["RECONCILE_DAYS"])
+		days, err := number(f, "RECONCILE_DAYS")
 		if err != nil {
-			return nil, fmt.Errorf("its variable RECONCILE_DAYS: %w", err)
+			return nil, err
+		}
+		rate, err := number(f, "RECONCILE_RATE")
+		if err != nil {
+			return nil, err
 		}
 		return handlers.Reconcile(handlers.ReconcileConfig{
-			Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now, Days: days, StuckAfter: 24 * time.Hour, Log: p.Log,
+			Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now,
+			Days: days, Rate: rate, StuckAfter: 24 * time.Hour, Log: p.Log,
 		}), nil
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)
@@ -127,6 +132,15 @@ func (p *embedded) queue(f template.Function, variable string) (*pebblestore.Que
 		return nil, fmt.Errorf("its variable %s is %q, which is no queue of the template", variable, url)
 	}
 	return queue, nil
+}
+
+// number reads a variable of the function's environment.
+func number(f template.Function, variable string) (int, error) {
+	n, err := strconv.Atoi(f.Environment[variable])
+	if err != nil {
+		return 0, fmt.Errorf("its variable %s: %w", variable, err)
+	}
+	return n, nil
 }
 
 // source implements [platform].

@@ -31,6 +31,9 @@ func (a *app) welcome(w io.Writer, addr string) error {
 	fmt.Fprintln(page, "\nFunctions")
 	for _, f := range t.Functions {
 		fmt.Fprintf(page, "  %s\ttimeout %s", f.LogicalID, f.Timeout)
+		if !invoked(t, f.LogicalID) {
+			fmt.Fprint(page, "\tnothing here invokes it")
+		}
 		for _, s := range t.Schedules {
 			if s.Function == f.LogicalID && s.Enabled {
 				fmt.Fprintf(page, "\t← %s", s.Expression)

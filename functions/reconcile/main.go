@@ -18,7 +18,9 @@ type config struct {
 	OrdersTable       string `env:"ORDERS_TABLE,required,notEmpty"`
 	ReconcileQueueURL string `env:"RECONCILE_QUEUE_URL,required,notEmpty"`
 	// ReconcileDays is how far back a scheduled run goes.
-	ReconcileDays int `env:"RECONCILE_DAYS" envDefault:"35"`
+	ReconcileDays lambdaenv.Positive `env:"RECONCILE_DAYS" envDefault:"35"`
+	// ReconcileRate is how often it asks the gateway a second.
+	ReconcileRate lambdaenv.Positive `env:"RECONCILE_RATE" envDefault:"50"`
 	// StuckAfter is how long an open order rests before it is settled from the gateway's
 	// answer: longer than any backlog of payments that is still to be worked off.
 	StuckAfter time.Duration `env:"RECONCILE_STUCK_AFTER" envDefault:"24h"`
@@ -28,7 +30,8 @@ func main() {
 	c := lambdaenv.Parse[config]()
 	lambda.Start(handlers.Reconcile(handlers.ReconcileConfig{
 		Store: c.Store(c.OrdersTable), Queue: c.Queue(c.ReconcileQueueURL),
-		Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: c.ReconcileDays, StuckAfter: c.StuckAfter, Log: lambdaenv.Logger(),
+		Gateway: gateway.NewSimulator(time.Now), Now: time.Now,
+		Days: int(c.ReconcileDays), Rate: int(c.ReconcileRate), StuckAfter: c.StuckAfter, Log: lambdaenv.Logger(),
 		Telemetry: c.Telemetry(time.Now),
 	}))
 }

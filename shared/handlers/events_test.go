@@ -63,7 +63,7 @@ func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 			}),
 			payment: handlers.Payment(worker), deadletter: handlers.DeadLetter(worker),
 			reconcile: handlers.Reconcile(handlers.ReconcileConfig{
-				Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Days: 35, Log: slog.New(slog.DiscardHandler),
+				Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Days: 35, Rate: 50, Log: slog.New(slog.DiscardHandler),
 			}),
 		})
 	})

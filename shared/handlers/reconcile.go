@@ -18,9 +18,6 @@ import (
 	"paylane/shared/telemetry"
 )
 
-// defaultReconcileRate is how often the gateway is asked per second where nobody says.
-const defaultReconcileRate = 50
-
 // errNoTime ends a walk that would go on for ever.
 var errNoTime = errors.New("the function's timeout is too short, or ratePerSecond too low")
 
@@ -37,6 +34,8 @@ type ReconcileConfig struct {
 	Now     func() time.Time
 	// Days is how far back the orders lie that a scheduled run visits, by creation.
 	Days int
+	// Rate is how often the gateway is asked per second where nobody says.
+	Rate int
 	// StuckAfter is as in [pipeline.ReconcilerConfig].
 	StuckAfter time.Duration
 	Log        *slog.Logger
@@ -81,9 +80,9 @@ func Reconcile(c ReconcileConfig) ReconcileHandler {
 			return r.resume(ctx, event)
 		case kind.Source == "aws.scheduler":
 			from := c.Now().UTC().AddDate(0, 0, -c.Days)
-			return r.run(ctx, pipeline.NewReconcileState(from, time.Time{}, true, defaultReconcileRate))
+			return r.run(ctx, pipeline.NewReconcileState(from, time.Time{}, true, c.Rate))
 		}
-		state, err := byHand(event)
+		state, err := byHand(event, c.Rate)
 		if err != nil {
 			return nil, err
 		}
@@ -92,13 +91,13 @@ func Reconcile(c ReconcileConfig) ReconcileHandler {
 }
 
 // byHand reads what a person asks for.
-func byHand(event json.RawMessage) (pipeline.ReconcileState, error) {
+func byHand(event json.RawMessage, rate int) (pipeline.ReconcileState, error) {
 	ask := struct {
 		From          time.Time `json:"from"`
 		To            time.Time `json:"to"`
 		Apply         bool      `json:"apply"`
 		RatePerSecond int       `json:"ratePerSecond"`
-	}{RatePerSecond: defaultReconcileRate}
+	}{RatePerSecond: rate}
 	decoder := json.NewDecoder(bytes.NewReader(event))
 	decoder.DisallowUnknownFields()
 	if !bytes.HasPrefix(bytes.TrimSpace(event), []byte("{")) {

@@ -38,7 +38,7 @@ func inReconciling(t *testing.T, test func(t *testing.T, r *reconciling)) {
 		store, queue := openStore(t, 90*time.Minute)
 		r := &reconciling{t: t, store: store, queue: queue, log: new(bytes.Buffer), timeout: 15 * time.Minute}
 		r.config = handlers.ReconcileConfig{
-			Store: r.store, Queue: queue, Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: 35,
+			Store: r.store, Queue: queue, Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: 35, Rate: 50,
 			Log: slog.New(slog.NewJSONHandler(r.log, nil)),
 		}
 		test(t, r)

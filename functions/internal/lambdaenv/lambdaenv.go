@@ -4,8 +4,10 @@ package lambdaenv
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,6 +33,19 @@ type AWS struct {
 	Stack string `env:"STACK_NAME" envDefault:"local"`
 }
 
+// Positive is a number of at least 1.
+type Positive int
+
+// UnmarshalText reads the number from a variable.
+func (p *Positive) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is not a whole number of at least 1", text)
+	}
+	*p = Positive(n)
+	return nil
+}
+
 // Parse reads a configuration of the given type, or ends the process with one line
 // that names all that is missing or malformed.
 func Parse[T any]() T {
@@ -53,17 +68,18 @@ func (a AWS) Telemetry(now func() time.Time) *telemetry.Recorder {
 
 // Store is the orders table.
 func (a AWS) Store(table string) *dynamostore.Store {
-	return dynamostore.New(dynamodb.NewFromConfig(a.config()), table)
+	return dynamostore.New(dynamodb.NewFromConfig(a.Config()), table)
 }
 
 // Queue is the queue with this URL.
 func (a AWS) Queue(url string) *sqsqueue.Queue {
-	return sqsqueue.New(sqs.NewFromConfig(a.config()), url)
+	return sqsqueue.New(sqs.NewFromConfig(a.Config()), url)
 }
 
-// config does without the SDK's config package: Lambda always sets the same few
-// variables, and looking for files and profiles costs time at every cold start.
-func (a AWS) config() aws.Config {
+// Config is for clients of any service. It does without the SDK's config package: Lambda
+// always sets the same few variables, and looking for files and profiles costs time at
+// every cold start.
+func (a AWS) Config() aws.Config {
 	config := aws.Config{
 		Region: a.Region,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

@@ -1,0 +1,187 @@
+// Package smoke checks the main paths of a deployment through its HTTP API: placing,
+// paying, declining, replaying. What it does not know is how a request gets there: over
+// HTTP from anywhere, or into the api function itself while a release is watched.
+package smoke
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"path"
+
+	"github.com/google/uuid"
+
+	"paylane/shared/order"
+)
+
+// Ask sends a request to the deployment and returns its answer, whatever its status. A
+// body is JSON. The error is that there was none.
+type Ask func(ctx context.Context, method, path string, header http.Header, body []byte) (Answer, error)
+
+// Answer is what came back.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Checks yields the name of each check and what is wrong, nil for nothing, as it goes.
+// The checks place orders, with the payment simulator's tokens, and wait for their ends:
+// up to 20 s for each.
+func Checks(ctx context.Context, ask Ask) iter.Seq2[string, error] {
+	r := &run{ask: ask}
+	checks := []struct {
+		name  string
+		check func(context.Context) error
+	}{
+		{"an order is accepted at once, PENDING", r.place},
+		{"a caller who waits sees it PAID", r.paid},
+		{"a declined payment ends FAILED", r.declined},
+		{"a repeated Idempotency-Key gets the first answer again", r.replayed},
+		{"an unknown order is a 404 problem", r.unknown},
+	}
+	return func(yield func(string, error) bool) {
+		for _, c := range checks {
+			if !yield(c.name, c.check(ctx)) {
+				return
+			}
+		}
+	}
+}
+
+type run struct {
+	ask    Ask
+	placed uuid.UUID // by place
+}
+
+func (r *run) place(ctx context.Context) error {
+	a, err := r.post(ctx, "tok_ok", "")
+	if err != nil {
+		return err
+	}
+	r.placed = a.order.ID
+	if a.order.Status != order.Pending || a.order.Amount != amount {
+		return fmt.Errorf("the order is %s over %d", a.order.Status, a.order.Amount)
+	}
+	if location := a.Header.Get("Location"); path.Base(location) != a.order.ID.String() {
+		return fmt.Errorf("the header Location is %q for the order %s", location, a.order.ID)
+	}
+	return nil
+}
+
+func (r *run) paid(ctx context.Context) error {
+	o, err := r.end(ctx, r.placed)
+	if err != nil {
+		return err
+	}
+	if o.Status != order.Paid || o.PaymentRef == "" {
+		return fmt.Errorf("the order is %s, with paymentRef %q", o.Status, o.PaymentRef)
+	}
+	return nil
+}
+
+func (r *run) declined(ctx context.Context) error {
+	a, err := r.post(ctx, "tok_declined", "")
+	if err != nil {
+		return err
+	}
+	o, err := r.end(ctx, a.order.ID)
+	if err != nil {
+		return err
+	}
+	if o.Status != order.Failed || o.Failure.Code == "" {
+		return fmt.Errorf("the order is %s, with failure code %q", o.Status, o.Failure.Code)
+	}
+	return nil
+}
+
+func (r *run) replayed(ctx context.Context) error {
+	key := "smoke-" + uuid.NewString()
+	first, err := r.post(ctx, "tok_ok", key)
+	if err != nil {
+		return err
+	}
+	again, err := r.post(ctx, "tok_ok", key)
+	if err != nil {
+		return err
+	}
+	const header = "Idempotency-Replayed"
+	if !bytes.Equal(first.Body, again.Body) {
+		return fmt.Errorf("the answers differ: %s and %s", bytes.TrimSpace(first.Body), bytes.TrimSpace(again.Body))
+	}
+	if a, b := first.Header.Get(header), again.Header.Get(header); a != "" || b != "true" {
+		return fmt.Errorf("%s is %q at first and %q then", header, a, b)
+	}
+	return nil
+}
+
+func (r *run) unknown(ctx context.Context) error {
+	a, err := r.ask(ctx, http.MethodGet, "/orders/"+uuid.NewString(), nil, nil)
+	if err != nil {
+		return err
+	}
+	if kind := a.Header.Get("Content-Type"); a.Status != http.StatusNotFound || kind != "application/problem+json" {
+		return fmt.Errorf("the answer is a %d of type %q", a.Status, kind)
+	}
+	return nil
+}
+
+const amount = 12000
+
+// shown is an order as an answer shows it.
+type shown struct {
+	Answer
+	order view
+}
+
+// view is what the checks read of an order.
+type view struct {
+	ID         uuid.UUID    `json:"id"`
+	Status     order.Status `json:"status"`
+	Amount     int64        `json:"amount"`
+	PaymentRef string       `json:"paymentRef"`
+	Failure    struct {
+		Code string `json:"code"`
+	} `json:"failure"`
+}
+
+// post places an order; the key is empty for none.
+func (r *run) post(ctx context.Context, paymentToken, key string) (shown, error) {
+	body, err := json.Marshal(map[string]any{
+		"amount": amount, "currency": "KRW", "customerId": "smoke", "paymentToken": paymentToken,
+		"items": []map[string]any{{"sku": "TEA-1", "quantity": 2, "unitPrice": amount / 2}},
+	})
+	if err != nil {
+		return shown{}, fmt.Errorf("encode the order: %w", err)
+	}
+	header := http.Header{}
+	if key != "" {
+		header.Set("Idempotency-Key", key)
+	}
+	return r.askFor(ctx, http.StatusCreated, http.MethodPost, "/orders", header, body)
+}
+
+// end waits for an order's end.
+func (r *run) end(ctx context.Context, id uuid.UUID) (view, error) {
+	a, err := r.askFor(ctx, http.StatusOK, http.MethodGet, "/orders/"+id.String(), http.Header{"Prefer": {"wait=20"}}, nil)
+	return a.order, err
+}
+
+// askFor wants an order, with that status.
+func (r *run) askFor(ctx context.Context, status int, method, path string, header http.Header, body []byte) (shown, error) {
+	a, err := r.ask(ctx, method, path, header, body)
+	if err != nil {
+		return shown{}, err
+	}
+	if a.Status != status {
+		return shown{}, fmt.Errorf("%s %s is answered with %d: %s", method, path, a.Status, bytes.TrimSpace(a.Body))
+	}
+	s := shown{Answer: a}
+	if err := json.Unmarshal(a.Body, &s.order); err != nil {
+		return shown{}, fmt.Errorf("decode the answer to %s %s: %w", method, path, err)
+	}
+	return s, nil
+}
