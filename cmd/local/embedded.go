@@ -109,6 +109,11 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now,
 			Days: days, Rate: rate, StuckAfter: 24 * time.Hour, Log: p.Log,
 		}), nil
+	case "functions/stream":
+		if mode := f.Environment["AUTH_MODE"]; mode != "none" {
+			return nil, fmt.Errorf("its variable AUTH_MODE is %q, and nothing here verifies tokens for it", mode)
+		}
+		return handlers.Stream(handlers.StreamConfig{Store: p.db.Store(), Tenant: handlers.AnyRequestIsLocal, Log: p.Log}), nil
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)
 	}

@@ -71,7 +71,13 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the template: %w", err)
 	}
-	t, err := template.Read(c.Template, source, c.options(source))
+	// Functions are told where the others are, so the port must be known first.
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer func() { _ = listener.Close() }() // again, where it was served
+	t, err := template.Read(c.Template, source, c.options(source, listener.Addr()))
 	if err != nil {
 		return err
 	}
@@ -86,15 +92,15 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return errors.Join(err, p.close(ctx))
 	}
-	err = app.run(ctx, c)
+	err = app.run(ctx, c, listener)
 	grace, cancel := app.grace(ctx)
 	defer cancel()
 	return errors.Join(err, p.close(grace))
 }
 
 // options are what the template can't know of where it runs.
-func (c config) options(source []byte) template.Options {
-	o := template.Options{Parameters: maps.Clone(c.Parameters), Region: c.Region}
+func (c config) options(source []byte, addr net.Addr) template.Options {
+	o := template.Options{Parameters: maps.Clone(c.Parameters), Region: c.Region, FunctionURLOrigin: "http://" + addr.String()}
 	if c.Endpoint != "" {
 		o.SQSEndpoint, o.AccountID = c.Endpoint, account(c.Credentials)
 	}
@@ -119,19 +125,14 @@ func (c config) platform(ctx context.Context, t *template.Template) (platform, e
 }
 
 // run shows what there is, and serves it.
-func (a *app) run(ctx context.Context, c config) error {
+func (a *app) run(ctx context.Context, c config, listener net.Listener) error {
+	addr := listener.Addr().String()
 	if a.handler == nil {
-		if err := a.welcome(c.Out, ""); err != nil {
-			return err
-		}
-		return a.serve(ctx, nil)
+		_ = listener.Close()
+		addr, listener = "", nil
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	if err := a.welcome(c.Out, listener.Addr().String()); err != nil {
-		return errors.Join(err, listener.Close())
+	if err := a.welcome(c.Out, addr); err != nil {
+		return err
 	}
 	return a.serve(ctx, listener)
 }
@@ -143,6 +144,8 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	if listener != nil {
 		server := apigateway.Server(a.handler, a.log)
 		server.ReadTimeout, server.WriteTimeout = readTimeout, writeTimeout
+		// The end of it ends open streams: their clients can come back.
+		server.BaseContext = func(net.Listener) context.Context { return ctx }
 		group.Go(func() error {
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve HTTP: %w", err)

@@ -18,7 +18,10 @@ func (a *app) welcome(w io.Writer, addr string) error {
 		fmt.Fprintln(page, "paylane runs the template; it has no HTTP API")
 	} else {
 		fmt.Fprintf(page, "paylane serves http://%s\n", addr)
-		welcomeRoutes(page, t.APIs[0])
+		for _, api := range t.APIs {
+			welcomeRoutes(page, api)
+		}
+		welcomeURLs(page, t.Functions, addr)
 	}
 	fmt.Fprintln(page, "\nQueues")
 	for _, q := range t.Queues {
@@ -63,6 +66,20 @@ func welcomeRoutes(page io.Writer, api template.HTTPAPI) {
 		} else {
 			fmt.Fprintf(page, "  %s\t%s\t→ %s\n", r.Method, r.Path, r.Function)
 		}
+	}
+}
+
+func welcomeURLs(page io.Writer, functions []template.Function, addr string) {
+	title := "\nFunction URLs\n"
+	for _, f := range functions {
+		if f.URL == nil {
+			continue
+		}
+		fmt.Fprintf(page, "%s  %s\thttp://%s%s%s/\n", title, f.LogicalID, addr, template.LocalURLPath, f.LogicalID)
+		for _, path := range f.URL.LocalPaths {
+			fmt.Fprintf(page, "  \tand GET http://%s%s\n", addr, path)
+		}
+		title = ""
 	}
 }
 

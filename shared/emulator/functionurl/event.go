@@ -2,6 +2,7 @@ package functionurl
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -59,7 +60,7 @@ func (u *URL) newEvent(r *http.Request, requestBody []byte, requestID string) *e
 	}
 	body, encoded := payload.Body(headers, requestBody)
 	rawQuery := text.Valid(r.URL.RawQuery)
-	rawPath := r.URL.EscapedPath()
+	rawPath := cmp.Or(r.URL.EscapedPath(), "/")
 	path, err := url.PathUnescape(rawPath)
 	if err != nil {
 		path = rawPath
