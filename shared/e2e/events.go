@@ -66,8 +66,10 @@ type follower struct {
 
 func (f *follower) take(e Event) {
 	var o order
-	if err := json.Unmarshal([]byte(e.Data), &o); err != nil || e.Name != "order" || o.ID != f.id || o.Version != e.ID {
-		f.err = fmt.Errorf("order %s: event %+v, %v", f.id, e, err)
+	if err := json.Unmarshal([]byte(e.Data), &o); err != nil {
+		f.err = fmt.Errorf("order %s: event %+v: %w", f.id, e, err)
+	} else if e.Name != "order" || o.ID != f.id || o.Version != e.ID {
+		f.err = fmt.Errorf("order %s: event %+v", f.id, e)
 	}
 	if e.ID <= f.last {
 		f.err = fmt.Errorf("order %s: version %d comes after %d", f.id, e.ID, f.last)

@@ -57,7 +57,7 @@ func (f *follower) get(ctx context.Context) (order.Order, error) {
 // ends, the client has gone, or ctx is over.
 func (f *follower) send(ctx context.Context, w *writer, o order.Order, last int64) error {
 	if err := w.write(comeBack); err != nil {
-		return nil //nolint:nilerr // the client has gone
+		return nil // the client has gone
 	}
 	silence := time.NewTicker(quiet)
 	defer silence.Stop()
@@ -68,7 +68,7 @@ func (f *follower) send(ctx context.Context, w *writer, o order.Order, last int6
 	for {
 		if o.Version > last {
 			if err := w.order(o); err != nil {
-				return nil //nolint:nilerr // the client has gone
+				return nil // the client has gone
 			}
 			last, pause = o.Version, firstPoll
 		}

@@ -264,7 +264,7 @@ func open(t *testing.T, w teller, u url) *http.Response {
 	u.invoker, u.config = w.invoker, streaming
 	address := u.serve(t)
 	go func() { w.say <- "data: 1\n\n" }()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", address+"/"+w.query, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/"+w.query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

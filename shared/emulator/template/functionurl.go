@@ -86,13 +86,14 @@ func (r *reader) urlDomain(id string) string {
 // urlValue is what Ref (without an attribute) or Fn::GetAtt of a function URL gives.
 func (r *reader) urlValue(n *node, path string, function *resource, attribute string) *node {
 	if attribute == "FunctionUrl" {
-		if origin := r.options.FunctionURLOrigin; origin == "" {
+		origin := r.options.FunctionURLOrigin
+		switch {
+		case origin == "":
 			return n.textNode("https://" + r.urlDomain(r.urlID(function)) + "/")
-		} else if len(r.localPaths(function)) > 0 {
+		case len(r.localPaths(function)) > 0:
 			return n.textNode(origin + "/")
-		} else {
-			return n.textNode(origin + LocalURLPath + function.id + "/")
 		}
+		return n.textNode(origin + LocalURLPath + function.id + "/")
 	}
 	name, ok := r.physicalName(n, path, function)
 	if !ok {
