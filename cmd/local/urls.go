@@ -92,7 +92,7 @@ func (p localPath) matches(path string) bool {
 		return false
 	}
 	for i, want := range p.segments {
-		if want != segments[i] && (want != "" || i == 0) {
+		if want != "" && want != segments[i] {
 			return false
 		}
 	}

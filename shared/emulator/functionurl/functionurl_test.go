@@ -472,10 +472,17 @@ func TestCloseEndsStreams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = s.Body.Close()
+		read := make(chan error, 1)
+		go func() {
+			_, err := io.ReadAll(s.Body)
+			read <- err
+		}()
 		f.Close()
 		if took := time.Since(began); !ended || took != time.Second {
 			t.Errorf("it ended: %v, after %v", ended, took)
+		}
+		if err := <-read; err != nil {
+			t.Errorf("the body ended with %v", err)
 		}
 	})
 }
