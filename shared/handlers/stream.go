@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdaurl"
 
+	"paylane/shared/order"
 	"paylane/shared/stream"
 	"paylane/shared/telemetry"
 )
@@ -47,6 +48,9 @@ func Stream(c StreamConfig) StreamHandler {
 			ctx, end := c.Telemetry.Begin(r.Context())
 			defer end()
 			telemetry.From(ctx).Tell(slog.String("route", "GET /orders/{id}/events"))
+			if id, _ := stream.OrderID(r.URL.Path); order.ValidID(id) {
+				telemetry.From(ctx).Tell(slog.String("order_id", id))
+			}
 			r = r.WithContext(ctx)
 		}
 		serve.ServeHTTP(w, r)

@@ -68,7 +68,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}()
-	id, ok := orderID(r.URL.Path)
+	id, ok := OrderID(r.URL.Path)
 	if !ok {
 		httpapi.WriteStatus(w, http.StatusNotFound, "There is nothing at this path; here is /orders/{id}/events only.")
 		return
@@ -111,8 +111,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// orderID takes the id out of a path.
-func orderID(path string) (string, bool) {
+// OrderID takes the id out of a path that events are at; it need not be one of an order.
+func OrderID(path string) (string, bool) {
 	rest, ok := strings.CutPrefix(path, "/orders/")
 	id, ok2 := strings.CutSuffix(rest, "/events")
 	return id, ok && ok2 && id != "" && !strings.Contains(id, "/")
