@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -37,13 +38,13 @@ func TestStream(t *testing.T) {
 		response, err := follow(t.Context(), &events.LambdaFunctionURLRequest{
 			RawPath: "/orders/" + sampleID + "/events",
 			RequestContext: events.LambdaFunctionURLRequestContext{
-				DomainName: "id.lambda-url.us-east-1.on.aws", HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: "GET"},
+				DomainName: "id.lambda-url.us-east-1.on.aws", HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: http.MethodGet},
 			},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if response.StatusCode != 200 || response.Headers["Content-Type"] != "text/event-stream" {
+		if response.StatusCode != http.StatusOK || response.Headers["Content-Type"] != "text/event-stream" {
 			t.Errorf("the response is %d, %v", response.StatusCode, response.Headers)
 		}
 		go func() {
