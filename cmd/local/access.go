@@ -44,7 +44,7 @@ func (a access) check(addr string) error {
 		return errors.New("-issuer, -audience and -tenant-claim are about access tokens: give -auth jwt, too")
 	case !a.Tokens && host != "localhost" && (ip == nil || !ip.IsLoopback()):
 		return fmt.Errorf("-addr %s: only a loopback address, as 127.0.0.1:3000, is served without authentication; see -auth", addr)
-	case (a.Issuer == "") != (a.Audience == ""):
+	case (a.Issuer == "") != (len(a.audience()) == 0):
 		return errors.New("-issuer and -audience go together; without both, -auth jwt has an issuer of its own")
 	case a.Issuer == "":
 		return nil
