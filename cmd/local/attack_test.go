@@ -437,6 +437,28 @@ func TestAttackKeys(t *testing.T) {
 	steps("another key within the minute", []int{status(g.of(t, "mine", everything)), g.issuer.Fetches()}, []int{401, 2})
 }
 
+// TestTenantClaim: another claim names the tenant where the runner is told so.
+func TestTenantClaim(t *testing.T) {
+	issuer := tokentest.New(t, "")
+	server := httptest.NewServer(issuer)
+	defer server.Close()
+	issuer.URL = server.URL
+	c := testConfig(t)
+	c.Access = access{Tokens: true, Issuer: issuer.URL, Audience: tokentest.Audience, TenantClaim: "https://i.test/tenant"}
+	g := target{url: startRunner(t, c)}
+	as := func(tenant, client string) string {
+		return "Bearer " + issuer.Token(t, issuer.Claims(time.Now(), map[string]any{
+			"https://i.test/tenant": tenant, "client_id": client, "scope": everything,
+		}))
+	}
+	id := g.create(t, as("a", "x"), `{"amount": 1}`)
+	for authorization, status := range map[string]int{as("a", "y"): 200, as("b", "x"): 404, as("x", "a"): 404} {
+		if got := g.do(t, http.MethodGet, "/orders/"+id, authorization, ""); got.status != status {
+			t.Errorf("%d, want %d: %s", got.status, status, got.body)
+		}
+	}
+}
+
 // TestIssuerOutOfReach: the runner starts, and says at each request why it can't tell.
 func TestIssuerOutOfReach(t *testing.T) {
 	issuer := tokentest.New(t, "http://127.0.0.1:9")

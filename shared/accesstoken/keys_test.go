@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -193,6 +194,34 @@ func TestFailures(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// endless is a body that goes on for as long as somebody reads.
+type endless struct{ read *int }
+
+func (e endless) Read(p []byte) (int, error) {
+	*e.read += len(p)
+	if *e.read > 1<<20 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return len(p), nil
+}
+
+func (endless) Close() error { return nil }
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// TestEndless: a document without end is not read to it.
+func TestEndless(t *testing.T) {
+	issuer, read := tokentest.New(t, issuerURL), 0
+	v := verifier(&http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Body: endless{&read}}, nil
+	})}, noon)
+	if got := verdict(t, v, issuer.Token(t, issuer.Claims(noon(), nil))); got != "no keys" || read > 1<<19 {
+		t.Errorf("%s, %d bytes were read", got, read)
 	}
 }
 
