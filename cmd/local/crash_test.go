@@ -352,6 +352,9 @@ func TestRefusals(t *testing.T) {
 		{"a queue that is not there", func(c *config) {
 			c.Template = write(strings.Replace(original, "PAYMENT_QUEUE_URL: !Ref PaymentQueue", "PAYMENT_QUEUE_URL: nowhere", 1))
 		}, []string{"function Api", "PAYMENT_QUEUE_URL", "nowhere"}},
+		{"a way to ask for tokens that is none", func(c *config) {
+			c.Template = write(strings.Replace(original, "AUTH_MODE: !If [NoAuth, none, jwt]", "AUTH_MODE: maybe", 1))
+		}, []string{"function Api", "AUTH_MODE", "maybe"}},
 		{"a parameter that the template lacks", func(c *config) { c.Parameters = map[string]string{"Colour": "red"} }, []string{"Colour"}},
 		{"an endpoint that is no URL", func(c *config) { c.Endpoint = "localhost:4566" }, []string{"-endpoint", "localhost:4566", "http://"}},
 		{"an endpoint where nobody answers", func(c *config) {
