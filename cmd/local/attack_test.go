@@ -459,6 +459,28 @@ func TestTenantClaim(t *testing.T) {
 	}
 }
 
+// TestFixedIssuer: a template whose issuer is no parameter takes the runner's all the same.
+func TestFixedIssuer(t *testing.T) {
+	text := string(hurriedTemplate(t))
+	for from, to := range map[string]string{
+		"issuer: !If [UseCognito, !GetAtt UserPool.ProviderURL, !Ref Issuer]": "issuer: https://elsewhere.test",
+		"audience: !If [UseCognito, [!Ref UserPoolClient], !Ref Audience]":    "audience: [elsewhere]",
+	} {
+		if !strings.Contains(text, from) {
+			t.Fatalf("template.yaml has no %q any more", from)
+		}
+		text = strings.Replace(text, from, to, 1)
+	}
+	c := testConfig(t)
+	c.Template, c.Access.Tokens = filepath.Join(t.TempDir(), "template.yaml"), true
+	if err := os.WriteFile(c.Template, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := target{url: startRunner(t, c)}
+	token := devToken(t, "-tenant", "a", "-data", c.Data, "-addr", strings.TrimPrefix(g.url, "http://"))
+	g.create(t, "Bearer "+token, `{"amount": 1}`)
+}
+
 // TestIssuerOutOfReach: the runner starts, and says at each request why it can't tell.
 func TestIssuerOutOfReach(t *testing.T) {
 	issuer := tokentest.New(t, "http://127.0.0.1:9")
