@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -83,8 +84,12 @@ func (p *embedded) handler(f template.Function) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		tenant, err := handlers.TenantBy(cmp.Or(f.Environment["AUTH_MODE"], "jwt"), cmp.Or(f.Environment["TENANT_CLAIM"], "client_id"))
+		if err != nil {
+			return nil, err
+		}
 		return handlers.API(handlers.APIConfig{
-			Store: p.db.Store(), Payments: queue, Tokens: p.Gateway, Tenant: handlers.AnyoneIsLocal, Now: p.Now, Log: p.Log,
+			Store: p.db.Store(), Payments: queue, Tokens: p.Gateway, Tenant: tenant, Now: p.Now, Log: p.Log,
 		}), nil
 	case "functions/payment":
 		worker, err := p.worker(f, "PAYMENT_QUEUE_URL")

@@ -35,6 +35,8 @@ type config struct {
 	Template string
 	// Parameters are values of the template's parameters.
 	Parameters map[string]string
+	// Access is who may call the HTTP API.
+	Access access
 	// Endpoint is where DynamoDB and SQS are; empty for the embedded database. The
 	// three after it matter only there.
 	Endpoint    string
@@ -59,13 +61,21 @@ type paymentGateway interface {
 // run serves the template until the context ends; then it finishes what is in flight,
 // within the functions' timeouts.
 func run(ctx context.Context, c config) (err error) {
-	if err := checkLoopback(c.Addr); err != nil {
+	if err := c.Access.check(c.Addr); err != nil {
 		return err
 	}
 	if c.Endpoint != "" {
 		if err := checkEndpoint(c.Endpoint); err != nil {
 			return err
 		}
+	}
+	var own *ownIssuer
+	if c.Access.Tokens && c.Access.Issuer == "" {
+		if own, err = c.ownIssuer(ctx); err != nil {
+			return err
+		}
+		defer func() { _ = own.listener.Close() }() // it is, where it was served
+		c.Access.Issuer, c.Access.Audience = own.url, devAudience
 	}
 	source, err := os.ReadFile(c.Template)
 	if err != nil {
@@ -78,6 +88,9 @@ func run(ctx context.Context, c config) (err error) {
 	if len(t.APIs) > 1 {
 		return fmt.Errorf("%s:%d: there is a second HTTP API, %s; the runner serves one", c.Template, t.APIs[1].Line, t.APIs[1].LogicalID)
 	}
+	if len(t.APIs) == 0 && c.Access.Tokens {
+		return fmt.Errorf("-auth jwt: %s has no HTTP API that could ask for tokens", c.Template)
+	}
 	p, err := c.platform(ctx, t)
 	if err != nil {
 		return err
@@ -86,7 +99,7 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return errors.Join(err, p.close(ctx))
 	}
-	err = app.run(ctx, c)
+	err = app.run(ctx, c, own)
 	grace, cancel := app.grace(ctx)
 	defer cancel()
 	return errors.Join(err, p.close(grace))
@@ -98,18 +111,17 @@ func (c config) options(source []byte) template.Options {
 	if c.Endpoint != "" {
 		o.SQSEndpoint, o.AccountID = c.Endpoint, account(c.Credentials)
 	}
-	// Nobody is asked to log in here, so the api function must not look for who did.
-	if _, given := o.Parameters[authMode]; !given && slices.Contains(template.ParameterNames(source), authMode) {
-		if o.Parameters == nil {
-			o.Parameters = make(map[string]string)
+	names := template.ParameterNames(source)
+	for name, value := range c.Access.parameters() {
+		if _, given := o.Parameters[name]; !given && slices.Contains(names, name) {
+			if o.Parameters == nil {
+				o.Parameters = make(map[string]string)
+			}
+			o.Parameters[name] = value
 		}
-		o.Parameters[authMode] = "none"
 	}
 	return o
 }
-
-// authMode is the parameter of paylane's own template that decides whose orders they are.
-const authMode = "AuthMode"
 
 func (c config) platform(ctx context.Context, t *template.Template) (platform, error) {
 	if c.Endpoint == "" {
@@ -118,19 +130,53 @@ func (c config) platform(ctx context.Context, t *template.Template) (platform, e
 	return newBuilt(ctx, c, t)
 }
 
-// run shows what there is, and serves it.
-func (a *app) run(ctx context.Context, c config) error {
+// ownIssuer is the development issuer, with where it is served: the API's address, which
+// is open before the template is read, because the template is told of the issuer.
+type ownIssuer struct {
+	*devIssuer
+	listener net.Listener
+}
+
+func (c config) ownIssuer(ctx context.Context) (*ownIssuer, error) {
+	listener, err := listen(ctx, c.Addr)
+	if err != nil {
+		return nil, err
+	}
+	host, _, err := net.SplitHostPort(c.Addr)
+	_, port, errPort := net.SplitHostPort(listener.Addr().String()) // it may have been 0
+	if err = errors.Join(err, errPort); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	issuer, err := openIssuer(c.Data, net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return &ownIssuer{issuer, listener}, nil
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return listener, nil
+}
+
+// run shows what there is, and serves it. The issuer is nil if it is not the runner's.
+func (a *app) run(ctx context.Context, c config, own *ownIssuer) (err error) {
 	if a.handler == nil {
-		if err := a.welcome(c.Out, ""); err != nil {
+		if err := a.welcome(c, "", nil); err != nil {
 			return err
 		}
 		return a.serve(ctx, nil)
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+	var listener net.Listener
+	if own != nil {
+		listener, a.handler = own.listener, own.handler(a.handler)
+	} else if listener, err = listen(ctx, c.Addr); err != nil {
+		return err
 	}
-	if err := a.welcome(c.Out, listener.Addr().String()); err != nil {
+	if err := a.welcome(c, listener.Addr().String(), own); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	return a.serve(ctx, listener)
@@ -188,21 +234,6 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 // grace is how long what is in flight may take: as long as a function may.
 func (a *app) grace(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), a.longest+time.Second)
-}
-
-// checkLoopback refuses an address that others could reach: nobody is asked to log in.
-func checkLoopback(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("-addr %q is not host:port: %w", addr, err)
-	}
-	if host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("-addr %s: only a loopback address, as 127.0.0.1:3000, is served without authentication", addr)
-	}
-	return nil
 }
 
 // parameter takes one value of a parameter, as Name=Value.

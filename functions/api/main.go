@@ -24,13 +24,9 @@ type config struct {
 
 func main() {
 	c, log := lambdaenv.Parse[config](), lambdaenv.Logger()
-	tenant := handlers.TenantFromClaim(c.TenantClaim)
-	switch c.AuthMode {
-	case "jwt":
-	case "none":
-		tenant = handlers.AnyoneIsLocal
-	default:
-		log.Error("can't start: AUTH_MODE must be jwt or none", "AUTH_MODE", c.AuthMode)
+	tenant, err := handlers.TenantBy(c.AuthMode, c.TenantClaim)
+	if err != nil {
+		log.Error("can't start", "error", err)
 		os.Exit(1)
 	}
 	lambda.Start(handlers.API(handlers.APIConfig{

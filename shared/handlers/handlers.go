@@ -4,6 +4,7 @@ package handlers
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -42,6 +43,19 @@ func TenantFromClaim(name string) Tenant {
 	return func(ctx context.Context) (string, bool) {
 		value, ok := httpevent.Claim(ctx, name)
 		return value, ok && value != ""
+	}
+}
+
+// TenantBy chooses between the two by a function's AUTH_MODE: jwt takes the tenant from
+// the claim, none is for running on one machine.
+func TenantBy(mode, claim string) (Tenant, error) {
+	switch mode {
+	case "jwt":
+		return TenantFromClaim(claim), nil
+	case "none":
+		return AnyoneIsLocal, nil
+	default:
+		return nil, fmt.Errorf("AUTH_MODE must be jwt or none, not %q", mode)
 	}
 }
 

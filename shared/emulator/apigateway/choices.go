@@ -14,6 +14,10 @@ const (
 	// answer 500.
 	throttledStatus = http.StatusServiceUnavailable
 
+	// The issuer's keys can't be had: callers have seen 401, with the cause in the
+	// challenge as if it were the token's fault.
+	noKeysStatus = http.StatusUnauthorized
+
 	// A request line and headers of more than 10,240 bytes: 431 or 414.
 	headersTooLargeStatus = http.StatusRequestHeaderFieldsTooLarge
 )

@@ -7,7 +7,7 @@
 //
 //	stage and route (router.go)      404
 //	CORS preflight  (cors.go)        204
-//	authorizer      (gateway.go)     401, 403
+//	authorizer      (jwt.go)         401, 403
 //	body            (request.go)     413
 //	the function    (gateway.go)     500, 503
 //	response        (response.go)    what the function says, or 500

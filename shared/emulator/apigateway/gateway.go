@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// Functions are the invokers by the functions' logical ids.
 	Functions map[string]emulator.Invoker
-	// Authorizer checks requests to routes that have one.
+	// Authorizer checks requests to routes that have one; see [NewJWT].
 	Authorizer Authorizer
 	// Open serves such routes to anybody, and leaves requestContext.authorizer out.
 	Open bool
@@ -53,6 +53,8 @@ type Refusal struct {
 	Status int
 	// Challenge is the value of the WWW-Authenticate header; empty is none.
 	Challenge string
+	// Err is why, where it is not the caller's fault. It is logged.
+	Err error
 }
 
 func (r *Refusal) Error() string { return http.StatusText(r.Status) }
@@ -163,6 +165,9 @@ func (g *Gateway) authorize(w http.ResponseWriter, r *http.Request, route *route
 		g.options.Logger.ErrorContext(r.Context(), "the authorizer failed", "authorizer", route.Authorizer.Name, "error", err)
 		fail(w, http.StatusInternalServerError)
 		return nil, false
+	}
+	if refusal.Err != nil {
+		g.options.Logger.ErrorContext(r.Context(), "no token can be verified", "authorizer", route.Authorizer.Name, "error", refusal.Err)
 	}
 	if refusal.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", refusal.Challenge)
