@@ -29,7 +29,7 @@ type Options struct {
 	// Logger gets a line when a response can't be had for a reason that the
 	// invoker did not log; nil is none.
 	Logger *slog.Logger
-	// Now is the clock of events; nil is time.Now.
+	// Now is the clock of events and of throttling; nil is time.Now.
 	Now func() time.Time
 	// Random is the source of ids and must not fail; nil is crypto/rand.
 	Random io.Reader
@@ -87,7 +87,7 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("route %q has the authorizer %s, and there is nothing to check tokens with",
 				r.Key, r.Authorizer.Name)
 		}
-		g.router.add(&route{Route: r, invoker: invoker})
+		g.router.add(&route{Route: r, invoker: invoker, bucket: newBucket(r.Throttle, o.Now)})
 	}
 	return g, nil
 }
@@ -111,6 +111,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route, parameters := g.router.find(r.Method, path)
 	if route == nil && !preflight {
 		fail(w, http.StatusNotFound)
+		return
+	}
+	if throttled(route) {
+		fail(w, http.StatusTooManyRequests)
 		return
 	}
 	caller, ok := g.authorize(w, r, route)
@@ -201,7 +205,9 @@ var messages = map[int]string{
 	http.StatusUnauthorized:                `{"message":"Unauthorized"}`,
 	http.StatusForbidden:                   `{"message":"Forbidden"}`,
 	http.StatusNotFound:                    `{"message":"Not Found"}`,
+	http.StatusRequestTimeout:              `{"message":"Request Timeout"}`,
 	http.StatusRequestEntityTooLarge:       `{"message":"Request Entity Too Large"}`,
+	http.StatusTooManyRequests:             `{"message":"Too Many Requests"}`,
 	http.StatusRequestHeaderFieldsTooLarge: `{"message":"Request Header Fields Too Large"}`,
 	http.StatusInternalServerError:         `{"message":"Internal Server Error"}`,
 	http.StatusServiceUnavailable:          `{"message":"Service Unavailable"}`,

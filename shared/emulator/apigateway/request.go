@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 
@@ -67,6 +68,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	switch {
 	case errors.As(err, &large):
 		fail(w, http.StatusRequestEntityTooLarge)
+		return nil, false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		fail(w, bodyTooSlowStatus)
 		return nil, false
 	case err != nil: // cut off, or wrongly chunked
 		fail(w, http.StatusBadRequest)
