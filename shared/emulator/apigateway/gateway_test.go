@@ -96,15 +96,23 @@ func (a api) gateway(t tb, m mode, handler any, o apigateway.Options) (*apigatew
 func (a api) serve(t *testing.T, m mode, handler any, o apigateway.Options) string {
 	t.Helper()
 	g, _ := a.gateway(t, m, handler, o)
+	return serve(t, g, apigateway.Limits{}, nil)
+}
+
+// serve serves a handler on a port of its own and gives the address. What connections
+// go through is told to watch, which can be nil.
+func serve(t *testing.T, handler http.Handler, limits apigateway.Limits, watch func(net.Conn, http.ConnState)) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := apigateway.Server(g, slog.New(slog.DiscardHandler))
+	server := apigateway.Server(handler, slog.New(slog.DiscardHandler), limits)
+	server.ConnState = watch
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Serve(listener)
+		_ = server.Serve(limits.Listener(listener))
 	}()
 	t.Cleanup(func() {
 		_ = server.Close()
