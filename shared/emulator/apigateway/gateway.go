@@ -63,6 +63,8 @@ type Gateway struct {
 	options Options
 	router  router
 	cors    *cors
+	// largeBodies has an item for each that is being read.
+	largeBodies chan struct{}
 	// stageVariables are nil when there are none: they are absent then.
 	stageVariables map[string]string
 }
@@ -74,7 +76,7 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 	o.Now = defaults.Now(o.Now)
 	o.Random = defaults.Random(o.Random)
 	o.Logger = defaults.Logger(o.Logger)
-	g := &Gateway{api: api, options: o, cors: newCORS(api.CORS)}
+	g := &Gateway{api: api, options: o, cors: newCORS(api.CORS), largeBodies: make(chan struct{}, maxLargeBodies)}
 	if len(api.StageVariables) > 0 {
 		g.stageVariables = api.StageVariables
 	}
@@ -125,7 +127,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	body, ok := readBody(w, r)
+	body, ok := g.readBody(w, r)
 	if !ok {
 		return
 	}

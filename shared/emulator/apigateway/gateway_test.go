@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
@@ -136,6 +137,7 @@ func send(t *testing.T, address, raw string) answer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = connection.Close() })
+	_ = connection.SetDeadline(time.Now().Add(20 * time.Second)) // so that a test fails, and does not hang
 	go func() { _, _ = io.WriteString(connection, raw) }() // a refused body may not be read
 	method, _, _ := strings.Cut(raw, " ")
 	reader := bufio.NewReader(connection)

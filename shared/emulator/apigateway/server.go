@@ -3,11 +3,8 @@ package apigateway
 import (
 	"cmp"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 // Limits are what a server bears of slow clients, so that none holds a connection, its
@@ -48,9 +45,4 @@ func Server(handler http.Handler, logger *slog.Logger, l Limits) *http.Server {
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
-}
-
-// Listener keeps to the limit of connections.
-func (l Limits) Listener(inner net.Listener) net.Listener {
-	return netutil.LimitListener(inner, cmp.Or(l.Connections, 4096))
 }

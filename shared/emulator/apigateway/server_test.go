@@ -3,6 +3,7 @@ package apigateway_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"paylane/shared/emulator"
@@ -236,6 +239,37 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 }
 
+// A listener that is full can be closed all the same.
+func TestFullListenerCloses(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := apigateway.Limits{Connections: 1}.Listener(inner)
+	slowClients[0].start(t, inner.Addr().String())
+	accepted, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = accepted.Close() })
+	failed := make(chan error)
+	go func() {
+		_, err := listener.Accept()
+		failed <- err
+	}()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-failed:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the error is %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it goes on accepting")
+	}
+}
+
 // endless is a body that does not end, and counts what is read of it.
 type endless struct{ read int }
 
@@ -259,4 +293,60 @@ func TestBodyStopsAtLimit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stalling is a body of which there is more only when it is let go.
+type stalling struct {
+	first, rest io.Reader
+	read        atomic.Int64
+	letGo       chan struct{}
+}
+
+func (s *stalling) Read(p []byte) (int, error) {
+	n, err := s.first.Read(p)
+	if err != nil {
+		<-s.letGo
+		n, err = s.rest.Read(p)
+	}
+	s.read.Add(int64(n))
+	return n, err
+}
+
+// However many large bodies are sent slowly, only some are read beyond their beginning;
+// small requests don't wait for them, and in the end each is answered.
+func TestLargeBodiesTakeTurns(t *testing.T) {
+	const clients, turns, beginning, size = 40, 16, 64 << 10, 200 << 10
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := api{routes: []string{""}}.gateway(t, modes[0], func(_ context.Context, e request) (response, error) {
+			return response{StatusCode: 200, Body: itoa(len(e.Body))}, nil
+		}, apigateway.Options{})
+		letGo := make(chan struct{})
+		var bodies []*stalling
+		var done sync.WaitGroup
+		for i := range clients {
+			body := &stalling{first: strings.NewReader(strings.Repeat("x", size/2)), rest: strings.NewReader(strings.Repeat("x", size/2)), letGo: letGo}
+			bodies = append(bodies, body)
+			r := httptest.NewRequest(http.MethodPost, "/", body)
+			r.Header.Set("Content-Type", "text/plain")
+			if r.ContentLength = size; i%2 == 0 {
+				r.ContentLength = -1
+			}
+			done.Go(func() {
+				w := httptest.NewRecorder()
+				g.ServeHTTP(w, r)
+				diff(t, "answer", []any{200, itoa(size)}, []any{w.Code, w.Body.String()})
+			})
+		}
+		synctest.Wait()
+		further := 0
+		for _, body := range bodies {
+			if body.read.Load() > beginning {
+				further++
+			}
+		}
+		diff(t, "bodies read further", turns, further)
+		diff(t, "a small request", 200, record(g, "GET", "/").status)
+		close(letGo)
+		done.Wait()
+	})
 }
