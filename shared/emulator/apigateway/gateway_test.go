@@ -138,7 +138,7 @@ func send(t *testing.T, address, raw string) answer {
 	}
 	t.Cleanup(func() { _ = connection.Close() })
 	_ = connection.SetDeadline(time.Now().Add(20 * time.Second)) // so that a test fails, and does not hang
-	go func() { _, _ = io.WriteString(connection, raw) }() // a refused body may not be read
+	go func() { _, _ = io.WriteString(connection, raw) }()       // a refused body may not be read
 	method, _, _ := strings.Cut(raw, " ")
 	reader := bufio.NewReader(connection)
 	r, err := http.ReadResponse(reader, &http.Request{Method: method})
