@@ -22,12 +22,6 @@ import (
 	"paylane/shared/gateway"
 )
 
-// How long a client may take to send its request and to read the answer.
-const (
-	readTimeout  = 30 * time.Second
-	writeTimeout = time.Minute // a request waits up to 30 s for its function
-)
-
 // config is everything that a run depends on.
 type config struct {
 	Addr     string
@@ -187,10 +181,10 @@ func (a *app) run(ctx context.Context, c config, own *ownIssuer) (err error) {
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if listener != nil {
-		server := apigateway.Server(a.handler, a.log)
-		server.ReadTimeout, server.WriteTimeout = readTimeout, writeTimeout
+		var limits apigateway.Limits
+		server := apigateway.Server(a.handler, a.log, limits)
 		group.Go(func() error {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := server.Serve(limits.Listener(listener)); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve HTTP: %w", err)
 			}
 			return nil

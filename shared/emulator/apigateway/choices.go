@@ -20,7 +20,29 @@ const (
 
 	// A request line and headers of more than 10,240 bytes: 431 or 414.
 	headersTooLargeStatus = http.StatusRequestHeaderFieldsTooLarge
+
+	// A body that does not come in time. What API Gateway says then is not known; this
+	// is RFC 9110's word for it (15.5.9).
+	bodyTooSlowStatus = http.StatusRequestTimeout
+
+	// A rate and a burst of 0 refuse every request (seen on AWS:
+	// hashicorp/terraform-provider-aws #14742, pulumi/pulumi-aws #2363). A rate of 0
+	// alone does too, rather than serve one burst and then nothing.
+	zeroRateRefusesAll = true
 )
+
+// throttled says whether a request is one too many for its route, and takes its token if
+// it is not.
+//
+// Each route has a bucket of its own, also where only the stage's default limits it: so
+// AWS documents it for REST APIs ("limits are applied at the API method level for a
+// stage", api-gateway-request-throttling), and HTTP APIs have the same setting by route.
+//
+// The bucket comes before the authorizer, which is not asked about a request that is
+// refused (AWS re:Post, "Client API throttling in API Gateway"): a flood of bad tokens
+// costs no signature checks. A preflight counts for the route for OPTIONS, since that
+// route's authorizer is asked too. What has no route has no bucket.
+func throttled(r *route) bool { return r != nil && r.bucket != nil && !r.bucket.take() }
 
 // hopByHop are the headers that belong to one connection (RFC 9110, 7.6.1). They are
 // taken out of requests, as every gateway does, and out of functions' responses,

@@ -7,8 +7,9 @@
 //
 //	stage and route (router.go)      404
 //	CORS preflight  (cors.go)        204
+//	throttling      (throttle.go)    429
 //	authorizer      (jwt.go)         401, 403
-//	body            (request.go)     413
+//	body            (request.go)     413, 408
 //	the function    (gateway.go)     500, 503
 //	response        (response.go)    what the function says, or 500
 //

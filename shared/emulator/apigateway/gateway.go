@@ -29,7 +29,7 @@ type Options struct {
 	// Logger gets a line when a response can't be had for a reason that the
 	// invoker did not log; nil is none.
 	Logger *slog.Logger
-	// Now is the clock of events; nil is time.Now.
+	// Now is the clock of events and of throttling; nil is time.Now.
 	Now func() time.Time
 	// Random is the source of ids and must not fail; nil is crypto/rand.
 	Random io.Reader
@@ -65,6 +65,8 @@ type Gateway struct {
 	options Options
 	router  router
 	cors    *cors
+	// largeBodies has an item for each that is being read.
+	largeBodies chan struct{}
 	// stageVariables are nil when there are none: they are absent then.
 	stageVariables map[string]string
 }
@@ -76,7 +78,7 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 	o.Now = defaults.Now(o.Now)
 	o.Random = defaults.Random(o.Random)
 	o.Logger = defaults.Logger(o.Logger)
-	g := &Gateway{api: api, options: o, cors: newCORS(api.CORS)}
+	g := &Gateway{api: api, options: o, cors: newCORS(api.CORS), largeBodies: make(chan struct{}, maxLargeBodies)}
 	if len(api.StageVariables) > 0 {
 		g.stageVariables = api.StageVariables
 	}
@@ -89,7 +91,7 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("route %q has the authorizer %s, and there is nothing to check tokens with",
 				r.Key, r.Authorizer.Name)
 		}
-		g.router.add(&route{Route: r, invoker: invoker})
+		g.router.add(&route{Route: r, invoker: invoker, bucket: newBucket(r.Throttle, o.Now)})
 	}
 	return g, nil
 }
@@ -115,6 +117,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound)
 		return
 	}
+	if throttled(route) {
+		fail(w, http.StatusTooManyRequests)
+		return
+	}
 	caller, ok := g.authorize(w, r, route)
 	if !ok {
 		return
@@ -123,7 +129,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	body, ok := readBody(w, r)
+	body, ok := g.readBody(w, r)
 	if !ok {
 		return
 	}
@@ -206,7 +212,9 @@ var messages = map[int]string{
 	http.StatusUnauthorized:                `{"message":"Unauthorized"}`,
 	http.StatusForbidden:                   `{"message":"Forbidden"}`,
 	http.StatusNotFound:                    `{"message":"Not Found"}`,
+	http.StatusRequestTimeout:              `{"message":"Request Timeout"}`,
 	http.StatusRequestEntityTooLarge:       `{"message":"Request Entity Too Large"}`,
+	http.StatusTooManyRequests:             `{"message":"Too Many Requests"}`,
 	http.StatusRequestHeaderFieldsTooLarge: `{"message":"Request Header Fields Too Large"}`,
 	http.StatusInternalServerError:         `{"message":"Internal Server Error"}`,
 	http.StatusServiceUnavailable:          `{"message":"Service Unavailable"}`,

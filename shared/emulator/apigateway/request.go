@@ -1,6 +1,7 @@
 package apigateway
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 
@@ -21,6 +23,13 @@ import (
 const (
 	maxHeaderBytes = 10_240
 	maxBodyBytes   = 10 << 20
+)
+
+// A body over largeBodyBytes is read to its end only while fewer than maxLargeBodies
+// others are: however many clients send slowly, they hold no more memory than that.
+const (
+	largeBodyBytes = 64 << 10
+	maxLargeBodies = 16
 )
 
 // headerBytes is the size of the request line and the headers, as they were sent.
@@ -46,8 +55,7 @@ func decodedPath(r *http.Request) string {
 }
 
 // readBody reads a request's body. It answers the request itself when that fails.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	const atOnce = 64 << 10 // of what is only announced, no more is reserved
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	switch {
 	case r.ContentLength == 0:
 		return nil, true
@@ -57,22 +65,42 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	}
 	var body []byte
 	var err error
-	if r.ContentLength > 0 && r.ContentLength <= atOnce {
+	if r.ContentLength > 0 && r.ContentLength <= largeBodyBytes {
 		body = make([]byte, r.ContentLength)
 		_, err = io.ReadFull(r.Body, body)
 	} else {
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+		body, err = g.readLarge(r.Context(), http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		fail(w, http.StatusRequestEntityTooLarge)
 		return nil, false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		fail(w, bodyTooSlowStatus)
+		return nil, false
 	case err != nil: // cut off, or wrongly chunked
 		fail(w, http.StatusBadRequest)
 		return nil, false
 	}
 	return body, true
+}
+
+// readLarge reads a body that is large or of unknown length. Of what is only announced
+// nothing is reserved. One that waits for its turn does so while its time runs.
+func (g *Gateway) readLarge(ctx context.Context, from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, largeBodyBytes))
+	if err != nil || len(body) < largeBodyBytes {
+		return body, err
+	}
+	select {
+	case g.largeBodies <- struct{}{}:
+		defer func() { <-g.largeBodies }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	rest, err := io.ReadAll(from)
+	return append(body, rest...), err
 }
 
 // request is what is known of a request when its event is made.
