@@ -27,15 +27,15 @@ func asks(scopes string) string { return ", Auth: {AuthorizationScopes: [" + sco
 // guarded is an API with the authorizers of its template, and the options for it.
 func guarded(t tb, a api, issuer *tokentest.Issuer) apigateway.Options {
 	t.Helper()
-	jwt, err := apigateway.NewJWT(a.template(t).APIs[0], issuer.Client(), clock)
+	jwt, err := apigateway.NewJWT(a.template(t).APIs[0], issuer.Client(), tokensAt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return apigateway.Options{Authorizer: jwt}
 }
 
-// clock is at a whole second, which a float64 holds exactly.
-func clock() time.Time { return time.Unix(1783677600, 0) }
+// tokensAt is the clock, at a whole second, which a float64 holds exactly.
+func tokensAt() time.Time { return time.Unix(1783677600, 0) }
 
 // getWith is a GET with headers, which are whole lines.
 func getWith(target string, headers ...string) string {
@@ -48,7 +48,7 @@ const unauthorized = `{"message":"Unauthorized"}`
 
 func TestConformanceTokens(t *testing.T) {
 	issuer := tokentest.New(t, issuerURL)
-	token := func(other map[string]any) string { return issuer.Token(t, issuer.Claims(clock(), other)) }
+	token := func(other map[string]any) string { return issuer.Token(t, issuer.Claims(tokensAt(), other)) }
 	a := api{properties: withTokens, routes: []string{
 		path("GET", "/any"), path("GET", "/two") + asks("orders/read, orders/write"),
 	}}
@@ -79,7 +79,7 @@ func TestConformanceTokens(t *testing.T) {
 		{"a good token and an empty one", getWith("/any", bearer(token(nil)), "authorization:"), 401, unauthorized, malformed},
 		{"a good token behind another", getWith("/any", "Authorization: x", bearer(token(nil))), 401, unauthorized, malformed},
 	}
-	for name, bad := range issuer.Bad(t, clock(), nil) {
+	for name, bad := range issuer.Bad(t, tokensAt(), nil) {
 		rows = append(rows, request{"A17 " + name, getWith("/any", bearer(bad)), 401, unauthorized, "invalid_token"})
 	}
 	for _, m := range modes {
@@ -104,7 +104,7 @@ func TestConformanceTokens(t *testing.T) {
 func TestConformanceA20(t *testing.T) {
 	issuer := tokentest.New(t, issuerURL)
 	a := api{properties: withTokens, routes: []string{path("GET", "/any"), path("GET", "/one") + asks("b")}}
-	claims := issuer.Claims(clock(), map[string]any{
+	claims := issuer.Claims(tokensAt(), map[string]any{
 		"sub": "u1", "scope": "a b", "cognito:groups": []string{"admin", "ops"}, "verified": true, "nothing": json.RawMessage("null"),
 	})
 	const said = `{"jwt":{"claims":{"aud":"paylane","cognito:groups":"[admin ops]","exp":"1783681200","iat":"1783677600",` +
@@ -134,8 +134,8 @@ func TestConformanceA20(t *testing.T) {
 
 func TestIdentitySources(t *testing.T) {
 	issuer := tokentest.New(t, issuerURL)
-	token := issuer.Token(t, issuer.Claims(clock(), nil))
-	other := issuer.Token(t, issuer.Claims(clock(), map[string]any{"aud": "other"}))
+	token := issuer.Token(t, issuer.Claims(tokensAt(), nil))
+	other := issuer.Token(t, issuer.Claims(tokensAt(), map[string]any{"aud": "other"}))
 	from := func(source string) api {
 		return api{routes: []string{""}, properties: "Auth: {DefaultAuthorizer: J, Authorizers: {J: {IdentitySource: '" + source +
 			"', JwtConfiguration: {issuer: '" + issuerURL + "', audience: [web, paylane]}}}}"}
@@ -177,7 +177,7 @@ func TestNoKeys(t *testing.T) {
 	var log bytes.Buffer
 	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	g, _ := a.gateway(t, modes[0], echo, o)
-	token := issuer.Token(t, issuer.Claims(clock(), nil))
+	token := issuer.Token(t, issuer.Claims(tokensAt(), nil))
 	got := record(g, "GET", "/", "Authorization", "Bearer "+token)
 	diff(t, "answer", []any{401, unauthorized, `Bearer scope="" error="invalid_token" error_description="OIDC discovery endpoint communication error"`},
 		[]any{got.status, got.body, got.header.Get("WWW-Authenticate")})
@@ -207,7 +207,7 @@ func FuzzAuthorizer(f *testing.F) {
 	for _, header := range []string{"{token}", "Bearer {token}", "bearer {token}", "{token},{token}", "{token}.", " {token}", "{token}\n", "", "Bearer a.b.c"} {
 		f.Add(header, []byte(good))
 	}
-	for _, token := range issuer.Bad(f, clock(), nil) {
+	for _, token := range issuer.Bad(f, tokensAt(), nil) {
 		f.Add("Bearer "+token, []byte(good))
 	}
 	for _, claims := range []string{
@@ -260,7 +260,7 @@ func allowed(claims []byte) int {
 	after := func(name string) (bool, bool) {
 		number, ok := c[name].(json.Number)
 		at, _ := number.Float64()
-		return at > float64(clock().Unix()), ok
+		return at > float64(tokensAt().Unix()), ok
 	}
 	if later, ok := after("exp"); !ok || !later {
 		return 401

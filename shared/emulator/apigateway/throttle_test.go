@@ -146,7 +146,7 @@ func (r *refuseAll) Authorize(*http.Request, *template.JWTAuthorizer, []string) 
 // is not asked. Preflights count where an authorizer would be asked about them.
 func TestThrottleBeforeAuthorizer(t *testing.T) {
 	var authorizer refuseAll
-	a := api{routes: []string{path("ANY", "/x"), path("GET", "/y")}, properties: authorized + ", CorsConfiguration: true, " + limits("1", "2")}
+	a := api{routes: []string{path("ANY", "/x"), path("GET", "/y")}, properties: withTokens + ", CorsConfiguration: true, " + limits("1", "2")}
 	g, _ := a.gateway(t, modes[0], echo, apigateway.Options{Authorizer: &authorizer, Now: newClock().Now})
 	preflight := []string{"Origin", "https://a.test", "Access-Control-Request-Method", "GET"}
 	diff(t, "1st", 401, record(g, "GET", "/x").status)
