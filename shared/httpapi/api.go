@@ -162,6 +162,8 @@ func writeJSON(w io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
+var errNotJSON = errors.New("is not valid JSON")
+
 // readJSON decodes as encoding/json does, with errors fit for a caller.
 func readJSON(data []byte, v any) error {
 	err := json.Unmarshal(data, v)
@@ -170,7 +172,7 @@ func readJSON(data []byte, v any) error {
 		return fmt.Errorf("%s must be a whole number that fits in 64 bits, written without fraction or exponent", mismatch.Field)
 	}
 	if err != nil {
-		return errors.New("is not valid JSON")
+		return errNotJSON
 	}
 	return nil
 }

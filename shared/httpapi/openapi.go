@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -154,13 +155,12 @@ func operationAt(doc *huma.OpenAPI, method, path string) *huma.Operation {
 }
 
 const (
-	idPattern       = `^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`
-	etagPattern     = `^"[1-9][0-9]*"$`
-	cursorPattern   = `^[A-Za-z0-9_-]{34}$`
-	keyPattern      = `^[!-~]{1,255}$`
-	currencyPattern = `^[A-Z]{3}$`
-	timePattern     = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$`
-	tokenPattern    = `^tok_(ok|declined|insufficient_funds|expired_card|outage|timeout_charged|timeout_not_charged|` +
+	idPattern     = `^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`
+	etagPattern   = `^"[1-9][0-9]*"$`
+	cursorPattern = `^[A-Za-z0-9_-]{34}$`
+	keyPattern    = `^[!-~]{1,255}$`
+	timePattern   = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$`
+	tokenPattern  = `^tok_(ok|declined|insufficient_funds|expired_card|outage|timeout_charged|timeout_not_charged|` +
 		`flaky_[1-9]|unknown_([0-9]|[1-9][0-9]|[1-5][0-9]{2}|600)|slow_([0-9]|[1-9][0-9]{1,2}|[1-7][0-9]{3}|8000))$`
 )
 
@@ -194,10 +194,20 @@ func describeSchemas(schemas huma.Registry) {
 		all[name].AdditionalProperties = nil
 	}
 	create, placed := all["CreateRequest"], all["Order"]
-	create.AnyOf = []*huma.Schema{{Required: []string{"amount"}}, {Required: []string{"items"}, Properties: map[string]*huma.Schema{"items": {MinItems: ptr(1)}}}}
+	for _, field := range create.Properties {
+		field.Nullable = true // null is the same as absent
+	}
+	has := func(field string, s *huma.Schema) *huma.Schema {
+		return &huma.Schema{Required: []string{field}, Properties: map[string]*huma.Schema{field: s}}
+	}
+	create.AnyOf = []*huma.Schema{
+		has("amount", &huma.Schema{Type: huma.TypeInteger}),
+		has("items", &huma.Schema{Type: huma.TypeArray, MinItems: ptr(1)}),
+	}
 	currencies := currencyCodes()
+	create.Properties["currency"].Enum = append(slices.Clip(currencies), nil)
+	placed.Properties["currency"].Enum = currencies
 	for _, s := range []*huma.Schema{create, placed} {
-		s.Properties["currency"].Enum = currencies
 		metadata := s.Properties["metadata"]
 		metadata.MaxProperties = ptr(order.MaxMetadata)
 		metadata.AdditionalProperties = &huma.Schema{Type: huma.TypeString, MaxLength: ptr(order.MaxMetadataValue)}

@@ -72,8 +72,9 @@ func exampleRetried() orderBody {
 	o := examplePending()
 	o.Version, o.UpdatedAt = 8, exampleLater
 	for n := 1; n <= 3; n++ {
-		o.Attempts = append(o.Attempts, attemptBody{Number: n, StartedAt: exampleTime, Outcome: "unavailable", Code: "service_unavailable"})
+		o.Attempts = append(o.Attempts, attemptBody{Number: n, StartedAt: exampleTime, Outcome: "unavailable"})
 	}
+	o.Attempts[2].Code = "gateway_unavailable"
 	return o
 }
 

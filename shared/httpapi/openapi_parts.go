@@ -11,8 +11,8 @@ import (
 
 const aboutAPI = `Takes orders at once and collects their payments behind a queue. An order is answered PENDING; ` +
 	`follow it to its end (PAID, FAILED, CANCELED or REFUNDED) by its events, by GET with Prefer: wait=20, or by its ETag. ` +
-	`Times are RFC 3339 in UTC with milliseconds; amounts are whole numbers in the currency's minor unit (for USD cents). ` +
-	`Fields that do not apply are absent, never null, and fields may be added to answers. ` +
+	`Times are RFC 3339 in UTC with milliseconds; amounts are whole numbers in the currency's minor unit (for USD cents), written without fraction or exponent. ` +
+	`In a request null is the same as leaving a field out. In an answer fields that do not apply are absent, never null, and fields may be added. ` +
 	`Send an Idempotency-Key with each order, and after a timeout, a 429 or a 5xx send the same request again under the same key. ` +
 	`Anything in a body that looks like a card number is refused. ` +
 	`GET routes answer HEAD, too; a method that a path does not have is answered 405 with Allow.`
@@ -81,9 +81,11 @@ func createResponses() map[string]*huma.Response {
 	disagree := &order.InvalidError{Fields: []order.FieldError{{
 		Location: "amount", Message: "must equal the sum of the items, 12000; leave it out to have it computed",
 	}}}
+	broken := notJSON()
+	broken.Errors = []FieldDetail{{Location: "body", Message: errNotJSON.Error()}}
 	return map[string]*huma.Response{
 		"201": answer("The order was placed, or had been under the same key", createdExamples(), "Location", "Link", "Idempotency-Replayed"),
-		"400": problems("The body is not JSON, the key is malformed, or the request names no tenant", notJSON(), keyMalformed(), tenantUnnamed()),
+		"400": problems("The body is not JSON, the key is malformed, or the request names no tenant", broken, keyMalformed(), tenantUnnamed()),
 		"413": orGateway(problems("The body is too large: over 64 KiB here, or over API Gateway's own limit", tooLarge()), "Request Entity Too Large"),
 		"415": problems("The body is of another media type", wrongMediaType()),
 		"422": problems("The request is not valid, holds a card number, or its key was used for another",

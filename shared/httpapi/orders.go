@@ -121,6 +121,23 @@ type listInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many orders at the most."`
 	Status string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders of this status. A page may then be short, or empty, and still have a next."`
 	Cursor string `query:"cursor" doc:"next of the page before."`
+
+	cursorPresent bool
+}
+
+// Resolve implements huma.Resolver: it sees what is empty or repeated, which huma takes
+// for absent, or for the first.
+func (in *listInput) Resolve(ctx huma.Context) []error {
+	at := ctx.URL()
+	query := at.Query()
+	in.cursorPresent = query.Has("cursor")
+	var bad []error
+	for _, name := range []string{"limit", "status", "cursor"} {
+		if values := query[name]; len(values) > 1 || len(values) == 1 && values[0] == "" && name != "cursor" {
+			bad = append(bad, &huma.ErrorDetail{Location: "query." + name, Message: "must be there once and not be empty, or be left out"})
+		}
+	}
+	return bad
 }
 
 type listOutput struct {
@@ -135,7 +152,7 @@ type orderListBody struct {
 
 func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	q := order.Query{Tenant: tenantOf(ctx), Status: order.Status(in.Status), Limit: in.Limit}
-	if in.Cursor != "" {
+	if in.cursorPresent {
 		after, err := decodeCursor(in.Cursor)
 		if err != nil {
 			return nil, badCursor()

@@ -15,7 +15,7 @@ type createRequest struct {
 	Currency     string            `json:"currency,omitempty" default:"KRW" minLength:"3" maxLength:"3" doc:"ISO 4217 code, upper case." example:"KRW"`
 	Items        []createItem      `json:"items,omitempty" maxItems:"100" nullable:"false" doc:"What is bought."`
 	CustomerID   string            `json:"customerId,omitempty" maxLength:"64" doc:"Your name for the customer." example:"c-42"`
-	PaymentToken string            `json:"paymentToken,omitempty" default:"tok_ok" maxLength:"64" doc:"Stands for the means of payment; see the table of the simulator's tokens. Never a card number." example:"tok_ok"`
+	PaymentToken string            `json:"paymentToken,omitempty" default:"tok_ok" minLength:"1" maxLength:"64" doc:"Stands for the means of payment at the gateway, here the simulator: tok_ok is approved; tok_declined, tok_insufficient_funds and tok_expired_card are declined; tok_flaky_N (1 to 9) is approved after N attempts that fail; tok_outage always fails; tok_timeout_charged and tok_timeout_not_charged time out; tok_unknown_N (0 to 600) is not known for N seconds; tok_slow_MS (0 to 8000) takes that long. Never a card number." example:"tok_ok"`
 	Metadata     map[string]string `json:"metadata,omitempty" doc:"Up to 20 entries of your own; keys up to 40 characters, values up to 500."`
 }
 
