@@ -26,7 +26,7 @@ func headerValues(ctx huma.Context, name string) (value string, present bool) {
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" doc:"1 to 255 visible ASCII characters. A repeated request with the same key and body gets the first answer again; the key never expires."`
+	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters. A repeated request with the same key and body gets the first answer again; the key never expires."`
 	Body createRequest
 
 	keyPresent bool
@@ -120,7 +120,7 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 type listInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many orders at the most."`
 	Status string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders of this status. A page may then be short, or empty, and still have a next."`
-	Cursor string `query:"cursor" doc:"next of the page before."`
+	Cursor string `query:"cursor" doc:"What next was in the page before."`
 
 	cursorPresent bool
 }
