@@ -1,6 +1,10 @@
 package httpapi
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
 
 const (
 	exampleID     = "0199a6c5-1f6e-7c1a-9d0b-3f6e8a2b4c5d"
@@ -80,7 +84,8 @@ func exampleRetried() orderBody {
 
 // exampleEvents is the stream of an order that was PENDING when it began.
 func exampleEvents() string {
-	out := "retry: 1000\n\n"
+	var out strings.Builder
+	out.WriteString("retry: 1000\n\n")
 	for _, e := range []struct {
 		id    string
 		order orderBody
@@ -89,7 +94,7 @@ func exampleEvents() string {
 		if err != nil {
 			panic(err) // it is made of our own types
 		}
-		out += "event: order\nid: " + e.id + "\ndata: " + string(data) + "\n\n"
+		fmt.Fprintf(&out, "event: order\nid: %s\ndata: %s\n\n", e.id, data)
 	}
-	return out
+	return out.String()
 }
