@@ -15,7 +15,7 @@ const aboutAPI = `Takes orders at once and collects their payments behind a queu
 	`A body with anything that looks like a card number is refused.` + "\n\n" +
 	`Times are RFC 3339 in UTC with milliseconds. Amounts are whole numbers in the currency's minor unit (for USD cents), written without fraction or exponent. ` +
 	`In a request null is the same as leaving a field out. In an answer fields that do not apply are absent, never null, and fields may be added.` + "\n\n" +
-	`GET routes answer HEAD, too. A path that is not there is answered 404, a method that a path does not have 405 with Allow.`
+	`A path that is not there is answered 404, a method that a path does not have 405 with Allow.`
 
 const aboutTokens = `An access token (JWT, RFC 9068) of the issuer that the deployment trusts, signed with RSA. ` +
 	`Its client_id is the tenant (the claim can be configured), its scope must hold what the operation asks for. ` +
