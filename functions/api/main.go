@@ -20,6 +20,8 @@ type config struct {
 	// AuthMode is jwt, or none to take every caller for the tenant "local".
 	AuthMode    string `env:"AUTH_MODE" envDefault:"jwt"`
 	TenantClaim string `env:"TENANT_CLAIM" envDefault:"client_id"`
+	// EventsURL is the stream function's; empty if the API's own origin serves it, too.
+	EventsURL string `env:"EVENTS_URL"`
 }
 
 func main() {
@@ -31,6 +33,7 @@ func main() {
 	}
 	lambda.Start(handlers.API(handlers.APIConfig{
 		Store: c.Store(c.OrdersTable), Payments: c.Queue(c.PaymentQueueURL),
-		Tokens: gateway.NewSimulator(time.Now), Tenant: tenant, Now: time.Now, Log: log, Telemetry: c.Telemetry(time.Now),
+		Tokens: gateway.NewSimulator(time.Now), Tenant: tenant, EventsURL: c.EventsURL,
+		Now: time.Now, Log: log, Telemetry: c.Telemetry(time.Now),
 	}))
 }
