@@ -63,8 +63,7 @@ func TenantBy(mode, claim string) (Tenant, error) {
 // mayOperate tells whether the token that API Gateway verified has the operator's scope.
 // Where there is no token, nobody has it.
 func mayOperate(ctx context.Context) bool {
-	scopes, _ := httpevent.Claim(ctx, "scope")
-	return slices.Contains(strings.Fields(scopes), httpapi.ScopeOperate)
+	return slices.Contains(httpevent.Scopes(ctx), httpapi.ScopeOperate)
 }
 
 // APIConfig is what [API] needs. All fields but EventsURL and Telemetry are required.
