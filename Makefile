@@ -44,6 +44,10 @@ race: ## all tests under the race detector
 fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 	./.ci/fuzz $(FUZZTIME)
 
+.PHONY: openapi-test
+openapi-test: ## the running API against its OpenAPI document, by schemathesis (needs Python)
+	./.ci/schemathesis
+
 .PHONY: bench
 bench: ## run the load driver against the runner, beside a bare net/http server
 	./cmd/load/bench.sh

@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 		"paylane/shared/order", "paylane/shared/pipeline", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go/events",
 	},
 	"shared/handlers": {
+		"paylane/shared/accesstoken",
 		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "paylane/shared/httpapi",
 		"paylane/shared/httpevent", "paylane/shared/sqsevent", "paylane/shared/stream", "paylane/shared/telemetry",
 		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-lambda-go/lambdaurl", "github.com/google/uuid",
@@ -45,10 +46,13 @@ var rooms = map[string][]string{
 	"shared/sqsqueue": {
 		"paylane/shared/awscall", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
 	},
-	"shared/pebblestore": {"paylane/shared/order", "github.com/cockroachdb/pebble/v2"},
+	"shared/pebblestore":           {"paylane/shared/order", "github.com/cockroachdb/pebble/v2"},
+	"shared/accesstoken":           {"github.com/golang-jwt/jwt/v5", "golang.org/x/sync/singleflight"},
+	"shared/accesstoken/tokentest": {"github.com/golang-jwt/jwt/v5"},
 	"shared/emulator": {
 		"paylane/shared/emulator", "github.com/aws/aws-lambda-go", "github.com/goccy/go-yaml", "golang.org/x/sync",
 	},
+	"shared/emulator/apigateway":  {"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events"},
 	"shared/emulator/queuesource": {"paylane/shared/emulator", "paylane/shared/order"},
 	"shared/emulator/sqssource":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/emulator/provision":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
@@ -61,6 +65,7 @@ var rooms = map[string][]string{
 		"paylane/shared/smoke", "github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
 	},
 	"functions": {
+		"paylane/shared/accesstoken",
 		"paylane/functions/internal", "paylane/shared/handlers", "paylane/shared/gateway", "paylane/shared/order",
 		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/smoke", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go",
 		"github.com/aws/aws-sdk-go-v2", "github.com/caarlos0/env/v11",
@@ -70,13 +75,14 @@ var rooms = map[string][]string{
 
 // never says what must not be linked into a Lambda function, however indirectly, and why.
 var never = map[string]string{
-	"github.com/cockroachdb/pebble":  "the embedded store is for one machine",
-	"paylane/shared/pebblestore":     "the embedded store is for one machine",
-	"paylane/shared/emulator":        "the emulator stands in for what is real there",
-	"paylane/shared/contract":        "test code",
-	"paylane/shared/awscall/awstest": "test code",
-	"paylane/shared/e2e":             "test code",
-	"testing":                        "test code",
+	"github.com/cockroachdb/pebble":        "the embedded store is for one machine",
+	"paylane/shared/pebblestore":           "the embedded store is for one machine",
+	"paylane/shared/emulator":              "the emulator stands in for what is real there",
+	"paylane/shared/contract":              "test code",
+	"paylane/shared/awscall/awstest":       "test code",
+	"paylane/shared/accesstoken/tokentest": "test code",
+	"paylane/shared/e2e":                   "test code",
+	"testing":                              "test code",
 }
 
 type goPackage struct {

@@ -74,8 +74,9 @@ func TestFloorAnswersAsMuchAsTheAPI(t *testing.T) {
 			Store: deafStore{}, Queue: deafQueue{}, Tokens: gateway.NewSimulator(time.Now), Now: time.Now,
 			NewID: func() (string, error) { return uuid.NewString(), nil },
 		}),
-		Tenant: func(context.Context) (string, bool) { return "local", true },
-		Log:    slog.New(slog.DiscardHandler),
+		Tenant:   func(context.Context) (string, bool) { return "local", true },
+		Operator: func(context.Context) bool { return false },
+		Log:      slog.New(slog.DiscardHandler),
 	})
 	body, err := orderRequest("tok_ok")
 	if err != nil {

@@ -45,11 +45,9 @@ func newApp(c config, t *template.Template, p platform) (*app, error) {
 	}
 	if len(t.APIs) > 0 {
 		api := t.APIs[0]
-		handler, err := apigateway.New(api, apigateway.Options{Functions: invokers, Open: true, Logger: c.Log, Now: c.Now})
-		if err != nil {
+		if err := a.open(c, api, invokers); err != nil {
 			return nil, fmt.Errorf("%s:%d: HTTP API %s: %w", c.Template, api.Line, api.LogicalID, err)
 		}
-		a.handler = handler
 	}
 	handler, err := newFront(c, t, invokers, a.handler)
 	if err != nil {
@@ -73,6 +71,22 @@ func newApp(c config, t *template.Template, p platform) (*app, error) {
 		return nil, fmt.Errorf("%s: %w", c.Template, err)
 	}
 	return a, nil
+}
+
+// open makes the gateway of the HTTP API.
+func (a *app) open(c config, api template.HTTPAPI, invokers map[string]emulator.Invoker) error {
+	o := apigateway.Options{Functions: invokers, Open: !c.Access.Tokens, Logger: c.Log, Now: c.Now}
+	if c.Access.Tokens {
+		c.Access.apply(api)
+		tokens, err := apigateway.NewJWT(api, nil, c.Now)
+		if err != nil {
+			return err
+		}
+		o.Authorizer = tokens
+	}
+	gateway, err := apigateway.New(api, o)
+	a.handler = gateway
+	return err
 }
 
 // addSchedules wires the schedules, which invoke asynchronously.

@@ -322,6 +322,25 @@ func TestRefusals(t *testing.T) {
 		{"all addresses", func(c *config) { c.Addr = ":3000" }, []string{"-addr :3000", "loopback"}},
 		{"another address", func(c *config) { c.Addr = "192.0.2.1:3000" }, []string{"192.0.2.1:3000", "loopback"}},
 		{"a name that is not localhost", func(c *config) { c.Addr = "example.com:80" }, []string{"loopback"}},
+		{"an issuer without tokens", func(c *config) { c.Access.Issuer = "https://i.test" }, []string{"-issuer", "-auth jwt"}},
+		{"an audience without tokens", func(c *config) { c.Access.Audience = "a" }, []string{"-audience", "-auth jwt"}},
+		{"a tenant claim without tokens", func(c *config) { c.Access.TenantClaim = "sub" }, []string{"-tenant-claim", "-auth jwt"}},
+		{"an issuer without an audience", func(c *config) {
+			c.Access = access{Tokens: true, Issuer: "https://i.test"}
+		}, []string{"-issuer and -audience go together"}},
+		{"an audience without an issuer", func(c *config) {
+			c.Access = access{Tokens: true, Audience: "a"}
+		}, []string{"-issuer and -audience go together"}},
+		{"an issuer that is no URL", func(c *config) {
+			c.Access = access{Tokens: true, Issuer: "i.test", Audience: "a"}
+		}, []string{"-issuer", "i.test", "https://"}},
+		{"an audience of nothing", func(c *config) {
+			c.Access = access{Tokens: true, Issuer: "https://i.test", Audience: ","}
+		}, []string{"-audience"}},
+		{"tokens, and no API to ask for them", func(c *config) {
+			c.Access.Tokens = true
+			c.Template = write("Transform: AWS::Serverless-2016-10-31\nResources:\n  Q: {Type: AWS::SQS::Queue}\n")
+		}, []string{"-auth jwt", "no HTTP API"}},
 		{"no port", func(c *config) { c.Addr = "127.0.0.1" }, []string{"not host:port"}},
 		{"no template", func(c *config) { c.Template = "nowhere.yaml" }, []string{"read the template", "nowhere.yaml"}},
 		{"a function that is not paylane's", func(c *config) {
@@ -333,6 +352,9 @@ func TestRefusals(t *testing.T) {
 		{"a queue that is not there", func(c *config) {
 			c.Template = write(strings.Replace(original, "PAYMENT_QUEUE_URL: !Ref PaymentQueue", "PAYMENT_QUEUE_URL: nowhere", 1))
 		}, []string{"function Api", "PAYMENT_QUEUE_URL", "nowhere"}},
+		{"a way to ask for tokens that is none", func(c *config) {
+			c.Template = write(strings.Replace(original, "AUTH_MODE: !If [NoAuth, none, jwt]", "AUTH_MODE: maybe", 1))
+		}, []string{"function Api", "AUTH_MODE", "maybe"}},
 		{"a parameter that the template lacks", func(c *config) { c.Parameters = map[string]string{"Colour": "red"} }, []string{"Colour"}},
 		{"an endpoint that is no URL", func(c *config) { c.Endpoint = "localhost:4566" }, []string{"-endpoint", "localhost:4566", "http://"}},
 		{"an endpoint where nobody answers", func(c *config) {

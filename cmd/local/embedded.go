@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
 	"strconv"
 	"time"
 
+	"paylane/shared/accesstoken"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/asyncinvoke"
 	"paylane/shared/emulator/eventsource"
@@ -83,8 +85,12 @@ func (p *embedded) handler(f template.Function) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		tenant, err := handlers.TenantBy(cmp.Or(f.Environment["AUTH_MODE"], "jwt"), cmp.Or(f.Environment["TENANT_CLAIM"], "client_id"))
+		if err != nil {
+			return nil, err
+		}
 		return handlers.API(handlers.APIConfig{
-			Store: p.db.Store(), Payments: queue, Tokens: p.Gateway, Tenant: handlers.AnyoneIsLocal, Now: p.Now, Log: p.Log,
+			Store: p.db.Store(), Payments: queue, Tokens: p.Gateway, Tenant: tenant, Now: p.Now, Log: p.Log,
 		}), nil
 	case "functions/payment":
 		worker, err := p.worker(f, "PAYMENT_QUEUE_URL")
@@ -110,10 +116,13 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			Days: days, Rate: rate, StuckAfter: 24 * time.Hour, Log: p.Log,
 		}), nil
 	case "functions/stream":
-		if mode := f.Environment["AUTH_MODE"]; mode != "none" {
-			return nil, fmt.Errorf("its variable AUTH_MODE is %q, and nothing here verifies tokens for it", mode)
+		tenant, err := handlers.RequestTenantBy(f.Environment["AUTH_MODE"], f.Environment["TENANT_CLAIM"], accesstoken.Config{
+			Issuer: f.Environment["ISSUER"], Audience: p.Access.audience(), Now: p.Now,
+		})
+		if err != nil {
+			return nil, err
 		}
-		return handlers.Stream(handlers.StreamConfig{Store: p.db.Store(), Tenant: handlers.AnyRequestIsLocal, Log: p.Log}), nil
+		return handlers.Stream(handlers.StreamConfig{Store: p.db.Store(), Tenant: tenant, Log: p.Log}), nil
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)
 	}

@@ -6,10 +6,13 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"paylane/shared/e2e"
 	"paylane/shared/gateway"
@@ -74,4 +77,58 @@ func runRunner(t testing.TB, c config) (url string, stop func()) {
 // TestEndToEnd runs the suite of all environments on the runner.
 func TestEndToEnd(t *testing.T) {
 	e2e.Run(t, e2e.Target{URL: startRunner(t, testConfig(t)), Environment: e2e.InProcess})
+}
+
+// TestRequestLimits: the template's limits hold here as on AWS, for each route, and none
+// does unless it is asked for.
+func TestRequestLimits(t *testing.T) {
+	rows := []struct {
+		name       string
+		parameters map[string]string
+		passed     int
+	}{
+		{"as it is", nil, 30},
+		{"a rate and a burst", map[string]string{"RequestRate": "0.001", "RequestBurst": "5"}, 5},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			c := testConfig(t)
+			c.Parameters = row.parameters
+			url := startRunner(t, c)
+			for _, path := range []string{"/healthz", "/orders"} { // each has what it may have
+				got := make(map[int]int) // by status
+				for range 30 {
+					status, body := fetch(t, url+path)
+					if got[status]++; status == http.StatusTooManyRequests && body != `{"message":"Too Many Requests"}` {
+						t.Errorf("the answer is %s", body)
+					}
+				}
+				want := map[int]int{http.StatusOK: row.passed}
+				if row.passed < 30 {
+					want[http.StatusTooManyRequests] = 30 - row.passed
+				}
+				if d := cmp.Diff(want, got); d != "" {
+					t.Errorf("%s: answers by status (-want +got):\n%s", path, d)
+				}
+			}
+		})
+	}
+}
+
+func fetch(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	read, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(read)
 }

@@ -5,6 +5,8 @@
 // With -endpoint it runs any SAM template with Go functions: it builds them, runs the
 // binaries behind a Lambda Runtime API of its own, makes the template's queues and
 // tables at the endpoint, serves the HTTP API and polls the queues as Lambda does.
+//
+// With -auth jwt the API asks for access tokens; "local token" makes some to try it with.
 package main
 
 import (
@@ -31,7 +33,16 @@ func main() {
 	os.Exit(start(os.Args[1:]))
 }
 
+// What -addr and -data are if they are not given.
+const (
+	defaultAddr = "127.0.0.1:3000"
+	defaultData = ".paylane"
+)
+
 func start(args []string) int {
+	if len(args) > 0 && args[0] == "token" {
+		return tokenCommand(args[1:], os.Stdout, os.Stderr, time.Now)
+	}
 	c := config{
 		Out:     os.Stdout,
 		Log:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -40,10 +51,14 @@ func start(args []string) int {
 		Gateway: gateway.NewSimulator(time.Now),
 	}
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
-	flags.StringVar(&c.Addr, "addr", "127.0.0.1:3000", "`address` to listen on; loopback only")
-	flags.StringVar(&c.Data, "data", ".paylane", "`folder` of orders and messages; made if absent, used by one runner at a time")
+	flags.StringVar(&c.Addr, "addr", defaultAddr, "`address` to listen on; without -auth jwt a loopback one")
+	flags.StringVar(&c.Data, "data", defaultData, "`folder` of orders and messages; made if absent, used by one runner at a time")
 	flags.StringVar(&c.Template, "template", "template.yaml", "SAM template to run, a `file`")
 	flags.Func("parameter", "a `name=value` of a parameter of the template; may be repeated", c.parameter)
+	flags.Func("auth", "`none|jwt`: whether the API's authorizers ask for access tokens; default none", c.Access.mode)
+	flags.StringVar(&c.Access.Issuer, "issuer", "", "with -auth jwt, the `URL` of who makes the tokens; default is an issuer for development, see local token -help")
+	flags.StringVar(&c.Access.Audience, "audience", "", "with -issuer, the `audiences` to accept, parted by commas")
+	flags.StringVar(&c.Access.TenantClaim, "tenant-claim", "", "with -auth jwt, the verified `claim` that names the tenant; default client_id")
 	flags.StringVar(&c.Endpoint, "endpoint", "", "`URL` of DynamoDB and SQS, as LocalStack's: the functions' binaries are built and run on it")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

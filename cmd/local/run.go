@@ -22,12 +22,6 @@ import (
 	"paylane/shared/gateway"
 )
 
-// How long a client may take to send its request and to read the answer.
-const (
-	readTimeout  = 30 * time.Second
-	writeTimeout = time.Minute // a request waits up to 30 s for its function
-)
-
 // config is everything that a run depends on.
 type config struct {
 	Addr     string
@@ -35,6 +29,8 @@ type config struct {
 	Template string
 	// Parameters are values of the template's parameters.
 	Parameters map[string]string
+	// Access is who may call the HTTP API.
+	Access access
 	// Endpoint is where DynamoDB and SQS are; empty for the embedded database. The
 	// three after it matter only there.
 	Endpoint    string
@@ -59,7 +55,7 @@ type paymentGateway interface {
 // run serves the template until the context ends; then it finishes what is in flight,
 // within the functions' timeouts.
 func run(ctx context.Context, c config) (err error) {
-	if err := checkLoopback(c.Addr); err != nil {
+	if err := c.Access.check(c.Addr); err != nil {
 		return err
 	}
 	if c.Endpoint != "" {
@@ -67,22 +63,33 @@ func run(ctx context.Context, c config) (err error) {
 			return err
 		}
 	}
-	source, err := os.ReadFile(c.Template)
-	if err != nil {
-		return fmt.Errorf("read the template: %w", err)
-	}
-	// Functions are told where the others are, so the port must be known first.
+	// Functions are told where the others and the issuer are, so the port must be known
+	// before the template is read.
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer func() { _ = listener.Close() }() // again, where it was served
+	defer func() { _ = listener.Close() }() // it is, where it was served
+	var own *devIssuer
+	if c.Access.Tokens && c.Access.Issuer == "" {
+		if own, err = c.ownIssuer(listener.Addr()); err != nil {
+			return err
+		}
+		c.Access.Issuer, c.Access.Audience = own.url, devAudience
+	}
+	source, err := os.ReadFile(c.Template)
+	if err != nil {
+		return fmt.Errorf("read the template: %w", err)
+	}
 	t, err := template.Read(c.Template, source, c.options(source, listener.Addr()))
 	if err != nil {
 		return err
 	}
 	if len(t.APIs) > 1 {
 		return fmt.Errorf("%s:%d: there is a second HTTP API, %s; the runner serves one", c.Template, t.APIs[1].Line, t.APIs[1].LogicalID)
+	}
+	if len(t.APIs) == 0 && c.Access.Tokens {
+		return fmt.Errorf("-auth jwt: %s has no HTTP API that could ask for tokens", c.Template)
 	}
 	p, err := c.platform(ctx, t)
 	if err != nil {
@@ -92,7 +99,7 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return errors.Join(err, p.close(ctx))
 	}
-	err = app.run(ctx, c, listener)
+	err = app.run(ctx, c, listener, own)
 	grace, cancel := app.grace(ctx)
 	defer cancel()
 	return errors.Join(err, p.close(grace))
@@ -104,18 +111,17 @@ func (c config) options(source []byte, addr net.Addr) template.Options {
 	if c.Endpoint != "" {
 		o.SQSEndpoint, o.AccountID = c.Endpoint, account(c.Credentials)
 	}
-	// Nobody is asked to log in here, so the api function must not look for who did.
-	if _, given := o.Parameters[authMode]; !given && slices.Contains(template.ParameterNames(source), authMode) {
-		if o.Parameters == nil {
-			o.Parameters = make(map[string]string)
+	names := template.ParameterNames(source)
+	for name, value := range c.Access.parameters() {
+		if _, given := o.Parameters[name]; !given && slices.Contains(names, name) {
+			if o.Parameters == nil {
+				o.Parameters = make(map[string]string)
+			}
+			o.Parameters[name] = value
 		}
-		o.Parameters[authMode] = "none"
 	}
 	return o
 }
-
-// authMode is the parameter of paylane's own template that decides whose orders they are.
-const authMode = "AuthMode"
 
 func (c config) platform(ctx context.Context, t *template.Template) (platform, error) {
 	if c.Endpoint == "" {
@@ -124,14 +130,27 @@ func (c config) platform(ctx context.Context, t *template.Template) (platform, e
 	return newBuilt(ctx, c, t)
 }
 
-// run shows what there is, and serves it.
-func (a *app) run(ctx context.Context, c config, listener net.Listener) error {
+// ownIssuer opens the development issuer, which is served at the API's address.
+func (c config) ownIssuer(addr net.Addr) (*devIssuer, error) {
+	host, _, err := net.SplitHostPort(c.Addr)
+	_, port, errPort := net.SplitHostPort(addr.String()) // it may have been 0
+	if err = errors.Join(err, errPort); err != nil {
+		return nil, err
+	}
+	return openIssuer(c.Data, net.JoinHostPort(host, port))
+}
+
+// run shows what there is, and serves it. The issuer is nil if it is not the runner's.
+func (a *app) run(ctx context.Context, c config, listener net.Listener, own *devIssuer) error {
 	addr := listener.Addr().String()
-	if a.handler == nil {
+	switch {
+	case a.handler == nil:
 		_ = listener.Close()
 		addr, listener = "", nil
+	case own != nil:
+		a.handler = own.handler(a.handler)
 	}
-	if err := a.welcome(c.Out, addr); err != nil {
+	if err := a.welcome(c, addr, own); err != nil {
 		return err
 	}
 	return a.serve(ctx, listener)
@@ -142,12 +161,12 @@ func (a *app) run(ctx context.Context, c config, listener net.Listener) error {
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if listener != nil {
-		server := apigateway.Server(a.handler, a.log)
-		server.ReadTimeout, server.WriteTimeout = readTimeout, writeTimeout
+		var limits apigateway.Limits
+		server := apigateway.Server(a.handler, a.log, limits)
 		// The end of it ends open streams: their clients can come back.
 		server.BaseContext = func(net.Listener) context.Context { return ctx }
 		group.Go(func() error {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := server.Serve(limits.Listener(listener)); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve HTTP: %w", err)
 			}
 			return nil
@@ -191,21 +210,6 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 // grace is how long what is in flight may take: as long as a function may.
 func (a *app) grace(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), a.longest+time.Second)
-}
-
-// checkLoopback refuses an address that others could reach: nobody is asked to log in.
-func checkLoopback(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("-addr %q is not host:port: %w", addr, err)
-	}
-	if host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("-addr %s: only a loopback address, as 127.0.0.1:3000, is served without authentication", addr)
-	}
-	return nil
 }
 
 // parameter takes one value of a parameter, as Name=Value.

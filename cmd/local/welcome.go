@@ -11,13 +11,14 @@ import (
 )
 
 // welcome prints what is served, from the template as it was understood.
-func (a *app) welcome(w io.Writer, addr string) error {
+func (a *app) welcome(c config, addr string, own *devIssuer) error {
 	t := a.template
-	page := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	page := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	if addr == "" {
 		fmt.Fprintln(page, "paylane runs the template; it has no HTTP API")
 	} else {
 		fmt.Fprintf(page, "paylane serves http://%s\n", addr)
+		welcomeAccess(page, c, own)
 		for _, api := range t.APIs {
 			welcomeRoutes(page, api)
 		}
@@ -54,6 +55,18 @@ func (a *app) welcome(w io.Writer, addr string) error {
 		return fmt.Errorf("print the start page: %w", err)
 	}
 	return nil
+}
+
+func welcomeAccess(page io.Writer, c config, own *devIssuer) {
+	fmt.Fprintln(page, "\nAccess")
+	if !c.Access.Tokens {
+		fmt.Fprintln(page, "  anybody; -auth jwt asks for access tokens")
+		return
+	}
+	fmt.Fprintf(page, "  access tokens of %s for %s\n", c.Access.Issuer, c.Access.Audience)
+	if own != nil {
+		fmt.Fprintf(page, "  for development: %s\n", own.example(c))
+	}
 }
 
 func welcomeRoutes(page io.Writer, api template.HTTPAPI) {

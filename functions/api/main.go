@@ -20,21 +20,20 @@ type config struct {
 	// AuthMode is jwt, or none to take every caller for the tenant "local".
 	AuthMode    string `env:"AUTH_MODE" envDefault:"jwt"`
 	TenantClaim string `env:"TENANT_CLAIM" envDefault:"client_id"`
+	// EventsURL is the stream function's; empty if the API's own origin serves it, too.
+	EventsURL string `env:"EVENTS_URL"`
 }
 
 func main() {
 	c, log := lambdaenv.Parse[config](), lambdaenv.Logger()
-	tenant := handlers.TenantFromClaim(c.TenantClaim)
-	switch c.AuthMode {
-	case "jwt":
-	case "none":
-		tenant = handlers.AnyoneIsLocal
-	default:
-		log.Error("can't start: AUTH_MODE must be jwt or none", "AUTH_MODE", c.AuthMode)
+	tenant, err := handlers.TenantBy(c.AuthMode, c.TenantClaim)
+	if err != nil {
+		log.Error("can't start", "error", err)
 		os.Exit(1)
 	}
 	lambda.Start(handlers.API(handlers.APIConfig{
 		Store: c.Store(c.OrdersTable), Payments: c.Queue(c.PaymentQueueURL),
-		Tokens: gateway.NewSimulator(time.Now), Tenant: tenant, Now: time.Now, Log: log, Telemetry: c.Telemetry(time.Now),
+		Tokens: gateway.NewSimulator(time.Now), Tenant: tenant, EventsURL: c.EventsURL,
+		Now: time.Now, Log: log, Telemetry: c.Telemetry(time.Now),
 	}))
 }

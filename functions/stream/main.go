@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"paylane/functions/internal/lambdaenv"
+	"paylane/shared/accesstoken"
 	"paylane/shared/handlers"
 )
 
@@ -18,7 +19,7 @@ type config struct {
 	// AuthMode is jwt, or none to take every caller for the tenant "local". Behind a
 	// Function URL nobody has looked at the token yet: this function must.
 	AuthMode string `env:"AUTH_MODE" envDefault:"jwt"`
-	// TenantClaim, Issuer and Audience are for jwt.
+	// Issuer and Audience say whose tokens are good.
 	TenantClaim string   `env:"TENANT_CLAIM" envDefault:"client_id"`
 	Issuer      string   `env:"ISSUER"`
 	Audience    []string `env:"AUDIENCE"`
@@ -26,15 +27,9 @@ type config struct {
 
 func main() {
 	c, log := lambdaenv.Parse[config](), lambdaenv.Logger()
-	var tenant handlers.RequestTenant
-	switch c.AuthMode {
-	case "none":
-		tenant = handlers.AnyRequestIsLocal
-	case "jwt":
-		log.Error("can't start: with AUTH_MODE jwt this function must verify tokens itself, and nothing here does", "AUTH_MODE", c.AuthMode)
-		os.Exit(1)
-	default:
-		log.Error("can't start: AUTH_MODE must be jwt or none", "AUTH_MODE", c.AuthMode)
+	tenant, err := handlers.RequestTenantBy(c.AuthMode, c.TenantClaim, accesstoken.Config{Issuer: c.Issuer, Audience: c.Audience})
+	if err != nil {
+		log.Error("can't start", "error", err)
 		os.Exit(1)
 	}
 	lambda.Start(handlers.Stream(handlers.StreamConfig{

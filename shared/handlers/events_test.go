@@ -165,3 +165,53 @@ func TestTenantFromClaim(t *testing.T) {
 		})
 	}
 }
+
+// TestEveryTenant: the claims of the verified token make an operator over all tenants,
+// and the events are where the configuration says.
+func TestEveryTenant(t *testing.T) {
+	event := sample[events.APIGatewayV2HTTPRequest](t, "api-create-order.json")
+	store, queue := openStore(t, time.Minute)
+	api := handlers.API(handlers.APIConfig{
+		Store: store, Payments: queue, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
+		EventsURL: "https://events.example/", Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	for _, tt := range []struct {
+		name, query string
+		client      string
+		scopes      []string
+		status      int
+		link        string
+	}{
+		{"an operator", "tenant=local", "*", []string{"orders/write", "orders/operate"}, 201, "?tenant=local"},
+		{"an operator who names nobody", "", "*", []string{"orders/write", "orders/operate"}, 400, ""},
+		{"no operator's scope", "tenant=local", "*", []string{"orders/write"}, 403, ""},
+		{"a scope that begins like it", "tenant=local", "*", []string{"orders/operates", "xorders/operate"}, 403, ""},
+		{"no scope at all", "tenant=local", "*", nil, 403, ""},
+		{"a caller of one tenant", "tenant=local", "shop", []string{"orders/write"}, 201, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			event.RawQueryString = tt.query
+			event.RequestContext.Authorizer = &events.APIGatewayV2HTTPRequestContextAuthorizerDescription{
+				JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: map[string]string{"client_id": tt.client}, Scopes: tt.scopes},
+			}
+			response, err := api(t.Context(), event)
+			if err != nil || response.StatusCode != tt.status {
+				t.Fatalf("%d %s, %v; want %d", response.StatusCode, response.Body, err, tt.status)
+			}
+			if tt.status != 201 {
+				return
+			}
+			var order struct{ ID string }
+			if err := json.Unmarshal([]byte(response.Body), &order); err != nil {
+				t.Fatal(err)
+			}
+			want := "<https://events.example/orders/" + order.ID + "/events" + tt.link + `>; rel="events"`
+			if got := response.Headers["Link"]; got != want {
+				t.Errorf("Link %s, want %s", got, want)
+			}
+			if local := order.ID == sampleID; local != (tt.client == "*") {
+				t.Errorf("the order is of another tenant: %s", order.ID)
+			}
+		})
+	}
+}

@@ -4,8 +4,10 @@ package handlers
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,15 +47,36 @@ func TenantFromClaim(name string) Tenant {
 	}
 }
 
-// APIConfig is what [API] needs. All fields but Telemetry are required.
+// TenantBy chooses between the two by a function's AUTH_MODE: jwt takes the tenant from
+// the claim, none is for running on one machine.
+func TenantBy(mode, claim string) (Tenant, error) {
+	switch mode {
+	case "jwt":
+		return TenantFromClaim(claim), nil
+	case "none":
+		return AnyoneIsLocal, nil
+	default:
+		return nil, fmt.Errorf("AUTH_MODE must be jwt or none, not %q", mode)
+	}
+}
+
+// mayOperate tells whether the token that API Gateway verified has the operator's scope.
+// Where there is no token, nobody has it.
+func mayOperate(ctx context.Context) bool {
+	return slices.Contains(httpevent.Scopes(ctx), httpapi.ScopeOperate)
+}
+
+// APIConfig is what [API] needs. All fields but EventsURL and Telemetry are required.
 type APIConfig struct {
 	Store order.Store
 	// Payments is the queue of the payment function.
 	Payments order.Queue
 	Tokens   gateway.Tokens
 	Tenant   Tenant
-	Now      func() time.Time
-	Log      *slog.Logger
+	// EventsURL is the origin of the stream function; empty if it is the API's own.
+	EventsURL string
+	Now       func() time.Time
+	Log       *slog.Logger
 	// Telemetry gets what came of each request; nil is none.
 	Telemetry *telemetry.Recorder
 }
@@ -69,7 +92,7 @@ func API(c APIConfig) HTTPHandler {
 			telemetry.From(ctx).Tell(slog.String("tenant", tenant))
 			return tenant, ok
 		},
-		Log: c.Log,
+		Operator: mayOperate, EventsURL: c.EventsURL, Log: c.Log,
 	}))
 	if c.Telemetry == nil {
 		return serve
@@ -90,7 +113,7 @@ func tell(told *telemetry.Invocation, event events.APIGatewayV2HTTPRequest, r ev
 	told.Tell(slog.String("route", event.RouteKey), slog.Int("status", r.StatusCode))
 	id := event.PathParameters["id"]
 	if location, ok := strings.CutPrefix(r.Headers["Location"], "/orders/"); ok {
-		id = location
+		id, _, _ = strings.Cut(location, "?")
 		if r.StatusCode == http.StatusCreated && r.Headers["Idempotency-Replayed"] == "" {
 			told.Count(telemetry.Accepted)
 			told.Time(telemetry.TimeToAccept, took)

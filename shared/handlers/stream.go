@@ -17,13 +17,6 @@ import (
 // RESPONSE_STREAM.
 type StreamHandler = func(context.Context, *events.LambdaFunctionURLRequest) (*events.LambdaFunctionURLStreamingResponse, error)
 
-// RequestTenant names the tenant of a request that nobody has verified yet. Its error is a
-// [*stream.Refusal], or one of its own.
-type RequestTenant = func(*http.Request) (string, error)
-
-// AnyRequestIsLocal takes every caller for LocalTenant.
-func AnyRequestIsLocal(*http.Request) (string, error) { return LocalTenant, nil }
-
 // StreamConfig is what [Stream] needs. All fields but Telemetry are required.
 type StreamConfig struct {
 	Store  stream.Store

@@ -13,7 +13,6 @@ import (
 	"path"
 	"reflect"
 	"runtime/debug"
-	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -25,26 +24,39 @@ import (
 // maxBody is how large a request's body may be, in bytes.
 const maxBody = 64 << 10
 
-// Config is what [New] needs. All fields are required.
+// Config is what [New] needs. All fields but EventsURL are required.
 type Config struct {
 	Checkout *pipeline.Checkout
-	// Tenant names the caller's tenant from what was verified about the request.
-	// It is false where nothing names one; the caller then gets a 403.
+	// Tenant names the caller's tenant from what was verified about the request, or
+	// "*" for an operator over all of them. It is false where nothing names one; the
+	// caller then gets a 403.
 	Tenant func(context.Context) (string, bool)
-	Log    *slog.Logger
+	// Operator tells whether the caller's verified scopes include orders/operate. Only
+	// then may the tenant be "*".
+	Operator func(context.Context) bool
+	// EventsURL is the origin that serves GET /orders/{id}/events; empty if it is this
+	// handler's own.
+	EventsURL string
+	Log       *slog.Logger
 }
 
 type api struct {
-	checkout *pipeline.Checkout
-	tenant   func(context.Context) (string, bool)
-	log      *slog.Logger
+	checkout  *pipeline.Checkout
+	tenant    func(context.Context) (string, bool)
+	operator  func(context.Context) bool
+	eventsURL string
+	log       *slog.Logger
 }
 
 // New makes the handler of the whole API.
 func New(c Config) http.Handler {
-	a := &api{checkout: c.Checkout, tenant: c.Tenant, log: c.Log}
+	a := &api{
+		checkout: c.Checkout, tenant: c.Tenant, operator: c.Operator,
+		eventsURL: strings.TrimRight(c.EventsURL, "/"), log: c.Log,
+	}
 	mux := http.NewServeMux()
-	a.register(humago.New(mux, humaConfig()), mux)
+	a.register(humago.New(mux, humaConfig()))
+	openRoutes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { noRoute(mux, w, r) })
 	return recoverer(cleanPaths(mux), a.log, debug.Stack)
 }
@@ -58,13 +70,14 @@ func init() { huma.ValidateStrictCasing = true }
 // humaConfig is huma with JSON only, our problems, and nothing added to bodies.
 func humaConfig() huma.Config {
 	json := huma.Format{Marshal: writeJSON, Unmarshal: readJSON}
+	schemas := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
+		return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Body")
+	})
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
-			Info: &huma.Info{
-				Title: "paylane", Version: "1",
-				Description: "Takes orders at once and collects their payments behind a queue.",
-			},
+			OpenAPI:    "3.1.0",
+			Info:       &huma.Info{Title: "paylane", Version: "1"},
+			Components: &huma.Components{Schemas: schemas},
 		},
 		// "json" stands for what ends in +json, as the type of our problems.
 		Formats:       map[string]huma.Format{"application/json": json, "json": json},
@@ -73,85 +86,33 @@ func humaConfig() huma.Config {
 	}
 }
 
-// register adds the routes. All but the open ones pass authorize first.
-func (a *api) register(h huma.API, mux *http.ServeMux) {
-	problems := problemResponses(h.OpenAPI().Components.Schemas)
-	route := func(id, method, path, summary string, status int, statuses ...int) huma.Operation {
+// register adds the routes of orders, which all pass authorize first.
+func (a *api) register(h huma.API) {
+	route := func(id, method, path, summary string, status int) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: path, Summary: summary,
-			DefaultStatus: status, Responses: problems(statuses...),
-			Middlewares: huma.Middlewares{a.authorize},
+			DefaultStatus: status, Middlewares: huma.Middlewares{a.authorize},
 		}
 	}
-	create := route("create-order", http.MethodPost, "/orders", "Place an order", http.StatusCreated,
-		http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+	create := route("create-order", http.MethodPost, "/orders", "Place an order", http.StatusCreated)
 	create.Middlewares = append(create.Middlewares, guardBody)
 	create.MaxBodyBytes = maxBody + 1 // huma's limit is exclusive
 	huma.Register(h, create, a.create)
-	huma.Register(h, route("list-orders", http.MethodGet, "/orders", "List orders", http.StatusOK,
-		http.StatusBadRequest, http.StatusUnprocessableEntity), a.list)
-	huma.Register(h, route("get-order", http.MethodGet, "/orders/{id}", "Get an order, or wait for it", http.StatusOK,
-		http.StatusNotFound), a.get)
-	huma.Register(h, route("cancel-order", http.MethodPost, "/orders/{id}/cancel", "Take back a PENDING order", http.StatusOK,
-		http.StatusNotFound, http.StatusConflict), a.cancel)
-	huma.Register(h, route("refund-order", http.MethodPost, "/orders/{id}/refund", "Give the money of a PAID order back", http.StatusAccepted,
-		http.StatusNotFound, http.StatusConflict), a.refund)
-	huma.Register(h, route("retry-order", http.MethodPost, "/orders/{id}/retry", "Try a FAILED order again", http.StatusAccepted,
-		http.StatusNotFound, http.StatusConflict), a.retry)
-	describe(h.OpenAPI())
+	huma.Register(h, route("list-orders", http.MethodGet, "/orders", "List orders", http.StatusOK), a.list)
+	huma.Register(h, route("get-order", http.MethodGet, "/orders/{id}", "Get an order, or wait for it", http.StatusOK), a.get)
+	huma.Register(h, route("cancel-order", http.MethodPost, "/orders/{id}/cancel", "Take back a PENDING order", http.StatusOK), a.cancel)
+	huma.Register(h, route("refund-order", http.MethodPost, "/orders/{id}/refund", "Give the money of a PAID order back", http.StatusAccepted), a.refund)
+	huma.Register(h, route("retry-order", http.MethodPost, "/orders/{id}/retry", "Try a FAILED order again", http.StatusAccepted), a.retry)
+}
 
+// openRoutes adds the routes that nobody needs a token for.
+func openRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
 	})
-	docs := newDocs(h.OpenAPI())
-	mux.HandleFunc("GET /openapi.json", docs.serveJSON)
-	mux.HandleFunc("GET /docs", docs.serveHTML)
-}
-
-// problemResponses makes the documented answers of an operation that fails.
-func problemResponses(schemas huma.Registry) func(statuses ...int) map[string]*huma.Response {
-	schema := schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
-	return func(statuses ...int) map[string]*huma.Response {
-		out := make(map[string]*huma.Response)
-		for _, status := range append(statuses, http.StatusForbidden, http.StatusInternalServerError, http.StatusServiceUnavailable) {
-			out[strconv.Itoa(status)] = &huma.Response{
-				Description: http.StatusText(status),
-				Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},
-			}
-		}
-		return out
-	}
-}
-
-// describe adds what huma can't know, and drops what it adds of its own: the shape of
-// errors that never leave this package.
-func describe(doc *huma.OpenAPI) {
-	delete(doc.Components.Schemas.Map(), "ErrorModel")
-	delete(doc.Components.Schemas.Map(), "ErrorDetail")
-	refund := doc.Paths["/orders/{id}/refund"].Post.Responses
-	again := *refund["202"]
-	again.Description = "It is REFUNDING or REFUNDED already"
-	refund["200"] = &again
-	doc.Paths["/orders/{id}"].Get.Responses["304"] = &huma.Response{Description: "It is still at the version of If-None-Match"}
-}
-
-type tenantKey struct{}
-
-// authorize finds out whose orders the request is about.
-func (a *api) authorize(ctx huma.Context, next func(huma.Context)) {
-	tenant, ok := a.tenant(ctx.Context())
-	if !ok {
-		_, w := humago.Unwrap(ctx)
-		writeProblem(w, typeTenant.problem("The access token lacks the claim that names the tenant."))
-		return
-	}
-	next(huma.WithValue(ctx, tenantKey{}, tenant))
-}
-
-func tenantOf(ctx context.Context) string {
-	tenant, _ := ctx.Value(tenantKey{}).(string)
-	return tenant
+	mux.HandleFunc("GET /openapi.json", serveDocument())
+	mux.HandleFunc("GET /docs", serveDocs)
 }
 
 // problem translates an error of a use case, and logs it if nobody expected it.
@@ -176,7 +137,7 @@ func guardBody(ctx huma.Context, next func(huma.Context)) {
 		// Case and parameters do not matter (RFC 9110, section 8.3.1).
 		mediaType, _, err := mime.ParseMediaType(text)
 		if err != nil || mediaType != "application/json" {
-			writeProblem(w, plain(http.StatusUnsupportedMediaType, "Send the body as application/json."))
+			writeProblem(w, wrongMediaType())
 			return
 		}
 		r.Header.Set("Content-Type", mediaType)
@@ -186,9 +147,9 @@ func guardBody(ctx huma.Context, next func(huma.Context)) {
 	case err != nil:
 		writeProblem(w, plain(http.StatusBadRequest, "The body could not be read."))
 	case len(body) > maxBody:
-		writeProblem(w, plain(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have %d bytes.", maxBody)))
+		writeProblem(w, tooLarge())
 	case holdsCardNumber(body):
-		writeProblem(w, typeCard.problem("Never send card numbers here: have the payment gateway's client turn the card into a token, and send that as paymentToken."))
+		writeProblem(w, cardNumber())
 	default:
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next(ctx)
@@ -201,6 +162,8 @@ func writeJSON(w io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
+var errNotJSON = errors.New("is not valid JSON")
+
 // readJSON decodes as encoding/json does, with errors fit for a caller.
 func readJSON(data []byte, v any) error {
 	err := json.Unmarshal(data, v)
@@ -209,7 +172,7 @@ func readJSON(data []byte, v any) error {
 		return fmt.Errorf("%s must be a whole number that fits in 64 bits, written without fraction or exponent", mismatch.Field)
 	}
 	if err != nil {
-		return errors.New("is not valid JSON")
+		return errNotJSON
 	}
 	return nil
 }

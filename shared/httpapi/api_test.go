@@ -31,7 +31,10 @@ type api struct {
 	log     *strings.Builder
 }
 
-type tenantKey struct{}
+type (
+	tenantKey   struct{}
+	operatorKey struct{}
+)
 
 func newAPI(tb testing.TB, change ...func(*pipeline.CheckoutConfig)) *api {
 	tb.Helper()
@@ -62,7 +65,8 @@ func newAPI(tb testing.TB, change ...func(*pipeline.CheckoutConfig)) *api {
 			tenant, ok := ctx.Value(tenantKey{}).(string)
 			return tenant, ok
 		},
-		Log: slog.New(slog.NewTextHandler(a.log, nil)),
+		Operator: func(ctx context.Context) bool { return ctx.Value(operatorKey{}) != nil },
+		Log:      slog.New(slog.NewTextHandler(a.log, nil)),
 	})
 	return a
 }
@@ -72,6 +76,7 @@ type request struct {
 	method, path, body string
 	header             map[string]string
 	tenant             string // "-" for none
+	operator           bool
 }
 
 func (a *api) do(tb testing.TB, r request) *http.Response {
@@ -85,6 +90,9 @@ func (a *api) do(tb testing.TB, r request) *http.Response {
 	ctx := tb.Context()
 	if r.tenant != "-" {
 		ctx = context.WithValue(ctx, tenantKey{}, r.tenant)
+	}
+	if r.operator {
+		ctx = context.WithValue(ctx, operatorKey{}, true)
 	}
 	req := httptest.NewRequestWithContext(ctx, r.method, r.path, strings.NewReader(r.body))
 	if r.body != "" {
@@ -627,7 +635,7 @@ func TestOpenRoutes(t *testing.T) {
 		Paths      map[string]map[string]any
 		Components struct{ Schemas map[string]any }
 	}](t, a.do(t, request{path: "/openapi.json"}))
-	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 5 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 9 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
 		t.Errorf("openapi %s, %d paths, schemas %v", doc.OpenAPI, len(doc.Paths), doc.Components.Schemas)
 	}
 	html := read(t, a.do(t, request{path: "/docs"}))

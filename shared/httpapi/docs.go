@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
 // docsPage explains the API. It is made from the OpenAPI document ahead of time, by
@@ -16,28 +14,23 @@ import (
 //go:embed docs.html
 var docsPage []byte
 
-// docs serves the OpenAPI document and the page. The document is written down at the
-// first request, so that a function that never serves it starts no later for it.
-type docs struct {
-	json func() []byte
-}
-
-func newDocs(doc *huma.OpenAPI) *docs {
-	return &docs{json: sync.OnceValue(func() []byte {
-		text, err := json.Marshal(doc)
+// serveDocument serves the OpenAPI document. It is written down at the first request,
+// so that a function that never serves it starts no later for it.
+func serveDocument() http.HandlerFunc {
+	text := sync.OnceValue(func() []byte {
+		text, err := json.Marshal(document())
 		if err != nil {
 			panic(err) // the document is made of our own types
 		}
 		return text
-	})}
+	})
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(text())
+	}
 }
 
-func (d *docs) serveJSON(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(d.json())
-}
-
-func (d *docs) serveHTML(w http.ResponseWriter, _ *http.Request) {
+func serveDocs(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	_, _ = w.Write(docsPage)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 
 	"paylane/shared/order"
@@ -18,8 +19,14 @@ func OrderJSON(o order.Order) []byte {
 }
 
 // WriteError answers with the problem that an error of a use case is to callers. It is
-// false for one that nobody expected: a bare 500, whose cause belongs in the log.
+// false for one that nobody expected: a bare 500, whose cause belongs in the log. A
+// [*Problem] is answered as it is.
 func WriteError(w http.ResponseWriter, err error) (known bool) {
+	var own *Problem
+	if errors.As(err, &own) {
+		writeProblem(w, own)
+		return true
+	}
 	p, known := problemFor(err)
 	writeProblem(w, p)
 	return known

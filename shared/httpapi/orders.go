@@ -26,7 +26,7 @@ func headerValues(ctx huma.Context, name string) (value string, present bool) {
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" doc:"1 to 255 visible ASCII characters. A repeated request with the same key and body gets the first answer again; the key never expires."`
+	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters. A repeated request with the same key and body gets the first answer again; the key never expires."`
 	Body createRequest
 
 	keyPresent bool
@@ -39,20 +39,23 @@ func (in *createInput) Resolve(ctx huma.Context) []error {
 }
 
 type createOutput struct {
-	Location string `header:"Location" doc:"The order's path."`
-	Replayed string `header:"Idempotency-Replayed" doc:"true where the order was there already."`
+	Location string `header:"Location"`
+	Link     string `header:"Link"`
+	Replayed string `header:"Idempotency-Replayed"`
 	Body     orderBody
 }
 
 func (a *api) create(ctx context.Context, in *createInput) (*createOutput, error) {
 	if in.keyPresent && !order.ValidKey(in.Key) {
-		return nil, typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without blanks.")
+		return nil, keyMalformed()
 	}
 	o, replayed, err := a.checkout.Create(ctx, tenantOf(ctx), in.Key, in.Body.request())
 	if err != nil {
 		return nil, a.problem(ctx, err)
 	}
-	out := &createOutput{Location: "/orders/" + o.ID, Body: newOrderBody(o)}
+	out := &createOutput{
+		Location: callerOf(ctx).link("/orders/"+o.ID, nil), Link: a.events(ctx, o.ID), Body: newOrderBody(o),
+	}
 	if replayed {
 		out.Replayed = "true"
 	}
@@ -78,9 +81,10 @@ func (in *getInput) Resolve(ctx huma.Context) []error {
 
 type getOutput struct {
 	Status       int
-	ETag         string `header:"ETag" doc:"The order's version in quotes."`
+	ETag         string `header:"ETag"`
 	CacheControl string `header:"Cache-Control"`
-	Applied      string `header:"Preference-Applied" doc:"The wait that was granted."`
+	Applied      string `header:"Preference-Applied"`
+	Link         string `header:"Link"`
 	Body         orderBody
 }
 
@@ -89,7 +93,7 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 	unchanged := func(o order.Order) bool {
 		return in.IfNoneMatch != "" && matchesETag(in.IfNoneMatch, etag(o.Version))
 	}
-	out := &getOutput{Status: http.StatusOK, CacheControl: "private, no-cache"}
+	out := &getOutput{Status: http.StatusOK, CacheControl: "private, no-cache", Link: a.events(ctx, in.ID)}
 	var o order.Order
 	var err error
 	if wait, ok := preferWait(in.Prefer); ok {
@@ -116,25 +120,42 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 type listInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many orders at the most."`
 	Status string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders of this status. A page may then be short, or empty, and still have a next."`
-	Cursor string `query:"cursor" doc:"next of the page before."`
+	Cursor string `query:"cursor" doc:"What next was in the page before."`
+
+	cursorPresent bool
+}
+
+// Resolve implements huma.Resolver: it sees what is empty or repeated, which huma takes
+// for absent, or for the first.
+func (in *listInput) Resolve(ctx huma.Context) []error {
+	at := ctx.URL()
+	query := at.Query()
+	in.cursorPresent = query.Has("cursor")
+	var bad []error
+	for _, name := range []string{"limit", "status", "cursor"} {
+		if values := query[name]; len(values) > 1 || len(values) == 1 && values[0] == "" && name != "cursor" {
+			bad = append(bad, &huma.ErrorDetail{Location: "query." + name, Message: "must be there once and not be empty, or be left out"})
+		}
+	}
+	return bad
 }
 
 type listOutput struct {
-	Link string `header:"Link" doc:"rel=next, where there is one."`
-	Body listBody
+	Link string `header:"Link"`
+	Body orderListBody
 }
 
-type listBody struct {
+type orderListBody struct {
 	Orders []orderBody `json:"orders" nullable:"false" doc:"Newest first."`
 	Next   string      `json:"next,omitempty" doc:"The cursor of the next page; absent at the end."`
 }
 
 func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	q := order.Query{Tenant: tenantOf(ctx), Status: order.Status(in.Status), Limit: in.Limit}
-	if in.Cursor != "" {
+	if in.cursorPresent {
 		after, err := decodeCursor(in.Cursor)
 		if err != nil {
-			return nil, typeCursor.problem("Pass next of the page before as it is, or no cursor to begin at the newest order.")
+			return nil, badCursor()
 		}
 		q.After = &after
 	}
@@ -142,7 +163,7 @@ func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if err != nil {
 		return nil, a.problem(ctx, err)
 	}
-	out := &listOutput{Body: listBody{Orders: make([]orderBody, len(page.Orders))}}
+	out := &listOutput{Body: orderListBody{Orders: make([]orderBody, len(page.Orders))}}
 	for i, o := range page.Orders {
 		out.Body.Orders[i] = newOrderBody(o)
 	}
@@ -156,14 +177,14 @@ func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 		if in.Status != "" {
 			query.Set("status", in.Status)
 		}
-		out.Link = "</orders?" + query.Encode() + `>; rel="next"`
+		out.Link = "<" + callerOf(ctx).link("/orders", query) + `>; rel="next"`
 	}
 	return out, nil
 }
 
 type changeOutput struct {
 	Status int
-	ETag   string `header:"ETag" doc:"The order's version in quotes."`
+	ETag   string `header:"ETag"`
 	Body   orderBody
 }
 

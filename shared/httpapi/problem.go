@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -19,7 +20,7 @@ type Problem struct {
 	Title  string        `json:"title" doc:"The kind of problem in words; the same for every occurrence." example:"No such order"`
 	Status int           `json:"status" doc:"The HTTP status." example:"404"`
 	Detail string        `json:"detail,omitempty" doc:"What is wrong here, and what to do about it."`
-	Errors []FieldDetail `json:"errors,omitempty" doc:"Each thing that is wrong with the request."`
+	Errors []FieldDetail `json:"errors,omitempty" nullable:"false" doc:"Each thing that is wrong with the request."`
 
 	headers http.Header
 }
@@ -53,16 +54,28 @@ type problemType struct {
 //
 //nolint:gochecknoglobals // a table, never written
 var (
-	typeInvalid      = problemType{"invalid-request", "The request is not valid", http.StatusUnprocessableEntity}
-	typeCard         = problemType{"card-number", "The request holds a card number", http.StatusUnprocessableEntity}
-	typeKeyReused    = problemType{"idempotency-key-reused", "The idempotency key was used for another request", http.StatusUnprocessableEntity}
-	typeKeyMalformed = problemType{"idempotency-key-malformed", "The idempotency key is malformed", http.StatusBadRequest}
-	typeCursor       = problemType{"bad-cursor", "The cursor is not valid", http.StatusBadRequest}
-	typeNotFound     = problemType{"order-not-found", "No such order", http.StatusNotFound}
-	typeState        = problemType{"wrong-state", "The order is not in a state for that", http.StatusConflict}
-	typeTenant       = problemType{"no-tenant", "The token names no tenant", http.StatusForbidden}
-	typeUnavailable  = problemType{"unavailable", "Temporarily unavailable", http.StatusServiceUnavailable}
+	typeInvalid       = problemType{"invalid-request", "The request is not valid", http.StatusUnprocessableEntity}
+	typeCard          = problemType{"card-number", "The request holds a card number", http.StatusUnprocessableEntity}
+	typeKeyReused     = problemType{"idempotency-key-reused", "The idempotency key was used for another request", http.StatusUnprocessableEntity}
+	typeKeyMalformed  = problemType{"idempotency-key-malformed", "The idempotency key is malformed", http.StatusBadRequest}
+	typeCursor        = problemType{"bad-cursor", "The cursor is not valid", http.StatusBadRequest}
+	typeNotFound      = problemType{"order-not-found", "No such order", http.StatusNotFound}
+	typeState         = problemType{"wrong-state", "The order is not in a state for that", http.StatusConflict}
+	typeTenant        = problemType{"no-tenant", "The token names no tenant", http.StatusForbidden}
+	typeTenantUnnamed = problemType{"tenant-unnamed", "The request names no tenant", http.StatusBadRequest}
+	typeUnavailable   = problemType{"unavailable", "Temporarily unavailable", http.StatusServiceUnavailable}
 )
+
+// seeErrors is the detail of a problem whose errors say it all.
+const seeErrors = "See errors for what to change."
+
+// anchor is the last part of the problem's type, or the status where it has none of its own.
+func (p *Problem) anchor() string {
+	if _, anchor, ok := strings.Cut(p.Type, "#"); ok {
+		return anchor
+	}
+	return strings.ToLower(strings.ReplaceAll(p.Title, " ", "-"))
+}
 
 func (t problemType) problem(detail string, fields ...FieldDetail) *Problem {
 	return &Problem{Type: "/docs#" + t.anchor, Title: t.title, Status: t.status, Detail: detail, Errors: fields}
@@ -85,9 +98,9 @@ func problemFor(err error) (p *Problem, known bool) {
 		for i, f := range invalid.Fields {
 			fields[i] = FieldDetail{Location: "body." + f.Location, Message: f.Message}
 		}
-		return typeInvalid.problem("See errors for what to change.", fields...), true
+		return typeInvalid.problem(seeErrors, fields...), true
 	case errors.Is(err, pipeline.ErrKeyMalformed):
-		return typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without blanks."), true
+		return keyMalformed(), true
 	case errors.Is(err, pipeline.ErrKeyReused):
 		return typeKeyReused.problem("Another request was made with this Idempotency-Key. Take a new key for a new order."), true
 	case errors.Is(err, order.ErrNotFound):
@@ -100,6 +113,42 @@ func problemFor(err error) (p *Problem, known bool) {
 		return p, true
 	}
 	return plain(http.StatusInternalServerError, ""), false
+}
+
+// keyMalformed is one of the problems that are found in more than one place; the others
+// are below. The OpenAPI document shows them all.
+func keyMalformed() *Problem {
+	return typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without blanks.")
+}
+
+func badCursor() *Problem {
+	return typeCursor.problem("Pass next of the page before as it is, or no cursor to begin at the newest order.")
+}
+
+func cardNumber() *Problem {
+	return typeCard.problem("Never send card numbers here: have the payment gateway's client turn the card into a token, and send that as paymentToken.")
+}
+
+func noTenant() *Problem {
+	return typeTenant.problem("The access token lacks the claim that names the tenant.")
+}
+
+func everyTenantForbidden() *Problem {
+	return typeTenant.problem("Only an access token with the scope " + ScopeOperate + " may be for every tenant.")
+}
+
+func tenantUnnamed() *Problem {
+	return typeTenantUnnamed.problem(fmt.Sprintf("This access token is for every tenant: name one in the query parameter tenant, once, by 1 to %d visible ASCII characters other than *.", maxTenant))
+}
+
+func notJSON() *Problem { return plain(http.StatusBadRequest, "The body must be JSON.") }
+
+func tooLarge() *Problem {
+	return plain(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have %d bytes.", maxBody))
+}
+
+func wrongMediaType() *Problem {
+	return plain(http.StatusUnsupportedMediaType, "Send the body as application/json.")
 }
 
 func stateDetail(e *order.TransitionError) string {
@@ -142,9 +191,9 @@ func toProblem(_ huma.Context, _ string, v any) (any, error) {
 	p := plain(e.Status, "")
 	switch e.Status {
 	case http.StatusUnprocessableEntity:
-		p = typeInvalid.problem("See errors for what to change.")
+		p = typeInvalid.problem(seeErrors)
 	case http.StatusBadRequest:
-		p.Detail = "The body must be JSON."
+		p = notJSON()
 	}
 	for _, f := range e.Errors {
 		p.Errors = append(p.Errors, FieldDetail{

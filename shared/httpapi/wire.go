@@ -15,14 +15,14 @@ type createRequest struct {
 	Currency     string            `json:"currency,omitempty" default:"KRW" minLength:"3" maxLength:"3" doc:"ISO 4217 code, upper case." example:"KRW"`
 	Items        []createItem      `json:"items,omitempty" maxItems:"100" nullable:"false" doc:"What is bought."`
 	CustomerID   string            `json:"customerId,omitempty" maxLength:"64" doc:"Your name for the customer." example:"c-42"`
-	PaymentToken string            `json:"paymentToken,omitempty" default:"tok_ok" maxLength:"64" doc:"Stands for the means of payment; see the table of the simulator's tokens. Never a card number." example:"tok_ok"`
+	PaymentToken string            `json:"paymentToken,omitempty" default:"tok_ok" minLength:"1" maxLength:"64" doc:"Stands for the means of payment at the gateway, here the simulator: tok_ok is approved; tok_declined, tok_insufficient_funds and tok_expired_card are declined; tok_flaky_N (1 to 9) is approved after N attempts that fail; tok_outage always fails; tok_timeout_charged and tok_timeout_not_charged time out; tok_unknown_N (0 to 600) is not known for N seconds; tok_slow_MS (0 to 8000) takes that long. Never a card number." example:"tok_ok"`
 	Metadata     map[string]string `json:"metadata,omitempty" doc:"Up to 20 entries of your own; keys up to 40 characters, values up to 500."`
 }
 
 type createItem struct {
 	_         struct{} `json:"-" additionalProperties:"false"`
 	SKU       string   `json:"sku" minLength:"1" maxLength:"64" doc:"Your name for the article." example:"TEA-1"`
-	Quantity  int64    `json:"quantity" minimum:"1" maximum:"10000" example:"2"`
+	Quantity  int64    `json:"quantity" minimum:"1" maximum:"10000" doc:"How many." example:"2"`
 	UnitPrice int64    `json:"unitPrice" minimum:"0" doc:"In the currency's minor unit." example:"6000"`
 }
 
@@ -45,33 +45,33 @@ func (i createItem) item() order.Item {
 type orderBody struct {
 	ID         string            `json:"id" format:"uuid" doc:"The order's id."`
 	Status     string            `json:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Where it stands. PAID, FAILED, CANCELED and REFUNDED are ends."`
-	Amount     int64             `json:"amount" doc:"In the currency's minor unit." example:"12000"`
-	Currency   string            `json:"currency" example:"KRW"`
-	Items      []itemBody        `json:"items,omitempty" nullable:"false"`
-	CustomerID string            `json:"customerId,omitempty" example:"c-42"`
-	Metadata   map[string]string `json:"metadata,omitempty"`
+	Amount     int64             `json:"amount" minimum:"1" doc:"In the currency's minor unit." example:"12000"`
+	Currency   string            `json:"currency" doc:"ISO 4217 code." example:"KRW"`
+	Items      []itemBody        `json:"items,omitempty" maxItems:"100" nullable:"false" doc:"What is bought."`
+	CustomerID string            `json:"customerId,omitempty" maxLength:"64" doc:"Your name for the customer." example:"c-42"`
+	Metadata   map[string]string `json:"metadata,omitempty" doc:"Your own entries."`
 	PaymentRef string            `json:"paymentRef,omitempty" doc:"The gateway's reference of the charge." example:"PAY-5F0C21AB"`
 	Failure    *failureBody      `json:"failure,omitempty" doc:"Why it FAILED."`
 	Attempts   []attemptBody     `json:"attempts" nullable:"false" doc:"Each attempt at charging it, oldest first."`
-	Version    int64             `json:"version" doc:"Rises with every change; also the ETag."`
-	CreatedAt  string            `json:"createdAt" format:"date-time"`
-	UpdatedAt  string            `json:"updatedAt" format:"date-time"`
+	Version    int64             `json:"version" minimum:"1" doc:"Rises with every change; also the ETag."`
+	CreatedAt  string            `json:"createdAt" format:"date-time" doc:"When it was placed."`
+	UpdatedAt  string            `json:"updatedAt" format:"date-time" doc:"When it last changed."`
 }
 
 type itemBody struct {
-	SKU       string `json:"sku"`
-	Quantity  int64  `json:"quantity"`
-	UnitPrice int64  `json:"unitPrice"`
+	SKU       string `json:"sku" doc:"Your name for the article." example:"TEA-1"`
+	Quantity  int64  `json:"quantity" minimum:"1" doc:"How many." example:"2"`
+	UnitPrice int64  `json:"unitPrice" minimum:"0" doc:"In the currency's minor unit." example:"6000"`
 }
 
 type failureBody struct {
-	Code    string `json:"code" example:"insufficient_funds"`
-	Message string `json:"message" example:"The card has insufficient funds."`
+	Code    string `json:"code" doc:"For programs: the gateway's reason, or gateway_unavailable or not_processed." example:"insufficient_funds"`
+	Message string `json:"message" doc:"For people." example:"The card has insufficient funds."`
 }
 
 type attemptBody struct {
-	Number    int    `json:"number" example:"1"`
-	StartedAt string `json:"startedAt" format:"date-time"`
+	Number    int    `json:"number" minimum:"1" doc:"1 is the first." example:"1"`
+	StartedAt string `json:"startedAt" format:"date-time" doc:"When it began."`
 	Outcome   string `json:"outcome" enum:"pending,approved,declined,unavailable,unknown" doc:"pending while it runs; unavailable is known not to have charged; unknown is not known yet."`
 	Code      string `json:"code,omitempty" doc:"The gateway's reason."`
 }

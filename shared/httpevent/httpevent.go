@@ -49,12 +49,20 @@ type headersKey struct{}
 // Claim returns a claim of the token that API Gateway's JWT authorizer verified for
 // the request whose context this is; ok is false if there is none.
 func Claim(ctx context.Context, name string) (value string, ok bool) {
+	value, ok = token(ctx).Claims[name]
+	return value, ok
+}
+
+// Scopes returns all scopes of that token, if the request's route asks for one of them;
+// else there are none.
+func Scopes(ctx context.Context) []string { return token(ctx).Scopes }
+
+func token(ctx context.Context) events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription {
 	gateway, _ := core.GetAPIGatewayV2ContextFromContext(ctx)
 	if gateway.Authorizer == nil || gateway.Authorizer.JWT == nil {
-		return "", false
+		return events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{}
 	}
-	value, ok = gateway.Authorizer.JWT.Claims[name]
-	return value, ok
+	return *gateway.Authorizer.JWT
 }
 
 // convertible checks what the adapter would fail on.

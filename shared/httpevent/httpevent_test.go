@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,18 +125,20 @@ func TestNotARequest(t *testing.T) {
 func TestClaim(t *testing.T) {
 	var got string
 	var ok bool
+	var scopes []string
 	h := httpevent.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got, ok = httpevent.Claim(r.Context(), "client_id")
+		scopes = httpevent.Scopes(r.Context())
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	e := event(nil)
-	if _, err := h(context.Background(), e); err != nil || ok {
-		t.Errorf("without an authorizer: %q, %v, %v", got, ok, err)
+	if _, err := h(context.Background(), e); err != nil || ok || scopes != nil {
+		t.Errorf("without an authorizer: %q, %v, %q, %v", got, ok, scopes, err)
 	}
 	e.RequestContext.Authorizer = &events.APIGatewayV2HTTPRequestContextAuthorizerDescription{
-		JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: map[string]string{"client_id": "shop-1"}},
+		JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: map[string]string{"client_id": "shop-1"}, Scopes: []string{"a", "b"}},
 	}
-	if _, err := h(context.Background(), e); err != nil || !ok || got != "shop-1" {
-		t.Errorf("with one: %q, %v, %v", got, ok, err)
+	if _, err := h(context.Background(), e); err != nil || !ok || got != "shop-1" || !slices.Equal(scopes, []string{"a", "b"}) {
+		t.Errorf("with one: %q, %v, %q, %v", got, ok, scopes, err)
 	}
 }

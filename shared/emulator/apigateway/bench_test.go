@@ -32,3 +32,23 @@ func BenchmarkRequest(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkThrottle is a small request to a route with a limit that is not reached and
+// to one without, from all processors at once: what they differ by is the bucket.
+func BenchmarkThrottle(b *testing.B) {
+	handler := func(context.Context, request) (response, error) { return response{StatusCode: 200}, nil }
+	for _, row := range []struct{ name, properties string }{{"no limit", ""}, {"limit", limits("1000000000", "1000000")}} {
+		b.Run(row.name, func(b *testing.B) {
+			g, _ := api{routes: []string{path("GET", "/x")}, properties: row.properties}.gateway(b, modes[0], handler, apigateway.Options{})
+			b.ReportAllocs()
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					w := httptest.NewRecorder()
+					if g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/x", nil)); w.Code != http.StatusOK {
+						b.Errorf("status %d", w.Code)
+					}
+				}
+			})
+		})
+	}
+}

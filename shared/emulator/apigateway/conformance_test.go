@@ -5,14 +5,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"paylane/shared/accesstoken/tokentest"
 	"paylane/shared/emulator/apigateway"
-	"paylane/shared/emulator/template"
 )
 
 // conformance is a row of the conformance checklist: an API, the handler behind it, and
@@ -39,7 +38,7 @@ func runConformance(t *testing.T, rows []conformance) {
 var all = api{routes: []string{""}}
 
 // TestConformanceEvents has the rows about events and routes. A15 and A16 stand below,
-// on a virtual clock; A17 to A20 are about tokens.
+// on a virtual clock; A17 to A20 are about tokens and stand in jwt_test.go.
 func TestConformanceEvents(t *testing.T) {
 	const notFound = `{"message":"Not Found"}`
 	runConformance(t, []conformance{
@@ -186,17 +185,8 @@ func TestConformanceResponses(t *testing.T) {
 	})
 }
 
-// refuse is an authorizer that lets nobody in.
-type refuse struct{}
-
-func (refuse) Authorize(*http.Request, *template.JWTAuthorizer, []string) (*apigateway.AuthorizerContext, error) {
-	return nil, &apigateway.Refusal{Status: 401, Challenge: "Bearer"}
-}
-
-// authorized are an API's properties with an authorizer for all routes.
-const authorized = "Auth: {DefaultAuthorizer: J, Authorizers: {J: {JwtConfiguration: {issuer: i, audience: [a]}}}}"
-
 func TestConformanceA21(t *testing.T) {
+	issuer := tokentest.New(t, issuerURL)
 	preflight := func(path string) string {
 		return "OPTIONS " + path + " HTTP/1.1\r\nHost: api.test\r\nOrigin: https://a.test\r\nAccess-Control-Request-Method: POST\r\n\r\n"
 	}
@@ -211,13 +201,13 @@ func TestConformanceA21(t *testing.T) {
 			})
 		})
 		t.Run("A21 OPTIONS against an authorized ANY route "+m.name, func(t *testing.T) {
-			a := api{routes: []string{path("ANY", "/{proxy+}")}, properties: cors + ", " + authorized}
-			got := send(t, a.serve(t, m, echo, apigateway.Options{Authorizer: refuse{}}), preflight("/x"))
+			a := api{routes: []string{path("ANY", "/{proxy+}")}, properties: cors + ", " + withTokens}
+			got := send(t, a.serve(t, m, echo, guarded(t, a, issuer)), preflight("/x"))
 			diff(t, "answer", []any{401, `{"message":"Unauthorized"}`, "Bearer"}, []any{got.status, got.body, got.header.Get("WWW-Authenticate")})
 		})
 		t.Run("A21 with the cure "+m.name, func(t *testing.T) {
-			a := api{routes: []string{path("ANY", "/{proxy+}"), path("OPTIONS", "/{proxy+}")}, properties: cors + ", " + authorized}
-			got := send(t, a.serve(t, m, echo, apigateway.Options{Authorizer: refuse{}}), preflight("/x"))
+			a := api{routes: []string{path("ANY", "/{proxy+}"), path("OPTIONS", "/{proxy+}")}, properties: cors + ", " + withTokens}
+			got := send(t, a.serve(t, m, echo, guarded(t, a, issuer)), preflight("/x"))
 			diff(t, "status", 204, got.status)
 		})
 	}

@@ -7,8 +7,9 @@
 //
 //	stage and route (router.go)      404
 //	CORS preflight  (gateway.go)     204
-//	authorizer      (gateway.go)     401, 403
-//	body            (gateway.go)     413
+//	throttling      (throttle.go)    429
+//	authorizer      (jwt.go)         401, 403
+//	body            (gateway.go)     413, 408
 //	the function    (gateway.go)     500, 503
 //	response        (response.go)    what the function says, or 500
 //

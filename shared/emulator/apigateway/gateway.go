@@ -23,14 +23,14 @@ import (
 type Options struct {
 	// Functions are the invokers by the functions' logical ids.
 	Functions map[string]emulator.Invoker
-	// Authorizer checks requests to routes that have one.
+	// Authorizer checks requests to routes that have one; see [NewJWT].
 	Authorizer Authorizer
 	// Open serves such routes to anybody, and leaves requestContext.authorizer out.
 	Open bool
 	// Logger gets a line when a response can't be had for a reason that the
 	// invoker did not log; nil is none.
 	Logger *slog.Logger
-	// Now is the clock of events; nil is time.Now.
+	// Now is the clock of events and of throttling; nil is time.Now.
 	Now func() time.Time
 	// Random is the source of ids and must not fail; nil is crypto/rand.
 	Random io.Reader
@@ -54,6 +54,8 @@ type Refusal struct {
 	Status int
 	// Challenge is the value of the WWW-Authenticate header; empty is none.
 	Challenge string
+	// Err is why, where it is not the caller's fault. It is logged.
+	Err error
 }
 
 func (r *Refusal) Error() string { return http.StatusText(r.Status) }
@@ -64,6 +66,7 @@ type Gateway struct {
 	options Options
 	router  router
 	rules   payload.Rules
+	bodies  *payload.Bodies
 	// stageVariables are nil when there are none: they are absent then.
 	stageVariables map[string]string
 }
@@ -75,7 +78,7 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 	o.Now = defaults.Now(o.Now)
 	o.Random = defaults.Random(o.Random)
 	o.Logger = defaults.Logger(o.Logger)
-	g := &Gateway{api: api, options: o, rules: payload.Rules{
+	g := &Gateway{api: api, options: o, bodies: payload.NewBodies(maxBodyBytes), rules: payload.Rules{
 		CORS: payload.NewCORS(api.CORS), ContentType: "text/plain; charset=utf-8",
 		Owned: []string{"apigw-requestid", "content-length", "date"},
 	}}
@@ -91,7 +94,7 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("route %q has the authorizer %s, and there is nothing to check tokens with",
 				r.Key, r.Authorizer.Name)
 		}
-		g.router.add(&route{Route: r, invoker: invoker})
+		g.router.add(&route{Route: r, invoker: invoker, bucket: newBucket(r.Throttle, o.Now)})
 	}
 	return g, nil
 }
@@ -117,6 +120,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound)
 		return
 	}
+	if throttled(route) {
+		fail(w, http.StatusTooManyRequests)
+		return
+	}
 	caller, ok := g.authorize(w, r, route)
 	if !ok {
 		return
@@ -125,7 +132,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	body, failed := payload.ReadBody(w, r, maxBodyBytes)
+	body, failed := g.bodies.Read(w, r)
 	if failed != 0 {
 		fail(w, failed)
 		return
@@ -169,6 +176,9 @@ func (g *Gateway) authorize(w http.ResponseWriter, r *http.Request, route *route
 		fail(w, http.StatusInternalServerError)
 		return nil, false
 	}
+	if refusal.Err != nil {
+		g.options.Logger.ErrorContext(r.Context(), "no token can be verified", "authorizer", route.Authorizer.Name, "error", refusal.Err)
+	}
 	if refusal.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", refusal.Challenge)
 	}
@@ -206,7 +216,9 @@ var messages = map[int]string{
 	http.StatusUnauthorized:                `{"message":"Unauthorized"}`,
 	http.StatusForbidden:                   `{"message":"Forbidden"}`,
 	http.StatusNotFound:                    `{"message":"Not Found"}`,
+	http.StatusRequestTimeout:              `{"message":"Request Timeout"}`,
 	http.StatusRequestEntityTooLarge:       `{"message":"Request Entity Too Large"}`,
+	http.StatusTooManyRequests:             `{"message":"Too Many Requests"}`,
 	http.StatusRequestHeaderFieldsTooLarge: `{"message":"Request Header Fields Too Large"}`,
 	http.StatusInternalServerError:         `{"message":"Internal Server Error"}`,
 	http.StatusServiceUnavailable:          `{"message":"Service Unavailable"}`,

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
@@ -96,15 +97,23 @@ func (a api) gateway(t tb, m mode, handler any, o apigateway.Options) (*apigatew
 func (a api) serve(t *testing.T, m mode, handler any, o apigateway.Options) string {
 	t.Helper()
 	g, _ := a.gateway(t, m, handler, o)
+	return serve(t, g, apigateway.Limits{}, nil)
+}
+
+// serve serves a handler on a port of its own and gives the address. What connections
+// go through is told to watch, which can be nil.
+func serve(t *testing.T, handler http.Handler, limits apigateway.Limits, watch func(net.Conn, http.ConnState)) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := apigateway.Server(g, slog.New(slog.DiscardHandler))
+	server := apigateway.Server(handler, slog.New(slog.DiscardHandler), limits)
+	server.ConnState = watch
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Serve(listener)
+		_ = server.Serve(limits.Listener(listener))
 	}()
 	t.Cleanup(func() {
 		_ = server.Close()
@@ -128,7 +137,8 @@ func send(t *testing.T, address, raw string) answer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = connection.Close() })
-	go func() { _, _ = io.WriteString(connection, raw) }() // a refused body may not be read
+	_ = connection.SetDeadline(time.Now().Add(20 * time.Second)) // so that a test fails, and does not hang
+	go func() { _, _ = io.WriteString(connection, raw) }()       // a refused body may not be read
 	method, _, _ := strings.Cut(raw, " ")
 	reader := bufio.NewReader(connection)
 	r, err := http.ReadResponse(reader, &http.Request{Method: method})

@@ -11,6 +11,7 @@ import (
 type route struct {
 	template.Route
 	invoker   emulator.Invoker
+	bucket    *bucket  // nil without a limit
 	variables []string // the names in its path, in order
 }
 

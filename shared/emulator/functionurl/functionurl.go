@@ -44,6 +44,7 @@ type URL struct {
 	options Options
 	stream  emulator.Streamer // nil for one that is BUFFERED
 	rules   payload.Rules
+	bodies  *payload.Bodies
 }
 
 // New makes the handler of a function's URL.
@@ -52,7 +53,7 @@ func New(url template.FunctionURL, o Options) (*URL, error) {
 	o.Logger = defaults.Logger(o.Logger)
 	o.Now = defaults.Now(o.Now)
 	o.Random = defaults.Random(o.Random)
-	u := &URL{url: url, options: o, rules: payload.Rules{
+	u := &URL{url: url, options: o, bodies: payload.NewBodies(emulator.MaxPayloadBytes), rules: payload.Rules{
 		CORS: payload.NewCORS(url.CORS), ContentType: "application/json", TextStatus: true,
 		Owned: []string{"content-length", "date", "x-amzn-requestid"},
 	}}
@@ -76,7 +77,7 @@ func (u *URL) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	body, failed := payload.ReadBody(w, r, emulator.MaxPayloadBytes)
+	body, failed := u.bodies.Read(w, r)
 	if failed != 0 {
 		fail(w, failed)
 		return

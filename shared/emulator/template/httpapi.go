@@ -183,7 +183,7 @@ func (r *reader) throttle(route *Route, own *properties, api *resource) {
 	limit := Throttle{Rate: 10_000, Burst: 5_000}
 	set := false
 	for _, s := range append(settings, own) {
-		set = set || s.n.get("ThrottlingRateLimit") != nil || s.n.get("ThrottlingBurstLimit") != nil
+		set = set || s.get("ThrottlingRateLimit") != nil || s.get("ThrottlingBurstLimit") != nil
 		limit.Rate = s.number("ThrottlingRateLimit", limit.Rate)
 		limit.Burst = s.integer("ThrottlingBurstLimit", limit.Burst, 0, 1_000_000)
 		s.done()
@@ -216,7 +216,7 @@ func (r *reader) checkAPIs() {
 			continue
 		}
 		for _, e := range byRoute.n.entries {
-			if !slices.ContainsFunc(api.Routes, func(route Route) bool { return route.Key == settingsKey(e.key) }) {
+			if byRoute.get(e.key) != nil && !slices.ContainsFunc(api.Routes, func(route Route) bool { return route.Key == settingsKey(e.key) }) {
 				r.add(e.at, byRoute.path, "the API has no route %s", quote(e.key))
 			}
 		}

@@ -127,7 +127,6 @@ type Route struct {
 	// Scopes are those of which a token must hold one; none means no check.
 	Scopes []string
 	// Throttle is nil unless the template sets a limit for the route or the stage.
-	// Nothing enforces it yet.
 	Throttle *Throttle
 	Line     int
 }

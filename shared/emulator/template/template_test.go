@@ -269,3 +269,50 @@ func TestNamesAreStable(t *testing.T) {
 		t.Error("two stacks have the same API id")
 	}
 }
+
+// Limits come from the stage, the API for the route and the event, each by itself; what
+// is not set or AWS::NoValue leaves the one before, and in the end no limit at all.
+func TestThrottle(t *testing.T) {
+	limit := func(rate float64, burst int) *template.Throttle { return &template.Throttle{Rate: rate, Burst: burst} }
+	rows := []struct {
+		name, global, api, event string
+		want                     *template.Throttle
+	}{
+		{name: "nothing set"},
+		{name: "the stage", api: "DefaultRouteSettings: {ThrottlingRateLimit: 5, ThrottlingBurstLimit: 6}", want: limit(5, 6)},
+		{name: "Globals", global: "DefaultRouteSettings: {ThrottlingRateLimit: 0.5, ThrottlingBurstLimit: 6}", want: limit(0.5, 6)},
+		{name: "Globals and the stage", global: "DefaultRouteSettings: {ThrottlingRateLimit: 5, ThrottlingBurstLimit: 6}",
+			api: "DefaultRouteSettings: {ThrottlingBurstLimit: 7}", want: limit(5, 7)},
+		{name: "Globals for the route", global: "RouteSettings: {GET /x: {ThrottlingBurstLimit: 7}}", want: limit(10_000, 7)},
+		{name: "the route", api: "DefaultRouteSettings: {ThrottlingRateLimit: 5}, RouteSettings: {GET /x: {ThrottlingRateLimit: 4}, GET /y: {ThrottlingRateLimit: 3}}",
+			want: limit(4, 5_000)},
+		{name: "the event", api: "RouteSettings: {GET /x: {ThrottlingRateLimit: 4, ThrottlingBurstLimit: 6}}", event: "RouteSettings: {ThrottlingBurstLimit: 8}",
+			want: limit(4, 8)},
+		{name: "0 is a limit", api: "DefaultRouteSettings: {ThrottlingRateLimit: 0, ThrottlingBurstLimit: 0}", want: limit(0, 0)},
+		{name: "only metrics", api: "DefaultRouteSettings: {DetailedMetricsEnabled: true}"},
+		{name: "a parameter, by a condition that holds", api: "DefaultRouteSettings: {ThrottlingRateLimit: !If [Set, !Ref Rate, !Ref AWS::NoValue]}",
+			want: limit(12, 5_000)},
+		{name: "limits without a value", api: "DefaultRouteSettings: {ThrottlingRateLimit: !If [Unset, 5, !Ref AWS::NoValue], ThrottlingBurstLimit: !If [Unset, 5, !Ref AWS::NoValue]}"},
+		{name: "settings without a value", api: "DefaultRouteSettings: !If [Unset, {ThrottlingRateLimit: 1}, !Ref AWS::NoValue], RouteSettings: !Ref AWS::NoValue",
+			event: "RouteSettings: !If [Unset, {ThrottlingRateLimit: 1}, !Ref AWS::NoValue]"},
+		{name: "a route without a value", api: "RouteSettings: {GET /x: !Ref AWS::NoValue, GET /nowhere: !Ref AWS::NoValue}"},
+		{name: "a route that takes the stage's", api: "DefaultRouteSettings: {ThrottlingRateLimit: 5}, RouteSettings: {GET /x: {ThrottlingRateLimit: !Ref AWS::NoValue}}",
+			want: limit(5, 5_000)},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			source := "Transform: AWS::Serverless-2016-10-31\nParameters: {Rate: {Type: Number, Default: 12}}\n" +
+				"Conditions: {Set: !Equals [a, a], Unset: !Equals [a, b]}\nGlobals: {HttpApi: {" + row.global + "}}\nResources:\n" +
+				"  A: {Type: AWS::Serverless::HttpApi, Properties: {" + row.api + "}}\n" +
+				"  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: .\n      Handler: bootstrap\n" +
+				"      Runtime: provided.al2023\n      Events:\n" +
+				"        X: {Type: HttpApi, Properties: {ApiId: !Ref A, Path: /x, Method: GET, " + row.event + "}}\n" +
+				"        Y: {Type: HttpApi, Properties: {ApiId: !Ref A, Path: /y, Method: GET}}\n"
+			got, err := template.Read("template.yaml", []byte(source), template.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			diff(t, "GET /x", row.want, got.APIs[0].Routes[0].Throttle)
+		})
+	}
+}

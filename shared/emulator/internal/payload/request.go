@@ -5,12 +5,14 @@
 package payload
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 
@@ -32,31 +34,69 @@ func HeaderBytes(r *http.Request) int {
 	return size
 }
 
-// ReadBody reads a request's body of at most limit bytes. Where that fails, failed is the
-// status to answer with; else it is 0.
-func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, failed int) {
-	const atOnce = 64 << 10 // of what is only announced, no more is reserved
+// A body over largeBodyBytes is read to its end only while fewer than maxLargeBodies
+// others are: however many clients send slowly, they hold no more memory than that.
+const (
+	largeBodyBytes = 64 << 10
+	maxLargeBodies = 16
+)
+
+// Bodies reads the bodies of requests.
+type Bodies struct {
+	limit int64
+	// large has an item for each large one that is being read.
+	large chan struct{}
+}
+
+// NewBodies reads bodies of at most limit bytes.
+func NewBodies(limit int64) *Bodies {
+	return &Bodies{limit: limit, large: make(chan struct{}, maxLargeBodies)}
+}
+
+// Read reads a request's body. Where that fails, failed is the status to answer with; else
+// it is 0. Of one that does not come in time that is what RFC 9110 has for it (15.5.9); what
+// AWS says then is not known.
+func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, failed int) {
 	switch {
 	case r.ContentLength == 0:
 		return nil, 0
-	case r.ContentLength > limit:
+	case r.ContentLength > b.limit:
 		return nil, http.StatusRequestEntityTooLarge
 	}
 	var err error
-	if r.ContentLength > 0 && r.ContentLength <= atOnce {
+	if r.ContentLength > 0 && r.ContentLength <= largeBodyBytes {
 		body = make([]byte, r.ContentLength)
 		_, err = io.ReadFull(r.Body, body)
 	} else {
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+		body, err = b.readLarge(r.Context(), http.MaxBytesReader(w, r.Body, b.limit))
 	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		return nil, http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, http.StatusRequestTimeout
 	case err != nil: // cut off, or wrongly chunked
 		return nil, http.StatusBadRequest
 	}
 	return body, 0
+}
+
+// readLarge reads a body that is large or of unknown length. Of what is only announced
+// nothing is reserved. One that waits for its turn does so while its time runs.
+func (b *Bodies) readLarge(ctx context.Context, from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, largeBodyBytes))
+	if err != nil || len(body) < largeBodyBytes {
+		return body, err
+	}
+	select {
+	case b.large <- struct{}{}:
+		defer func() { <-b.large }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	rest, err := io.ReadAll(from)
+	return append(body, rest...), err
 }
 
 // Headers gives the headers with their names in lower case and their values

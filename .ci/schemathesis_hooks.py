@@ -1,0 +1,60 @@
+"""What the OpenAPI document says in words, because JSON Schema has no word for it.
+
+Requests that are meant to be right are made to keep these rules as well; those that are
+meant to be wrong stay as they are. Nothing here touches what answers are checked for.
+"""
+
+import itertools
+import re
+
+import schemathesis
+
+calls = itertools.count()
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    if case.headers.get("Prefer") == "wait=20":
+        case.headers["Prefer"] = "wait=2"  # twenty seconds show no more
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    if case.operation.definition.raw["operationId"] == "list-orders":
+        # A cursor is one that a page gave; all of those begin alike.
+        if not case.query.get("cursor", "").startswith("AQAAA"):
+            case.query.pop("cursor", None)
+    if case.operation.definition.raw["operationId"] == "create-order":
+        # A key that was used belongs to that request.
+        if "Idempotency-Key" in case.headers:
+            case.headers["Idempotency-Key"] = f"{next(calls)}-{case.headers['Idempotency-Key']}"[:255]
+        if isinstance(case.body, dict):
+            case.body = agreeing(plain(case.body))
+
+
+def agreeing(body):
+    """The amount is the sum of the items, which is 1 at least and no card number."""
+    items = body.get("items")
+    if not items:
+        return body
+    total = sum(item["quantity"] * item["unitPrice"] for item in items)
+    if not 1 <= total < 10**12:
+        items = [{**item, "unitPrice": 1} for item in items]
+        total = sum(item["quantity"] for item in items)
+    body = {**body, "items": items}
+    if "amount" in body:
+        body["amount"] = total
+    return body
+
+
+def plain(value):
+    """No fraction in a whole number, and never 13 digits, so nothing looks like a card number."""
+    if isinstance(value, dict):
+        return {plain(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    if isinstance(value, str) and len(re.findall("[0-9]", value)) > 12:
+        return re.sub("[0-9]", "x", value)
+    if isinstance(value, float):
+        return plain(int(value))
+    if isinstance(value, int) and value >= 10**12:
+        return value // 10**7
+    return value

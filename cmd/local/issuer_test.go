@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// devToken is what "local token" prints.
+func devToken(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, problems bytes.Buffer
+	if status := tokenCommand(args, &out, &problems, time.Now); status != 0 || problems.Len() > 0 {
+		t.Fatalf("status %d: %s", status, &problems)
+	}
+	token, rest, _ := strings.Cut(out.String(), "\n")
+	if token == "" || rest != "" {
+		t.Fatalf("it printed %q", &out)
+	}
+	return token
+}
+
+// TestDevelopmentIssuer: a token of the command is good at the runner, with its own
+// tenant and scopes, and at no other; also where the runner listens for all.
+func TestDevelopmentIssuer(t *testing.T) {
+	for name, listen := range map[string]string{"loopback": "127.0.0.1:0", "all addresses": "0.0.0.0:0"} {
+		t.Run(name, func(t *testing.T) {
+			c := testConfig(t)
+			c.Addr, c.Access.Tokens = listen, true
+			g := target{url: startRunner(t, c)}
+			_, port, err := net.SplitHostPort(strings.TrimPrefix(g.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			host, _, _ := net.SplitHostPort(listen)
+			token := func(args ...string) string {
+				return "Bearer " + devToken(t, append(args, "-data", c.Data, "-addr", net.JoinHostPort(host, port))...)
+			}
+			g.url = "http://" + net.JoinHostPort("127.0.0.1", port)
+			id := g.create(t, token("-tenant", "a", "-scope", "orders/write"), `{"amount": 5}`)
+			for _, ask := range []struct {
+				name, authorization string
+				status              int
+			}{
+				{"its own", token("-tenant", "a"), 200},
+				{"another tenant", token("-tenant", "b"), 404},
+				{"another scope", token("-tenant", "a", "-scope", "orders/write"), 403},
+				{"none", "", 401},
+				{"another runner's address", "Bearer " + devToken(t, "-tenant", "a", "-data", c.Data, "-addr", "127.0.0.1:1"), 401},
+				{"another runner's key", "Bearer " + devToken(t, "-tenant", "a", "-data", t.TempDir(), "-addr", "127.0.0.1:"+port), 401},
+			} {
+				if got := g.do(t, http.MethodGet, "/orders/"+id, ask.authorization, ""); got.status != ask.status {
+					t.Errorf("%s: %d %s, want %d", ask.name, got.status, got.body, ask.status)
+				}
+			}
+			var document struct{ Issuer string }
+			got := g.do(t, http.MethodGet, "/.well-known/openid-configuration", "", "")
+			if err := json.Unmarshal([]byte(got.body), &document); err != nil || document.Issuer != g.url {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+			if strings.Contains(g.do(t, http.MethodGet, "/.well-known/jwks.json", "", "").body, `"d"`) {
+				t.Error("the private key is published")
+			}
+		})
+	}
+}
+
+// TestDevelopmentKey: one key, whoever is first, readable for its owner only.
+func TestDevelopmentKey(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "data")
+	kids := make([]string, 4)
+	var wg sync.WaitGroup
+	for i := range kids {
+		wg.Go(func() {
+			issuer, err := openIssuer(folder, defaultAddr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			kids[i] = issuer.kid
+		})
+	}
+	wg.Wait()
+	for _, kid := range kids {
+		if kid != kids[0] || kid == "" {
+			t.Errorf("the keys are %q", kids)
+		}
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil || len(files) != 1 || files[0].Name() != devKeyFile {
+		t.Errorf("%v, %v", files, err)
+	}
+	path := filepath.Join(folder, devKeyFile)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	for name, text := range map[string]string{
+		"no PEM": "nonsense", "no key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openIssuer(folder, defaultAddr); err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "AAAA") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestTokenCommand: what it can't do it says, and prints nothing.
+func TestTokenCommand(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		status int
+		want   string
+	}{
+		{"no tenant", []string{"-data", t.TempDir()}, 2, "-tenant"},
+		{"no flag", []string{"-data", t.TempDir(), "-tenant", "a", "b"}, 2, "flags only"},
+		{"no address", []string{"-data", t.TempDir(), "-tenant", "a", "-addr", "x"}, 1, "not host:port"},
+		{"no folder", []string{"-data", file, "-tenant", "a"}, 1, file},
+	} {
+		var out, problems bytes.Buffer
+		if status := tokenCommand(tt.args, &out, &problems, time.Now); status != tt.status || out.Len() > 0 || !strings.Contains(problems.String(), tt.want) {
+			t.Errorf("%s: status %d, %q, %s", tt.name, status, &out, &problems)
+		}
+	}
+}
+
+// TestStartPage says who may call, and how to get a token.
+func TestStartPage(t *testing.T) {
+	for name, tt := range map[string]struct {
+		config config
+		own    *devIssuer
+		want   []string
+	}{
+		"anybody": {config{}, nil, []string{"anybody", "-auth jwt"}},
+		"an issuer": {config{Access: access{Tokens: true, Issuer: "https://i.test", Audience: "a"}}, nil,
+			[]string{"access tokens of https://i.test for a"}},
+		"its own": {config{Addr: defaultAddr, Data: defaultData, Access: access{Tokens: true, Issuer: "http://" + defaultAddr, Audience: devAudience}},
+			&devIssuer{url: "http://" + defaultAddr},
+			[]string{"for development: go run ./cmd/local token -tenant a -scope \"orders/read orders/write\"\n"}},
+		"its own elsewhere": {config{Addr: ":80", Data: "d", Access: access{Tokens: true}},
+			&devIssuer{url: "http://127.0.0.1:80"}, []string{" -addr 127.0.0.1:80 -data d\n"}},
+	} {
+		var page bytes.Buffer
+		welcomeAccess(&page, tt.config, tt.own)
+		for _, part := range tt.want {
+			if !strings.Contains(page.String(), part) {
+				t.Errorf("%s: %q is not in:\n%s", name, part, &page)
+			}
+		}
+	}
+}

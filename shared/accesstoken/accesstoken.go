@@ -1,0 +1,126 @@
+// Package accesstoken verifies access tokens as API Gateway's JWT authorizer does
+// ("Control access to HTTP APIs with JWT authorizers"), for whoever stands where no
+// such authorizer is: the local gateway, and a function behind a Function URL.
+//
+// [Verifier.Verify] takes a token through these steps, and it may end at each:
+//
+//	form and algorithm   RSA with SHA-256, 384 or 512, nothing else
+//	key                  the issuer's own, by the token's kid (keys.go)
+//	signature
+//	claims               issuer, times, audience (claims.go)
+//
+// What a token must hold beyond that, such as a scope, its [Claims] tell. Neither an
+// error nor anything that is logged has any part of a token in it.
+package accesstoken
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Config says whose tokens are good.
+type Config struct {
+	// Issuer is the URL that a token's iss must be, letter by letter. The issuer's keys
+	// are found through <Issuer>/.well-known/openid-configuration.
+	Issuer string
+	// Audience are those of which a token must be meant for one.
+	Audience []string
+	// Client fetches the keys; nil is http.DefaultClient.
+	Client *http.Client
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Verifier verifies the tokens of one issuer. It is safe for concurrent use, and holds
+// the issuer's keys: keep it.
+type Verifier struct {
+	issuer   string
+	audience []string
+	now      func() time.Time
+	parser   *jwt.Parser
+	keys     *keys
+}
+
+// New makes a Verifier. It fetches nothing yet.
+func New(c Config) *Verifier {
+	if c.Client == nil {
+		c.Client = http.DefaultClient
+	}
+	if c.Now == nil {
+		c.Now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
+	}
+	return &Verifier{
+		issuer: c.Issuer, audience: c.Audience, now: c.Now,
+		parser: jwt.NewParser(
+			jwt.WithValidMethods([]string{"RS256", "RS384", "RS512"}), jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
+			jwt.WithoutClaimsValidation(), // API Gateway's rules are its own
+		),
+		keys: &keys{issuer: c.Issuer, client: c.Client, now: c.Now},
+	}
+}
+
+// InvalidError says that a token is not good.
+type InvalidError struct {
+	// Description is for the error_description of a challenge (RFC 6750, section 3).
+	Description string
+}
+
+func (e *InvalidError) Error() string { return "invalid access token: " + e.Description }
+
+// Bearer takes the token out of the value that it is sent in: the token alone, or
+// "Bearer " and the token. It is empty if there is none.
+func Bearer(value string) string { return strings.TrimPrefix(value, "Bearer ") }
+
+// Verify gives the claims of a token that is good now. The error is an [*InvalidError]
+// if it is not, a [*KeysError] if the issuer's keys can't be had, and otherwise the
+// context's.
+func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
+	if strings.ContainsAny(raw, "\r\n") { // base64's decoder overlooks them
+		return nil, &InvalidError{Description: describe(jwt.ErrTokenMalformed)}
+	}
+	claims := jwt.MapClaims{}
+	var keyErr error
+	_, err := v.parser.ParseWithClaims(raw, claims, func(t *jwt.Token) (any, error) {
+		kid, _ := t.Header["kid"].(string)
+		if _, ok := t.Header["crit"]; ok || kid == "" {
+			// An extension that must be understood (RFC 7515, section 4.1.11) is not.
+			keyErr = unknownKey()
+			return nil, keyErr
+		}
+		key, err := v.keys.find(ctx, kid)
+		keyErr = err
+		return key, err
+	})
+	switch {
+	case keyErr != nil:
+		return nil, keyErr
+	case err != nil:
+		return nil, &InvalidError{Description: describe(err)}
+	}
+	if wrong := v.wrong(Claims(claims)); wrong != "" {
+		return nil, &InvalidError{Description: wrong}
+	}
+	return Claims(claims), nil
+}
+
+func unknownKey() error {
+	return &InvalidError{Description: "the token is not signed with a key of the issuer"}
+}
+
+// describe says what is wrong with a token's form. The library's own words could hold
+// parts of it.
+func describe(err error) string {
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return "the token is malformed"
+	case errors.Is(err, jwt.ErrTokenUnverifiable):
+		return "the token has no supported signing method"
+	default:
+		return "the token does not have a valid signature"
+	}
+}

@@ -1,0 +1,100 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+const (
+	exampleID     = "0199a6c5-1f6e-7c1a-9d0b-3f6e8a2b4c5d"
+	exampleTime   = "2026-01-31T09:30:00.000Z"
+	exampleLater  = "2026-01-31T09:30:00.120Z"
+	exampleCursor = "AQAAAZwTyydAAZmmxR9ufBqdCz9uiitMXQ"
+)
+
+// createExamples are requests that are taken; a test sends them.
+func createExamples() map[string]any {
+	return map[string]any{
+		"items": createRequest{
+			Amount: 12000, Currency: "KRW", Items: []createItem{{SKU: "TEA-1", Quantity: 2, UnitPrice: 6000}},
+			CustomerID: "c-42", PaymentToken: "tok_ok", Metadata: map[string]string{"cart": "77"},
+		},
+		"amount":   createRequest{Amount: 12000},
+		"declined": createRequest{Amount: 4999, Currency: "USD", PaymentToken: "tok_insufficient_funds"},
+	}
+}
+
+// createdExamples are the answers to createExamples.
+func createdExamples() map[string]any {
+	amount := orderBody{
+		ID: exampleID, Status: "PENDING", Amount: 12000, Currency: "KRW", Attempts: []attemptBody{},
+		Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime,
+	}
+	declined := amount
+	declined.Amount, declined.Currency = 4999, "USD"
+	return map[string]any{"items": examplePending(), "amount": amount, "declined": declined}
+}
+
+func examplePending() orderBody {
+	return orderBody{
+		ID: exampleID, Status: "PENDING", Amount: 12000, Currency: "KRW",
+		Items: []itemBody{{SKU: "TEA-1", Quantity: 2, UnitPrice: 6000}}, CustomerID: "c-42",
+		Metadata: map[string]string{"cart": "77"}, Attempts: []attemptBody{},
+		Version: 1, CreatedAt: exampleTime, UpdatedAt: exampleTime,
+	}
+}
+
+func examplePaid() orderBody {
+	o := examplePending()
+	o.Status, o.PaymentRef, o.Version, o.UpdatedAt = "PAID", "PAY-5F0C21AB", 3, exampleLater
+	o.Attempts = []attemptBody{{Number: 1, StartedAt: exampleTime, Outcome: "approved"}}
+	return o
+}
+
+func exampleDeclined() orderBody {
+	o := examplePending()
+	o.Status, o.Version, o.UpdatedAt = "FAILED", 3, exampleLater
+	o.Failure = &failureBody{Code: "insufficient_funds", Message: "The card has insufficient funds."}
+	o.Attempts = []attemptBody{{Number: 1, StartedAt: exampleTime, Outcome: "declined", Code: "insufficient_funds"}}
+	return o
+}
+
+func exampleCanceled() orderBody {
+	o := examplePending()
+	o.Status, o.Version, o.UpdatedAt = "CANCELED", 2, exampleLater
+	return o
+}
+
+func exampleRefunding() orderBody {
+	o := examplePaid()
+	o.Status, o.Version = "REFUNDING", 4
+	return o
+}
+
+func exampleRetried() orderBody {
+	o := examplePending()
+	o.Version, o.UpdatedAt = 8, exampleLater
+	for n := 1; n <= 3; n++ {
+		o.Attempts = append(o.Attempts, attemptBody{Number: n, StartedAt: exampleTime, Outcome: "unavailable"})
+	}
+	o.Attempts[2].Code = "gateway_unavailable"
+	return o
+}
+
+// exampleEvents is the stream of an order that was PENDING when it began.
+func exampleEvents() string {
+	var out strings.Builder
+	out.WriteString("retry: 1000\n\n")
+	for _, e := range []struct {
+		id    string
+		order orderBody
+	}{{"1", examplePending()}, {"3", examplePaid()}} {
+		data, err := json.Marshal(e.order)
+		if err != nil {
+			panic(err) // it is made of our own types
+		}
+		fmt.Fprintf(&out, "event: order\nid: %s\ndata: %s\n\n", e.id, data)
+	}
+	return out.String()
+}

@@ -1,0 +1,216 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"paylane/shared/order"
+	"paylane/shared/pipeline"
+)
+
+const aboutAPI = `Takes orders at once and collects their payments behind a queue. An order is answered PENDING; ` +
+	`follow it to its end (PAID, FAILED, CANCELED or REFUNDED) by its events, by GET with Prefer: wait=20, or by its ETag.` + "\n\n" +
+	`Send an Idempotency-Key with each order. After a timeout, a 429 or a 5xx send the same request again under the same key. ` +
+	`A body with anything that looks like a card number is refused.` + "\n\n" +
+	`Times are RFC 3339 in UTC with milliseconds. Amounts are whole numbers in the currency's minor unit (for USD cents), written without fraction or exponent. ` +
+	`In a request null is the same as leaving a field out. In an answer fields that do not apply are absent, never null, and fields may be added.` + "\n\n" +
+	`A path that is not there is answered 404, a method that a path does not have 405 with Allow.`
+
+const aboutTokens = `An access token (JWT, RFC 9068) of the issuer that the deployment trusts, signed with RSA. ` +
+	`Its client_id is the tenant (the claim can be configured), its scope must hold what the operation asks for. ` +
+	`A local runner without -auth jwt asks for none.`
+
+const aboutTenant = `For operators over all tenants only, whose token's tenant is *, and required of them: ` +
+	`whose orders the request is about, by 1 to 128 visible ASCII characters other than *. ` +
+	`It is ignored for everybody else, whose tenant is the token's.`
+
+const aboutEvents = "Server-Sent Events, one for each change, as in\n\n" +
+	"    retry: 1000\n\n    event: order\n    id: 2\n    data: {\"id\":\"…\",\"status\":\"PROCESSING\",…}\n\n" +
+	"data is an Order on one line and id its version. The present state comes first, unless Last-Event-ID is its version; " +
+	"no version comes twice or out of order, and changes that follow each other closely are merged into the newest. " +
+	"A comment line comes every 15 s. The stream ends with the order's end, or after a while; reconnect then with Last-Event-ID " +
+	"after as many milliseconds as retry says, which EventSource does by itself. " +
+	"Another function serves it, maybe at another origin: take its URL from the Link header with rel=\"events\" of an order."
+
+// operations lists what is said by hand about each operation.
+func operations() []operationDoc {
+	return []operationDoc{
+		{http.MethodPost, "/orders", tagOrders, scopeWrite, aboutCreate, createResponses(), true},
+		{http.MethodGet, "/orders", tagOrders, ScopeRead, "Newest first. Pass next of a page as cursor to get the page after it, until there is no next.", listResponses(), false},
+		{http.MethodGet, "/orders/{id}", tagOrders, ScopeRead, aboutGet, getResponses(), true},
+		{http.MethodPost, "/orders/{id}/cancel", tagOrders, scopeWrite, "Only before its payment is begun. Canceling twice is the same as once.", map[string]*huma.Response{
+			"200": changed("It is CANCELED", exampleCanceled()),
+			"404": notFound(), "409": conflict(order.EventCancel, order.Paid), "413": gatewayTooLarge(),
+		}, true},
+		{http.MethodPost, "/orders/{id}/refund", tagOrders, scopeWrite, "The order becomes REFUNDING, and REFUNDED once the gateway has given the money back. Refunding twice is the same as once.", map[string]*huma.Response{
+			"202": changed("The refund has begun", exampleRefunding()),
+			"200": changed("It is REFUNDING or REFUNDED already", exampleRefunding()),
+			"404": notFound(), "409": conflict(order.EventRefund, order.Pending), "413": gatewayTooLarge(),
+		}, true},
+		{http.MethodPost, "/orders/{id}/retry", tagOperators, ScopeOperate, "Only an order whose payment failed for another reason than the gateway's decline.", map[string]*huma.Response{
+			"202": changed("It is PENDING again", exampleRetried()),
+			"404": notFound(), "409": conflict(order.EventRetry, order.Paid, order.Failed), "413": gatewayTooLarge(),
+		}, true},
+		{http.MethodGet, "/orders/{id}/events", tagOrders, ScopeRead, aboutEvents, eventsResponses(), false},
+		{http.MethodGet, "/healthz", tagService, "", "", map[string]*huma.Response{"200": {
+			Description: "It is up",
+			Content: map[string]*huma.MediaType{typeJSON: {
+				Schema:  &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"status": {Type: huma.TypeString, Enum: []any{"ok"}}}, Required: []string{"status"}},
+				Example: map[string]string{"status": "ok"},
+			}},
+		}}, false},
+		{http.MethodGet, "/openapi.json", tagService, "", "", map[string]*huma.Response{"200": {
+			Description: "OpenAPI 3.1",
+			Content:     map[string]*huma.MediaType{typeJSON: {Schema: &huma.Schema{Type: huma.TypeObject}}},
+		}}, false},
+		{http.MethodGet, "/docs", tagService, "", "", map[string]*huma.Response{"200": {
+			Description: "A page that needs nothing else to be shown",
+			Content:     map[string]*huma.MediaType{"text/html; charset=utf-8": {Schema: &huma.Schema{Type: huma.TypeString}}},
+		}}, false},
+	}
+}
+
+const aboutCreate = "The order is durable when it is answered, and its payment is on its way. " +
+	"The same Idempotency-Key with the same body gets the first answer again, byte for byte; with another body it is refused."
+
+const aboutGet = "With Prefer: wait=N the answer comes as soon as the order is at an end, or after N seconds as it then is; " +
+	"with If-None-Match as well, as soon as it is at another version than that."
+
+func createResponses() map[string]*huma.Response {
+	disagree := &order.InvalidError{Fields: []order.FieldError{{
+		Location: "amount", Message: "must equal the sum of the items, 12000; leave it out to have it computed",
+	}}}
+	broken := notJSON()
+	broken.Errors = []FieldDetail{{Location: "body", Message: errNotJSON.Error()}}
+	return map[string]*huma.Response{
+		"201": answer("The order was placed, or had been under the same key", createdExamples(), "Location", "Link", "Idempotency-Replayed"),
+		"400": problems("The body is not JSON, the key is malformed, or the request names no tenant", broken, keyMalformed(), tenantUnnamed()),
+		"413": orGateway(problems("The body is too large: over 64 KiB here, or over API Gateway's own limit", tooLarge()), "Request Entity Too Large"),
+		"415": problems("The body is of another media type", wrongMediaType()),
+		"422": problems("The request is not valid, holds a card number, or its key was used for another",
+			problemOf(disagree), cardNumber(), problemOf(pipeline.ErrKeyReused)),
+	}
+}
+
+func listResponses() map[string]*huma.Response {
+	page := answer("A page of orders", map[string]any{
+		"last": orderListBody{Orders: []orderBody{examplePaid()}},
+		"more": orderListBody{Orders: []orderBody{exampleDeclined()}, Next: exampleCursor},
+	})
+	page.Content[typeJSON].Schema = &huma.Schema{Ref: "#/components/schemas/OrderList"}
+	page.Headers = map[string]*huma.Header{"Link": headerRef("Link-next")}
+	page.Links = linkRefs("newest", "next")
+	return map[string]*huma.Response{
+		"200": page,
+		"400": problems("The cursor is not valid, or the request names no tenant", badCursor(), tenantUnnamed()),
+		"422": problems("A parameter is not valid", typeInvalid.problem(seeErrors, FieldDetail{Location: "query.limit", Message: "expected number <= 100"})),
+	}
+}
+
+func getResponses() map[string]*huma.Response {
+	conditional := []string{"ETag", "Cache-Control", "Preference-Applied", "Link"}
+	return map[string]*huma.Response{
+		"200": answer("The order", map[string]any{"paid": examplePaid(), "declined": exampleDeclined()}, conditional...),
+		"304": {Description: "It is still at the version of If-None-Match", Headers: headerRefs(conditional...)},
+		"404": notFound(),
+	}
+}
+
+func eventsResponses() map[string]*huma.Response {
+	return map[string]*huma.Response{
+		"200": {Description: "The events, as they come", Headers: headerRefs("Cache-Control"), Content: map[string]*huma.MediaType{
+			"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}, Example: exampleEvents()},
+		}},
+		"404": notFound(),
+	}
+}
+
+// answer documents an answer with an order.
+func answer(description string, values map[string]any, headers ...string) *huma.Response {
+	return &huma.Response{
+		Description: description, Headers: headerRefs(headers...),
+		Content: map[string]*huma.MediaType{typeJSON: {Schema: &huma.Schema{Ref: "#/components/schemas/Order"}, Examples: examples(values)}},
+	}
+}
+
+func changed(description string, o orderBody) *huma.Response {
+	return answer(description, map[string]any{"order": o}, "ETag")
+}
+
+func notFound() *huma.Response {
+	return &huma.Response{Ref: "#/components/responses/NotFound"}
+}
+
+func gatewayTooLarge() *huma.Response {
+	return &huma.Response{Ref: "#/components/responses/RequestEntityTooLarge"}
+}
+
+func conflict(event order.Event, from ...order.Status) *huma.Response {
+	var all []*Problem
+	for _, status := range from {
+		all = append(all, problemOf(&order.TransitionError{From: status, Event: event}))
+	}
+	return problems("The order is not in a state for that", all...)
+}
+
+func problemOf(err error) *Problem {
+	p, _ := problemFor(err)
+	return p
+}
+
+// sharedResponses are the answers that many operations may give.
+func sharedResponses() map[string]*huma.Response {
+	out := map[string]*huma.Response{
+		"Unauthorized":          orGateway(&huma.Response{Description: "The access token is missing or not valid", Headers: headerRefs("WWW-Authenticate")}, "Unauthorized"),
+		"Forbidden":             orGateway(problems("The token lacks the scope (from the gateway), or names no tenant that it may", noTenant(), everyTenantForbidden()), "Forbidden"),
+		"NotFound":              problems("No such order of this tenant", problemOf(order.ErrNotFound)),
+		"RequestEntityTooLarge": orGateway(&huma.Response{Description: "The body is over the gateway's limit"}, "Request Entity Too Large"),
+		"TooManyRequests":       orGateway(&huma.Response{Description: "Too many requests; try again in a moment"}, "Too Many Requests"),
+		"InternalServerError":   orGateway(problems("It could not be answered; what became of the request is not known", plain(http.StatusInternalServerError, "")), "Internal Server Error"),
+		"ServiceUnavailable":    orGateway(problems("Temporarily unavailable; try again in a moment", problemOf(order.ErrUnavailable)), "Service Unavailable"),
+	}
+	for name, r := range out {
+		if r.Headers == nil {
+			r.Headers = map[string]*huma.Header{}
+		}
+		r.Headers["Apigw-Requestid"] = headerRef("Apigw-Requestid")
+		if name == "ServiceUnavailable" {
+			r.Headers["Retry-After"] = headerRef("Retry-After")
+		}
+	}
+	return out
+}
+
+func headerRef(name string) *huma.Header { return &huma.Header{Ref: "#/components/headers/" + name} }
+
+func headerRefs(names ...string) map[string]*huma.Header {
+	out := make(map[string]*huma.Header)
+	for _, name := range names {
+		out[name] = headerRef(name)
+	}
+	return out
+}
+
+// headers are the headers of answers.
+func headers() map[string]*huma.Header {
+	text := func(description, pattern, example string, always bool) *huma.Header {
+		return &huma.Header{
+			Description: description, Required: always, Example: example,
+			Schema: &huma.Schema{Type: huma.TypeString, Pattern: pattern},
+		}
+	}
+	tenant := "; for an operator over all tenants with the query parameter tenant"
+	return map[string]*huma.Header{
+		"Location":             text("Where the order is"+tenant+".", `^/orders/`, "/orders/"+exampleID, true),
+		"Link":                 text("Where the order's events are"+tenant+".", `>; rel="events"$`, "</orders/"+exampleID+`/events>; rel="events"`, true),
+		"Link-next":            text("Where the next page is, if there is one"+tenant+".", `>; rel="next"$`, "</orders?cursor="+exampleCursor+`&limit=1>; rel="next"`, false),
+		"Idempotency-Replayed": text("true where the order was there already.", `^true$`, "true", false),
+		"ETag":                 text("The order's version in quotes.", etagPattern, `"1"`, true),
+		"Cache-Control":        text("Caches of the caller's own may keep it if they ask each time.", "", "private, no-cache", true),
+		"Preference-Applied":   text("The wait that was granted, if one was asked for.", `^wait=([0-9]|1[0-9]|20)$`, "wait=20", false),
+		"Retry-After":          text("Seconds to wait before the next try.", `^[0-9]+$`, "1", false),
+		"WWW-Authenticate":     text("What was wrong with the token.", `^Bearer`, `Bearer scope="" error="invalid_token" error_description="the token does not have a valid audience"`, false),
+		"Apigw-Requestid":      text("The gateway's id of the request: quote it when you ask about one.", "", "JKJaXmPLvHcESHA=", false),
+	}
+}
