@@ -70,9 +70,13 @@ func run(ctx context.Context, c config) (err error) {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer func() { _ = listener.Close() }() // it is, where it was served
+	origin, err := c.origin(listener.Addr())
+	if err != nil {
+		return err
+	}
 	var own *devIssuer
 	if c.Access.Tokens && c.Access.Issuer == "" {
-		if own, err = c.ownIssuer(listener.Addr()); err != nil {
+		if own, err = openIssuer(c.Data, origin); err != nil {
 			return err
 		}
 		c.Access.Issuer, c.Access.Audience = own.url, devAudience
@@ -81,7 +85,7 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the template: %w", err)
 	}
-	t, err := template.Read(c.Template, source, c.options(source, listener.Addr()))
+	t, err := template.Read(c.Template, source, c.options(source, origin))
 	if err != nil {
 		return err
 	}
@@ -106,8 +110,8 @@ func run(ctx context.Context, c config) (err error) {
 }
 
 // options are what the template can't know of where it runs.
-func (c config) options(source []byte, addr net.Addr) template.Options {
-	o := template.Options{Parameters: maps.Clone(c.Parameters), Region: c.Region, FunctionURLOrigin: "http://" + addr.String()}
+func (c config) options(source []byte, origin string) template.Options {
+	o := template.Options{Parameters: maps.Clone(c.Parameters), Region: c.Region, FunctionURLOrigin: "http://" + origin}
 	if c.Endpoint != "" {
 		o.SQSEndpoint, o.AccountID = c.Endpoint, account(c.Credentials)
 	}
@@ -130,14 +134,12 @@ func (c config) platform(ctx context.Context, t *template.Template) (platform, e
 	return newBuilt(ctx, c, t)
 }
 
-// ownIssuer opens the development issuer, which is served at the API's address.
-func (c config) ownIssuer(addr net.Addr) (*devIssuer, error) {
+// origin is where the runner is reached: the host as it was given, and the port that it
+// has, which may have been 0.
+func (c config) origin(addr net.Addr) (hostPort string, err error) {
 	host, _, err := net.SplitHostPort(c.Addr)
-	_, port, errPort := net.SplitHostPort(addr.String()) // it may have been 0
-	if err = errors.Join(err, errPort); err != nil {
-		return nil, err
-	}
-	return openIssuer(c.Data, net.JoinHostPort(host, port))
+	_, port, errPort := net.SplitHostPort(addr.String())
+	return net.JoinHostPort(host, port), errors.Join(err, errPort)
 }
 
 // run shows what there is, and serves it. The issuer is nil if it is not the runner's.

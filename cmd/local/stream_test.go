@@ -269,3 +269,29 @@ Resources:
 		}
 	}
 }
+
+// TestStreamTokens: with -auth jwt the events ask for a token, too, and show nothing of
+// another tenant's.
+func TestStreamTokens(t *testing.T) {
+	g := startTarget(t)
+	placed := g.do(t, http.MethodPost, "/orders", g.of(t, "a", everything), `{"amount": 5, "paymentToken": "tok_declined"}`)
+	path := placed.header.Get("Location") + "/events"
+	rows := []struct {
+		name, authorization string
+		status              int
+		body                string
+	}{
+		{"its tenant", g.of(t, "a", "orders/read"), 200, `"status":"FAILED"`},
+		{"no token", "", 401, "Send an access token"},
+		{"another tenant", g.of(t, "b", "orders/read"), 404, "/docs#order-not-found"},
+		{"no scope", g.of(t, "a", "orders/write"), 403, "lacks the scope orders/read"},
+		{"an operator over all", g.of(t, "*", everything), 400, "/docs#tenant-unnamed"},
+	}
+	for _, row := range rows {
+		for _, at := range []string{path, "/_url/Stream" + path} {
+			if got := g.do(t, http.MethodGet, at, row.authorization, ""); got.status != row.status || !strings.Contains(got.body, row.body) {
+				t.Errorf("%s at %s: %d %s, want %d", row.name, at, got.status, got.body, row.status)
+			}
+		}
+	}
+}
