@@ -74,6 +74,10 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
+	at, err := issuerURL(origin)
+	if err != nil {
+		return err
+	}
 	var own *devIssuer
 	if c.Access.Tokens && c.Access.Issuer == "" {
 		if own, err = openIssuer(c.Data, origin); err != nil {
@@ -85,7 +89,7 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the template: %w", err)
 	}
-	t, err := template.Read(c.Template, source, c.options(source, origin))
+	t, err := template.Read(c.Template, source, c.options(source, at))
 	if err != nil {
 		return err
 	}
@@ -110,8 +114,8 @@ func run(ctx context.Context, c config) (err error) {
 }
 
 // options are what the template can't know of where it runs.
-func (c config) options(source []byte, origin string) template.Options {
-	o := template.Options{Parameters: maps.Clone(c.Parameters), Region: c.Region, FunctionURLOrigin: "http://" + origin}
+func (c config) options(source []byte, at string) template.Options {
+	o := template.Options{Parameters: maps.Clone(c.Parameters), Region: c.Region, FunctionURLOrigin: at}
 	if c.Endpoint != "" {
 		o.SQSEndpoint, o.AccountID = c.Endpoint, account(c.Credentials)
 	}
