@@ -90,6 +90,25 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// TestStream: events come as they happen, browsers of other origins may ask for them and
+// come back, and the API knows where they are.
+func TestStream(t *testing.T) {
+	read := read(t)
+	stream, _ := read.Function("Stream")
+	api, _ := read.Function("Api")
+	url := stream.URL
+	if url == nil || !url.Stream || !slices.Equal(url.LocalPaths, []string{"/orders/{id}/events"}) {
+		t.Fatalf("the function URL is %+v", url)
+	}
+	if cors := url.CORS; cors == nil || !slices.Equal(cors.AllowMethods, []string{http.MethodGet}) ||
+		!slices.Equal(cors.AllowHeaders, []string{"authorization", "last-event-id"}) {
+		t.Errorf("its CORS is %+v", url.CORS)
+	}
+	if got, want := api.Environment["EVENTS_URL"], "https://"+url.DomainName+"/"; got != want {
+		t.Errorf("the API says that the events are at %q, want %q", got, want)
+	}
+}
+
 // walk visits every mapping of a template.
 func walk(node any, visit func(map[string]any)) {
 	switch node := node.(type) {

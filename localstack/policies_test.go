@@ -111,6 +111,20 @@ func TestPolicies(t *testing.T) {
 		return ""
 	})
 
+	streamCalls, followed, _ := client(paymentQueue)
+	stream, err := handlers.Stream(handlers.StreamConfig{Store: followed, Tenant: handlers.AnyRequestIsLocal, Log: log})(t.Context(), &events.LambdaFunctionURLRequest{
+		RawPath: "/orders/" + canceled + "/events",
+		RequestContext: events.LambdaFunctionURLRequestContext{
+			DomainName: "id.on.aws", HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: http.MethodGet},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told, err := io.ReadAll(stream); err != nil || !strings.Contains(string(told), `"status":"CANCELED"`) {
+		t.Fatalf("%s, %v", told, err)
+	}
+
 	reconcileCalls, scanned, rest := client("local-ReconcileQueue")
 	reconcile := handlers.Reconcile(handlers.ReconcileConfig{
 		// Everything counts as stuck, and what is left is sent.
@@ -155,6 +169,7 @@ func TestPolicies(t *testing.T) {
 		"Payment":    append(slices.Collect(maps.Keys(paymentCalls.calls)), poller...),
 		"DeadLetter": append(slices.Collect(maps.Keys(deadCalls.calls)), poller...),
 		"Smoke":      slices.Collect(maps.Keys(hookCalls.calls)),
+		"Stream":     slices.Collect(maps.Keys(streamCalls.calls)),
 		"Reconcile":  append(slices.Collect(maps.Keys(reconcileCalls.calls)), poller...),
 	} {
 		slices.Sort(want)

@@ -25,15 +25,17 @@ var rooms = map[string][]string{
 	"shared/httpapi": {
 		"paylane/shared/order", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
 	},
+	"shared/stream":    {"paylane/shared/order", "paylane/shared/httpapi"},
 	"shared/httpevent": {"github.com/aws/aws-lambda-go", "github.com/awslabs/aws-lambda-go-api-proxy"},
 	"shared/telemetry": {"github.com/aws/aws-lambda-go/lambdacontext"},
 	"shared/sqsevent": {
 		"paylane/shared/order", "paylane/shared/pipeline", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go/events",
 	},
 	"shared/handlers": {
+		"paylane/shared/accesstoken",
 		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "paylane/shared/httpapi",
-		"paylane/shared/httpevent", "paylane/shared/sqsevent", "paylane/shared/telemetry",
-		"github.com/aws/aws-lambda-go/events", "github.com/google/uuid",
+		"paylane/shared/httpevent", "paylane/shared/sqsevent", "paylane/shared/stream", "paylane/shared/telemetry",
+		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-lambda-go/lambdaurl", "github.com/google/uuid",
 	},
 	"shared/awscall":         {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/awscall/awstest": {"github.com/aws/aws-sdk-go-v2"},
@@ -63,6 +65,7 @@ var rooms = map[string][]string{
 		"paylane/shared/smoke", "github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
 	},
 	"functions": {
+		"paylane/shared/accesstoken",
 		"paylane/functions/internal", "paylane/shared/handlers", "paylane/shared/gateway", "paylane/shared/order",
 		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/smoke", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go",
 		"github.com/aws/aws-sdk-go-v2", "github.com/caarlos0/env/v11",

@@ -19,7 +19,7 @@ import (
 type app struct {
 	template *template.Template
 	platform platform
-	handler  http.Handler // of the HTTP API; nil without one
+	handler  http.Handler // of the HTTP API and the function URLs; nil without any
 	pollers  []*eventsource.Poller
 	async    map[string]*asyncinvoke.Invoker // of functions with schedules, by logical id
 	schedule *schedule.Scheduler
@@ -49,6 +49,11 @@ func newApp(c config, t *template.Template, p platform) (*app, error) {
 			return nil, fmt.Errorf("%s:%d: HTTP API %s: %w", c.Template, api.Line, api.LogicalID, err)
 		}
 	}
+	handler, err := newFront(c, t, invokers, a.handler)
+	if err != nil {
+		return nil, err
+	}
+	a.handler = handler
 	for _, m := range t.Mappings {
 		queue, _ := t.Queue(m.Queue)
 		function, _ := t.Function(m.Function)
@@ -110,6 +115,9 @@ func (a *app) addSchedules(invokers map[string]emulator.Invoker) (err error) {
 // invoked tells whether anything here ever invokes a function. What only AWS calls, as a
 // hook of a deployment, need not run.
 func invoked(t *template.Template, function string) bool {
+	if f, _ := t.Function(function); f.URL != nil {
+		return true
+	}
 	for _, api := range t.APIs {
 		if slices.ContainsFunc(api.Routes, func(r template.Route) bool { return r.Function == function }) {
 			return true

@@ -215,9 +215,20 @@ func (p *built) rebuild(ctx context.Context, f *builtFunction) {
 
 // close implements [platform].
 func (p *built) close(ctx context.Context) error {
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
 	var group errgroup.Group
 	for _, f := range p.functions {
-		if f.running != nil {
+		switch {
+		case f.running == nil:
+		case f.URL != nil && f.URL.Stream:
+			// A stream lasts as long as the function may. It is cut off: its client can come
+			// back, or has gone already.
+			group.Go(func() error {
+				_ = f.running.Close(ended)
+				return nil
+			})
+		default:
 			group.Go(func() error { return f.running.Close(ctx) })
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"paylane/shared/accesstoken"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/asyncinvoke"
 	"paylane/shared/emulator/eventsource"
@@ -114,6 +115,14 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now,
 			Days: days, Rate: rate, StuckAfter: 24 * time.Hour, Log: p.Log,
 		}), nil
+	case "functions/stream":
+		tenant, err := handlers.RequestTenantBy(f.Environment["AUTH_MODE"], f.Environment["TENANT_CLAIM"], accesstoken.Config{
+			Issuer: f.Environment["ISSUER"], Audience: p.Access.audience(), Now: p.Now,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return handlers.Stream(handlers.StreamConfig{Store: p.db.Store(), Tenant: tenant, Log: p.Log}), nil
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)
 	}

@@ -41,7 +41,7 @@ type devIssuer struct {
 	kid string
 }
 
-// issuerURL is the development issuer of the runner at an address.
+// issuerURL is where the runner at an address is reached; it names the development issuer.
 func issuerURL(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -141,17 +141,17 @@ func TestTokenCommand(t *testing.T) {
 func TestStartPage(t *testing.T) {
 	for name, tt := range map[string]struct {
 		config config
-		own    *ownIssuer
+		own    *devIssuer
 		want   []string
 	}{
 		"anybody": {config{}, nil, []string{"anybody", "-auth jwt"}},
 		"an issuer": {config{Access: access{Tokens: true, Issuer: "https://i.test", Audience: "a"}}, nil,
 			[]string{"access tokens of https://i.test for a"}},
 		"its own": {config{Addr: defaultAddr, Data: defaultData, Access: access{Tokens: true, Issuer: "http://" + defaultAddr, Audience: devAudience}},
-			&ownIssuer{devIssuer: &devIssuer{url: "http://" + defaultAddr}},
+			&devIssuer{url: "http://" + defaultAddr},
 			[]string{"for development: go run ./cmd/local token -tenant a -scope \"orders/read orders/write\"\n"}},
 		"its own elsewhere": {config{Addr: ":80", Data: "d", Access: access{Tokens: true}},
-			&ownIssuer{devIssuer: &devIssuer{url: "http://127.0.0.1:80"}}, []string{" -addr 127.0.0.1:80 -data d\n"}},
+			&devIssuer{url: "http://127.0.0.1:80"}, []string{" -addr 127.0.0.1:80 -data d\n"}},
 	} {
 		var page bytes.Buffer
 		welcomeAccess(&page, tt.config, tt.own)

@@ -22,7 +22,7 @@ import (
 const root = "../.."
 
 // testConfig is the runner as main makes it, on a free port and a folder of its own.
-func testConfig(t *testing.T) config {
+func testConfig(t testing.TB) config {
 	t.Helper()
 	return config{
 		Addr: "127.0.0.1:0", Data: t.TempDir(), Template: filepath.Join(root, "template.yaml"),
@@ -33,7 +33,7 @@ func testConfig(t *testing.T) config {
 
 // address reads the start page up to where it says what is served, and goes on reading
 // so that nobody waits.
-func address(t *testing.T, page io.Reader) string {
+func address(t testing.TB, page io.Reader) string {
 	t.Helper()
 	lines := bufio.NewScanner(page)
 	for lines.Scan() {
@@ -47,24 +47,31 @@ func address(t *testing.T, page io.Reader) string {
 }
 
 // startRunner runs the runner in this process until the test ends, and returns its URL.
-func startRunner(t *testing.T, c config) string {
+func startRunner(t testing.TB, c config) string {
+	t.Helper()
+	url, stop := runRunner(t, c)
+	t.Cleanup(stop)
+	return url
+}
+
+// runRunner is startRunner where the test stops the runner itself.
+func runRunner(t testing.TB, c config) (url string, stop func()) {
 	t.Helper()
 	page, out := io.Pipe()
 	c.Out = out
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
 		err := run(ctx, c)
 		_ = out.CloseWithError(err)
 		ended <- err
 	}()
-	t.Cleanup(func() {
-		stop()
+	return address(t, page), func() {
+		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-	})
-	return address(t, page)
+	}
 }
 
 // TestEndToEnd runs the suite of all environments on the runner.

@@ -63,19 +63,33 @@ func run(ctx context.Context, c config) (err error) {
 			return err
 		}
 	}
-	var own *ownIssuer
+	// Functions are told where the others and the issuer are, so the port must be known
+	// before the template is read.
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer func() { _ = listener.Close() }() // it is, where it was served
+	origin, err := c.origin(listener.Addr())
+	if err != nil {
+		return err
+	}
+	at, err := issuerURL(origin)
+	if err != nil {
+		return err
+	}
+	var own *devIssuer
 	if c.Access.Tokens && c.Access.Issuer == "" {
-		if own, err = c.ownIssuer(ctx); err != nil {
+		if own, err = openIssuer(c.Data, origin); err != nil {
 			return err
 		}
-		defer func() { _ = own.listener.Close() }() // it is, where it was served
 		c.Access.Issuer, c.Access.Audience = own.url, devAudience
 	}
 	source, err := os.ReadFile(c.Template)
 	if err != nil {
 		return fmt.Errorf("read the template: %w", err)
 	}
-	t, err := template.Read(c.Template, source, c.options(source))
+	t, err := template.Read(c.Template, source, c.options(source, at))
 	if err != nil {
 		return err
 	}
@@ -93,15 +107,15 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return errors.Join(err, p.close(ctx))
 	}
-	err = app.run(ctx, c, own)
+	err = app.run(ctx, c, listener, own)
 	grace, cancel := app.grace(ctx)
 	defer cancel()
 	return errors.Join(err, p.close(grace))
 }
 
 // options are what the template can't know of where it runs.
-func (c config) options(source []byte) template.Options {
-	o := template.Options{Parameters: maps.Clone(c.Parameters), Region: c.Region}
+func (c config) options(source []byte, at string) template.Options {
+	o := template.Options{Parameters: maps.Clone(c.Parameters), Region: c.Region, FunctionURLOrigin: at}
 	if c.Endpoint != "" {
 		o.SQSEndpoint, o.AccountID = c.Endpoint, account(c.Credentials)
 	}
@@ -124,54 +138,26 @@ func (c config) platform(ctx context.Context, t *template.Template) (platform, e
 	return newBuilt(ctx, c, t)
 }
 
-// ownIssuer is the development issuer, with where it is served: the API's address, which
-// is open before the template is read, because the template is told of the issuer.
-type ownIssuer struct {
-	*devIssuer
-	listener net.Listener
-}
-
-func (c config) ownIssuer(ctx context.Context) (*ownIssuer, error) {
-	listener, err := listen(ctx, c.Addr)
-	if err != nil {
-		return nil, err
-	}
+// origin is where the runner is reached: the host as it was given, and the port that it
+// has, which may have been 0.
+func (c config) origin(addr net.Addr) (hostPort string, err error) {
 	host, _, err := net.SplitHostPort(c.Addr)
-	_, port, errPort := net.SplitHostPort(listener.Addr().String()) // it may have been 0
-	if err = errors.Join(err, errPort); err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	issuer, err := openIssuer(c.Data, net.JoinHostPort(host, port))
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	return &ownIssuer{issuer, listener}, nil
-}
-
-func listen(ctx context.Context, addr string) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	return listener, nil
+	_, port, errPort := net.SplitHostPort(addr.String())
+	return net.JoinHostPort(host, port), errors.Join(err, errPort)
 }
 
 // run shows what there is, and serves it. The issuer is nil if it is not the runner's.
-func (a *app) run(ctx context.Context, c config, own *ownIssuer) (err error) {
-	if a.handler == nil {
-		if err := a.welcome(c, "", nil); err != nil {
-			return err
-		}
-		return a.serve(ctx, nil)
+func (a *app) run(ctx context.Context, c config, listener net.Listener, own *devIssuer) error {
+	addr := listener.Addr().String()
+	switch {
+	case a.handler == nil:
+		_ = listener.Close()
+		addr, listener = "", nil
+	case own != nil:
+		a.handler = own.handler(a.handler)
 	}
-	var listener net.Listener
-	if own != nil {
-		listener, a.handler = own.listener, own.handler(a.handler)
-	} else if listener, err = listen(ctx, c.Addr); err != nil {
+	if err := a.welcome(c, addr, own); err != nil {
 		return err
-	}
-	if err := a.welcome(c, listener.Addr().String(), own); err != nil {
-		return errors.Join(err, listener.Close())
 	}
 	return a.serve(ctx, listener)
 }
@@ -183,6 +169,8 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	if listener != nil {
 		var limits apigateway.Limits
 		server := apigateway.Server(a.handler, a.log, limits)
+		// The end of it ends open streams: their clients can come back.
+		server.BaseContext = func(net.Listener) context.Context { return ctx }
 		group.Go(func() error {
 			if err := server.Serve(limits.Listener(listener)); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve HTTP: %w", err)

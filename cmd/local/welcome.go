@@ -11,7 +11,7 @@ import (
 )
 
 // welcome prints what is served, from the template as it was understood.
-func (a *app) welcome(c config, addr string, own *ownIssuer) error {
+func (a *app) welcome(c config, addr string, own *devIssuer) error {
 	t := a.template
 	page := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	if addr == "" {
@@ -19,7 +19,10 @@ func (a *app) welcome(c config, addr string, own *ownIssuer) error {
 	} else {
 		fmt.Fprintf(page, "paylane serves http://%s\n", addr)
 		welcomeAccess(page, c, own)
-		welcomeRoutes(page, t.APIs[0])
+		for _, api := range t.APIs {
+			welcomeRoutes(page, api)
+		}
+		welcomeURLs(page, t.Functions, addr)
 	}
 	fmt.Fprintln(page, "\nQueues")
 	for _, q := range t.Queues {
@@ -54,7 +57,7 @@ func (a *app) welcome(c config, addr string, own *ownIssuer) error {
 	return nil
 }
 
-func welcomeAccess(page io.Writer, c config, own *ownIssuer) {
+func welcomeAccess(page io.Writer, c config, own *devIssuer) {
 	fmt.Fprintln(page, "\nAccess")
 	if !c.Access.Tokens {
 		fmt.Fprintln(page, "  anybody; -auth jwt asks for access tokens")
@@ -76,6 +79,20 @@ func welcomeRoutes(page io.Writer, api template.HTTPAPI) {
 		} else {
 			fmt.Fprintf(page, "  %s\t%s\t→ %s\n", r.Method, r.Path, r.Function)
 		}
+	}
+}
+
+func welcomeURLs(page io.Writer, functions []template.Function, addr string) {
+	title := "\nFunction URLs\n"
+	for _, f := range functions {
+		if f.URL == nil {
+			continue
+		}
+		fmt.Fprintf(page, "%s  %s\thttp://%s%s%s/\n", title, f.LogicalID, addr, template.LocalURLPath, f.LogicalID)
+		for _, path := range f.URL.LocalPaths {
+			fmt.Fprintf(page, "  \tand GET http://%s%s\n", addr, path)
+		}
+		title = ""
 	}
 }
 

@@ -38,18 +38,21 @@ type limits struct {
 	patience time.Duration
 	// concurrent is how many requests it takes at one time.
 	concurrent int
+	// streams is how many event streams may be open at one time; 0 is that there are none.
+	streams int
 }
 
 func (e Environment) limits() limits {
 	switch e {
 	case InProcess:
-		return limits{patience: 30 * time.Second, concurrent: 200}
+		return limits{patience: 30 * time.Second, concurrent: 200, streams: 25}
 	case Binaries:
 		// Each request at one time is a process of its own.
-		return limits{patience: 2 * time.Minute, concurrent: 20}
+		// So is each stream, until its order ends, also one whose client left.
+		return limits{patience: 2 * time.Minute, concurrent: 20, streams: 4}
 	case SAM:
 		// A container serves one request after the other, and SAM often waits a second
-		// for a log that is complete already.
+		// for a log that is complete already. It serves no Function URLs.
 		return limits{patience: 5 * time.Minute, concurrent: 5}
 	}
 	panic("no such environment: " + e)

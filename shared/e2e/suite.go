@@ -14,7 +14,7 @@ import (
 // Run runs the whole suite, in every environment the same. Other orders may be there;
 // the suite's own are left.
 func Run(t *testing.T, g Target) {
-	for name, test := range map[string]func(*testing.T, Target){
+	tests := map[string]func(*testing.T, Target){
 		"an order is PENDING at once":           testPending,
 		"a negative amount is refused":          testNegative,
 		"a missing field is refused":            testMissing,
@@ -28,7 +28,12 @@ func Run(t *testing.T, g Target) {
 		"a paid order can be refunded":          testRefund,
 		"a failed order can be retried":         testRetry,
 		"errors are problems":                   testProblems,
-	} {
+	}
+	if g.Environment.limits().streams > 0 {
+		tests["an order's changes come as events"] = testEvents
+		tests["an unknown order has no events"] = testEventsRefused
+	}
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, g)

@@ -1,11 +1,11 @@
 // Package emulator runs Lambda functions as AWS does: what their handlers, and the
 // handlers' callers, can see is the same.
 //
-// This package itself is only the port between the two halves, [Invoker], and its
-// first implementation, [InProcess]. On the one side are the things that invoke:
-// an HTTP API (package apigateway), event source mappings from queues
-// (eventsource), and schedules (schedule), which invoke asynchronously
-// (asyncinvoke). On the other is what runs a function: a Go handler in this
+// This package itself is only the port between the two halves, [Invoker] with
+// [Streamer], and its first implementation, [InProcess]. On the one side are the things
+// that invoke: an HTTP API (package apigateway), function URLs (functionurl), event
+// source mappings from queues (eventsource), and schedules (schedule), which invoke
+// asynchronously (asyncinvoke). On the other is what runs a function: a Go handler in this
 // process, or its built binary behind a Lambda Runtime API (package runtimeapi).
 // Package template reads what is to be run from a SAM template. An event source is
 // a queue of paylane's (package queuesource) or one that speaks SQS's protocol
@@ -26,7 +26,8 @@
 // In one process, and only there: invocations run side by side where Lambda would
 // give each a process of its own, so a handler must be safe for concurrent use;
 // a handler that ignores its timeout is left behind, with its context cancelled, but
-// can't be killed; a panic in a goroutine that it started, or os.Exit, ends the
-// whole runner; and the environment belongs to all, with what aws-lambda-go reads from
-// it: the trace id in _X_AMZN_TRACE_ID, lambdacontext's function name and memory.
+// can't be killed; one that streams sees its context end when the runner does; a panic
+// in a goroutine that it started (lambdaurl.Wrap starts one), or os.Exit, ends the whole
+// runner; and the environment belongs to all, with what aws-lambda-go reads from it: the
+// trace id in _X_AMZN_TRACE_ID, lambdacontext's function name and memory.
 package emulator

@@ -3,18 +3,30 @@ package emulator
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"io"
 	"sync"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
+
+	"paylane/shared/emulator/internal/pipe"
 )
 
-// call runs a handler with an event.
+// call runs a handler with an event. The result's value may be an io.Reader: the result
+// is what that reads, then.
 type call func(ctx context.Context, e Event) (Result, error)
 
-// callTyped calls handlers of the common types directly. Any other handler that
-// [lambda.Start] takes is called with JSON, which is always right, only slower.
-func callTyped(handler any) call {
+// callOf calls handlers of the common types directly, unless events are to pass as JSON.
+// Any other handler that [lambda.Start] takes is called with JSON, which is always right,
+// only slower.
+func callOf(handler any, viaJSON bool) call {
+	if h, ok := handler.(streamingHandler); ok {
+		return streaming(h, viaJSON)
+	}
+	if viaJSON {
+		return callJSON(handler)
+	}
 	switch h := handler.(type) {
 	case func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error):
 		return typed(h)
@@ -22,6 +34,34 @@ func callTyped(handler any) call {
 		return typed(h)
 	}
 	return callJSON(handler)
+}
+
+// streamingHandler is what lambdaurl.Wrap makes. A handler of another type that returns
+// a reader is taken at its end.
+type streamingHandler = func(context.Context, *events.LambdaFunctionURLRequest) (*events.LambdaFunctionURLStreamingResponse, error)
+
+func streaming(handler streamingHandler, viaJSON bool) call {
+	return func(ctx context.Context, e Event) (Result, error) {
+		in, ok := e.Typed().(*events.LambdaFunctionURLRequest)
+		if !ok || viaJSON {
+			event, err := e.JSON()
+			if err != nil {
+				return Result{}, err
+			}
+			in = new(events.LambdaFunctionURLRequest)
+			if err := json.Unmarshal(event, in); err != nil {
+				return Result{}, err
+			}
+		}
+		out, err := handler(ctx, in)
+		switch {
+		case err != nil:
+			return Result{}, err
+		case out == nil:
+			return PayloadResult([]byte("null")), nil
+		}
+		return Result{Value: out}, nil
+	}
 }
 
 func typed[In, Out any](handler func(context.Context, In) (Out, error)) call {
@@ -58,6 +98,40 @@ func callJSON(handler any) call {
 		}
 		return PayloadResult(payload), nil
 	}
+}
+
+// stream passes a result on as it comes. It returns an error of reading it.
+func (r Result) stream(to *pipe.Pipe) error {
+	reader, ok := r.Value.(io.Reader)
+	if !ok {
+		payload, err := r.Payload()
+		if err != nil {
+			return err
+		}
+		to.Begin("application/json")
+		_, err = to.Write(payload)
+		return err
+	}
+	if closer, ok := reader.(io.Closer); ok { // as aws-lambda-go does
+		defer func() { _ = closer.Close() }()
+	}
+	to.Begin(IntegrationResponse)
+	const chunk = 4 << 10 // a stream has this for as long as it lives
+	_, err := io.CopyBuffer(to, reader, make([]byte, chunk))
+	return err
+}
+
+// buffered takes a result at its end, and says whether it is too large.
+func (r Result) buffered() (_ Result, large bool, err error) {
+	if reader, ok := r.Value.(io.Reader); ok {
+		payload, err := io.ReadAll(reader)
+		if err != nil {
+			return r, false, err
+		}
+		r = PayloadResult(payload)
+	}
+	large, err = r.tooLarge()
+	return r, large, err
 }
 
 // tooLarge says whether a result exceeds Lambda's limit. The size of typed results

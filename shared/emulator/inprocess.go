@@ -3,6 +3,7 @@ package emulator
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"paylane/shared/emulator/internal/defaults"
 	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/pipe"
 )
 
 // Config is what an [InProcess] invoker knows of its function.
@@ -47,13 +49,17 @@ type InProcess struct {
 	// ended is closed when they need not wait any more.
 	ended chan struct{}
 	end   func()
+	// streams is the parent of the contexts of those that stream: Close ends it.
+	streams    context.Context //nolint:containedctx // it lives as long as this
+	endStreams context.CancelFunc
 }
 
-// invocation is what a goroutine runs, and where it sends what came of it.
+// invocation is what a goroutine runs, and what it tells of what came of it.
 type invocation struct {
 	Invocation
-	ctx  context.Context //nolint:containedctx // it is passed on at once
-	done chan<- outcome
+	ctx    context.Context //nolint:containedctx // it is passed on at once
+	stream *pipe.Pipe      // nil for a result that is taken at its end
+	done   func(outcome)
 }
 
 // idleFor is how long a goroutine waits for another invocation.
@@ -68,11 +74,9 @@ func NewInProcess(handler any, c Config) *InProcess {
 	c.Logger = defaults.Logger(c.Logger)
 	c.Now = defaults.Now(c.Now)
 	c.Random = defaults.Random(c.Random)
-	f := &InProcess{config: c, call: callTyped(handler), idle: make(chan invocation), ended: make(chan struct{})}
+	f := &InProcess{config: c, call: callOf(handler, c.JSON), idle: make(chan invocation), ended: make(chan struct{})}
 	f.end = sync.OnceFunc(func() { close(f.ended) })
-	if c.JSON {
-		f.call = callJSON(handler)
-	}
+	f.streams, f.endStreams = context.WithCancel(context.Background())
 	return f
 }
 
@@ -86,19 +90,12 @@ type outcome struct {
 //
 //nolint:contextcheck // a handler sees nothing of its caller's context, and outlives it
 func (f *InProcess) Invoke(ctx context.Context, i Invocation) (Result, error) {
-	if f.inUse.Add(1) > limit(f.config.ReservedConcurrency) {
-		f.inUse.Add(-1)
-		return Result{}, ErrThrottled
+	run, cancel, err := f.begin(context.Background(), &i)
+	if err != nil {
+		return Result{}, err
 	}
-	f.underWay.Add(1)
-	i.RequestID = cmp.Or(i.RequestID, id.UUID(f.config.Random))
-	now := f.config.Now()
-	if i.TraceID == "" {
-		i.TraceID = id.Trace(f.config.Random, now)
-	}
-	run, cancel := f.context(i, now)
 	done := make(chan outcome, 1)
-	f.start(invocation{i, run, done})
+	f.start(invocation{Invocation: i, ctx: run, done: func(out outcome) { done <- out }})
 	select {
 	case out := <-done:
 		return f.finish(run, cancel, i, out)
@@ -117,6 +114,56 @@ func (f *InProcess) Invoke(ctx context.Context, i Invocation) (Result, error) {
 	}
 }
 
+// InvokeStream implements [Streamer]. A handler that lambdaurl.Wrap made is streamed; the
+// result of any other comes at once, when it is there.
+//
+//nolint:contextcheck // as Invoke
+func (f *InProcess) InvokeStream(ctx context.Context, i Invocation) (*Stream, error) {
+	run, cancel, err := f.begin(f.streams, &i)
+	if err != nil {
+		return nil, err
+	}
+	s, over := pipe.New(), make(chan struct{})
+	var once sync.Once
+	var failure error
+	end := func(out outcome) {
+		once.Do(func() {
+			_, failure = f.finish(run, cancel, i, out)
+			s.End(failure)
+			close(over)
+		})
+	}
+	// Not the context's own end: Close ends that too, and a handler has its time then.
+	timeout := time.AfterFunc(f.config.Timeout, func() {
+		end(outcome{err: TimeoutError(i.RequestID, f.config.Timeout)})
+	})
+	f.start(invocation{Invocation: i, ctx: run, stream: s, done: func(out outcome) {
+		timeout.Stop()
+		end(out)
+	}})
+	contentType, body, err := s.Await(ctx, over, func() error { return failure })
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{ContentType: contentType, Body: body}, nil
+}
+
+// begin admits an invocation, and gives it an id and the context that its handler gets.
+func (f *InProcess) begin(parent context.Context, i *Invocation) (run context.Context, cancel context.CancelFunc, err error) {
+	if f.inUse.Add(1) > limit(f.config.ReservedConcurrency) {
+		f.inUse.Add(-1)
+		return nil, nil, ErrThrottled
+	}
+	f.underWay.Add(1)
+	i.RequestID = cmp.Or(i.RequestID, id.UUID(f.config.Random))
+	now := f.config.Now()
+	if i.TraceID == "" {
+		i.TraceID = id.Trace(f.config.Random, now)
+	}
+	run, cancel = f.context(parent, *i, now)
+	return run, cancel, nil
+}
+
 func limit(reserved *int) int64 {
 	const unlimited = 1 << 62
 	if reserved == nil {
@@ -126,12 +173,12 @@ func limit(reserved *int) int64 {
 }
 
 // context is what a handler gets. Lambda counts deadlines in milliseconds.
-func (f *InProcess) context(i Invocation, now time.Time) (context.Context, context.CancelFunc) {
+func (f *InProcess) context(parent context.Context, i Invocation, now time.Time) (context.Context, context.CancelFunc) {
 	deadline := now.Add(f.config.Timeout)
 	if part := time.Duration(deadline.Nanosecond()) % time.Millisecond; part > 0 {
 		deadline = deadline.Add(time.Millisecond - part)
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	ctx, cancel := context.WithDeadline(parent, deadline)
 	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{
 		AwsRequestID: i.RequestID, InvokedFunctionArn: f.config.ARN,
 	})
@@ -153,7 +200,7 @@ func (f *InProcess) work(i invocation) {
 	patience := time.NewTimer(idleFor)
 	defer patience.Stop()
 	for {
-		f.run(i.ctx, i.Invocation, i.done)
+		f.run(i)
 		patience.Reset(idleFor)
 		select {
 		case i = <-f.idle:
@@ -165,9 +212,9 @@ func (f *InProcess) work(i invocation) {
 	}
 }
 
-// run calls the handler and sends what became of it. Nothing it does, but an exit of
+// run calls the handler and tells what became of it. Nothing it does, but an exit of
 // the process, escapes from here.
-func (f *InProcess) run(ctx context.Context, i Invocation, done chan<- outcome) {
+func (f *InProcess) run(i invocation) {
 	var out outcome
 	returned := false
 	defer func() {
@@ -176,12 +223,16 @@ func (f *InProcess) run(ctx context.Context, i Invocation, done chan<- outcome) 
 		} else if !returned { // runtime.Goexit
 			out.err = ExitError(i.RequestID, "")
 		}
-		done <- out
+		i.done(out)
 	}()
-	result, err := f.call(ctx, i.Event)
+	result, err := f.call(i.ctx, i.Event)
 	large := false
-	if err == nil {
-		large, err = result.tooLarge()
+	switch {
+	case err != nil:
+	case i.stream != nil:
+		err = result.stream(i.stream)
+	default:
+		result, large, err = result.buffered()
 	}
 	switch {
 	case err != nil:
@@ -197,7 +248,7 @@ func (f *InProcess) run(ctx context.Context, i Invocation, done chan<- outcome) 
 // finish ends an invocation: its context, and its part of the concurrency. What comes
 // with the deadline or after it comes too late: on Lambda the process would be gone.
 func (f *InProcess) finish(run context.Context, cancel context.CancelFunc, i Invocation, out outcome) (Result, error) {
-	if run.Err() != nil {
+	if errors.Is(run.Err(), context.DeadlineExceeded) {
 		out.err = TimeoutError(i.RequestID, f.config.Timeout)
 	}
 	cancel()
@@ -212,10 +263,15 @@ func (f *InProcess) finish(run context.Context, cancel context.CancelFunc, i Inv
 }
 
 // Close returns when no invocation is under way, each having ended or run into its
-// timeout. It is for shutting down, when nobody invokes any more.
+// timeout. Those that stream are told to end, by their contexts: a client can come back.
+// It is for shutting down, when nobody invokes any more.
 func (f *InProcess) Close() {
+	f.endStreams()
 	f.underWay.Wait()
 	f.end()
 }
 
-var _ Invoker = (*InProcess)(nil)
+var (
+	_ Invoker  = (*InProcess)(nil)
+	_ Streamer = (*InProcess)(nil)
+)

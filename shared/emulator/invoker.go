@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // MaxPayloadBytes is the limit of an event and of a result, as JSON: 6 MiB and 100
@@ -28,6 +29,32 @@ type Invoker interface {
 	// timeout, as on AWS when the caller of a synchronous invocation leaves.
 	Invoke(ctx context.Context, i Invocation) (Result, error)
 }
+
+// Streamer is what an [Invoker] may also be: it passes a result on while the function
+// sends it, as a Function URL with the invoke mode RESPONSE_STREAM does.
+type Streamer interface {
+	// InvokeStream is [Invoker.Invoke], but returns as soon as the function begins to
+	// send. The error says that it failed before. [MaxPayloadBytes] does not hold. The
+	// end of ctx ends the reading of the body too, but not the function.
+	InvokeStream(ctx context.Context, i Invocation) (*Stream, error)
+}
+
+// Stream is a result that comes bit by bit.
+type Stream struct {
+	// ContentType is what the function says the body is: of a handler of lambdaurl
+	// [IntegrationResponse], of one that returns no reader "application/json".
+	ContentType string
+	// Body gives what the function sent as soon as it was sent. It must be closed.
+	// Unless it is read or closed, the function waits for that until it times out. It
+	// ends with io.EOF when the invocation is over; a [*FunctionError] in its place says
+	// that the body is cut off: the function failed to read it, exited or timed out.
+	// Closing it does not end the function.
+	Body io.ReadCloser
+}
+
+// IntegrationResponse is the content type of a stream that is an HTTP response: JSON with
+// statusCode, headers and cookies, eight NUL bytes, and the response's body.
+const IntegrationResponse = "application/vnd.awslambda.http-integration-response"
 
 // Invocation is one call of a function.
 type Invocation struct {

@@ -62,20 +62,37 @@ func (a *api) authorize(ctx huma.Context, next func(huma.Context)) {
 
 func (a *api) caller(ctx huma.Context) (caller, *Problem) {
 	tenant, ok := a.tenant(ctx.Context())
-	switch {
-	case !ok:
-		return caller{}, noTenant()
-	case tenant != everyTenant:
-		return caller{tenant: tenant}, nil
-	case !a.operator(ctx.Context()):
-		return caller{}, everyTenantForbidden()
+	if !ok {
+		tenant = ""
 	}
 	at := ctx.URL()
+	return callerBy(tenant, func() bool { return a.operator(ctx.Context()) }, &at)
+}
+
+func callerBy(claimed string, operator func() bool, at *url.URL) (caller, *Problem) {
+	switch {
+	case claimed == "":
+		return caller{}, noTenant()
+	case claimed != everyTenant:
+		return caller{tenant: claimed}, nil
+	case !operator():
+		return caller{}, everyTenantForbidden()
+	}
 	named := at.Query()["tenant"]
 	if len(named) != 1 || !validTenant(named[0]) {
 		return caller{}, tenantUnnamed()
 	}
 	return caller{tenant: named[0], named: true}, nil
+}
+
+// TenantOf is whose orders a request is about: the tenant that its token claims, or the one
+// in the query where that is every tenant and an operator asks. The error is a [*Problem].
+func TenantOf(claimed string, operator bool, at *url.URL) (string, error) {
+	c, p := callerBy(claimed, func() bool { return operator }, at)
+	if p != nil {
+		return "", p
+	}
+	return c.tenant, nil
 }
 
 // validTenant tells whether a text may name a tenant: visible ASCII, as an OAuth client

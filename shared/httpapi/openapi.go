@@ -16,7 +16,8 @@ import (
 
 // The scopes of access tokens. API Gateway asks for them, by the routes of the template.
 const (
-	scopeRead  = "orders/read"
+	// ScopeRead is for seeing orders.
+	ScopeRead  = "orders/read"
 	scopeWrite = "orders/write"
 	// ScopeOperate is the operator's.
 	ScopeOperate = "orders/operate"

@@ -37,8 +37,8 @@ const aboutEvents = "Server-Sent Events, one for each change, as in\n\n" +
 func operations() []operationDoc {
 	return []operationDoc{
 		{http.MethodPost, "/orders", tagOrders, scopeWrite, aboutCreate, createResponses(), true},
-		{http.MethodGet, "/orders", tagOrders, scopeRead, "Newest first. Pass next of a page as cursor to get the page after it, until there is no next.", listResponses(), false},
-		{http.MethodGet, "/orders/{id}", tagOrders, scopeRead, aboutGet, getResponses(), true},
+		{http.MethodGet, "/orders", tagOrders, ScopeRead, "Newest first. Pass next of a page as cursor to get the page after it, until there is no next.", listResponses(), false},
+		{http.MethodGet, "/orders/{id}", tagOrders, ScopeRead, aboutGet, getResponses(), true},
 		{http.MethodPost, "/orders/{id}/cancel", tagOrders, scopeWrite, "Only before its payment is begun. Canceling twice is the same as once.", map[string]*huma.Response{
 			"200": changed("It is CANCELED", exampleCanceled()),
 			"404": notFound(), "409": conflict(order.EventCancel, order.Paid), "413": gatewayTooLarge(),
@@ -52,7 +52,7 @@ func operations() []operationDoc {
 			"202": changed("It is PENDING again", exampleRetried()),
 			"404": notFound(), "409": conflict(order.EventRetry, order.Paid, order.Failed), "413": gatewayTooLarge(),
 		}, true},
-		{http.MethodGet, "/orders/{id}/events", tagOrders, scopeRead, aboutEvents, eventsResponses(), false},
+		{http.MethodGet, "/orders/{id}/events", tagOrders, ScopeRead, aboutEvents, eventsResponses(), false},
 		{http.MethodGet, "/healthz", tagService, "", "", map[string]*huma.Response{"200": {
 			Description: "It is up",
 			Content: map[string]*huma.MediaType{typeJSON: {

@@ -6,16 +6,17 @@
 // A request passes these stages, and may end at each:
 //
 //	stage and route (router.go)      404
-//	CORS preflight  (cors.go)        204
+//	CORS preflight  (gateway.go)     204
 //	throttling      (throttle.go)    429
 //	authorizer      (jwt.go)         401, 403
-//	body            (request.go)     413, 408
+//	body            (gateway.go)     413, 408
 //	the function    (gateway.go)     500, 503
 //	response        (response.go)    what the function says, or 500
 //
 // The event is built as aws-lambda-go's type (request.go); as JSON it is byte for
 // byte AWS's (wire.go): what AWS leaves out is absent, where aws-lambda-go's own
-// encoding would write empty values.
+// encoding would write empty values. What Function URLs do the same way is in package
+// internal/payload.
 //
 // A client that leaves does not end the function, and neither does the integration's
 // timeout: only the function's own timeout does.

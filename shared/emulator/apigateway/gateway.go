@@ -15,6 +15,7 @@ import (
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/internal/defaults"
 	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/payload"
 	"paylane/shared/emulator/template"
 )
 
@@ -64,9 +65,8 @@ type Gateway struct {
 	api     template.HTTPAPI
 	options Options
 	router  router
-	cors    *cors
-	// largeBodies has an item for each that is being read.
-	largeBodies chan struct{}
+	rules   payload.Rules
+	bodies  *payload.Bodies
 	// stageVariables are nil when there are none: they are absent then.
 	stageVariables map[string]string
 }
@@ -78,7 +78,10 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 	o.Now = defaults.Now(o.Now)
 	o.Random = defaults.Random(o.Random)
 	o.Logger = defaults.Logger(o.Logger)
-	g := &Gateway{api: api, options: o, cors: newCORS(api.CORS), largeBodies: make(chan struct{}, maxLargeBodies)}
+	g := &Gateway{api: api, options: o, bodies: payload.NewBodies(maxBodyBytes), rules: payload.Rules{
+		CORS: payload.NewCORS(api.CORS), ContentType: "text/plain; charset=utf-8",
+		Owned: []string{"apigw-requestid", "content-length", "date"},
+	}}
 	if len(api.StageVariables) > 0 {
 		g.stageVariables = api.StageVariables
 	}
@@ -100,9 +103,9 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := id.Gateway(g.options.Random)
 	w.Header()["Apigw-Requestid"] = []string{requestID}
-	preflight := g.cors.isPreflight(r)
-	g.cors.allow(w.Header(), r, preflight)
-	if headerBytes(r) > maxHeaderBytes {
+	preflight := g.rules.CORS.IsPreflight(r)
+	g.rules.CORS.Allow(w.Header(), r, preflight)
+	if payload.HeaderBytes(r) > maxHeaderBytes {
 		fail(w, headersTooLargeStatus)
 		return
 	}
@@ -129,8 +132,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	body, ok := g.readBody(w, r)
-	if !ok {
+	body, failed := g.bodies.Read(w, r)
+	if failed != 0 {
+		fail(w, failed)
 		return
 	}
 	event := g.newEvent(r, request{
@@ -223,6 +227,6 @@ var messages = map[int]string{
 // fail answers with an error of the gateway's own.
 func fail(w http.ResponseWriter, status int) {
 	body := messages[status]
-	setHeader(w.Header(), "Content-Type", "application/json")
-	writeBody(w, status, body)
+	w.Header()["Content-Type"] = []string{"application/json"}
+	payload.WriteBody(w, status, body)
 }

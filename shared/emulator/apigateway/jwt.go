@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/accesstoken"
+	"paylane/shared/emulator/internal/payload"
 	"paylane/shared/emulator/template"
 )
 
@@ -57,7 +58,7 @@ func identitySource(source string) (find func(*http.Request) string, ok bool) {
 		return func(r *http.Request) string { return strings.Join(r.Header[name], ",") }, true
 	}
 	if name, ok := strings.CutPrefix(source, "$request.querystring."); ok && name != "" {
-		return func(r *http.Request) string { return queryParameters(r.URL.RawQuery)[name] }, true
+		return func(r *http.Request) string { return payload.Query(r.URL.RawQuery)[name] }, true
 	}
 	return nil, false
 }

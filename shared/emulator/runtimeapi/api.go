@@ -91,7 +91,7 @@ func (e *environment) response(w http.ResponseWriter, r *http.Request) {
 	}
 	e.post(w, r, sendingValue, func(inv *invocation) (payload []byte, err error) {
 		if inv.stream != nil {
-			inv.stream.begin(r.Header.Get("Content-Type"))
+			inv.stream.Begin(r.Header.Get("Content-Type"))
 			_, err = io.Copy(inv.stream, r.Body)
 		} else {
 			payload, err = read(r.Body)

@@ -11,6 +11,7 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/pipe"
 )
 
 // version is that of every function here: nothing is published.
@@ -78,7 +79,7 @@ func (f *Function) Invoke(ctx context.Context, i emulator.Invocation) (emulator.
 
 // begin admits an invocation, and leaves it to a goroutine: it does not end with its
 // caller.
-func (f *Function) begin(i emulator.Invocation, s *stream) (*invocation, error) {
+func (f *Function) begin(i emulator.Invocation, s *pipe.Pipe) (*invocation, error) {
 	event, err := i.Event.JSON()
 	if err != nil {
 		return nil, fmt.Errorf("encode the event for %s: %w", f.config.Name, err)

@@ -5,14 +5,15 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/internal/pipe"
 )
 
 // invocation is one on its way through an environment.
 type invocation struct {
 	id, trace string
 	event     []byte
-	stream    *stream   // nil for a buffered result
-	deadline  time.Time // set before the environment gets it, to the millisecond
+	stream    *pipe.Pipe // nil for a buffered result
+	deadline  time.Time  // set before the environment gets it, to the millisecond
 	timer     *time.Timer
 	began     time.Time
 
@@ -133,7 +134,7 @@ func (f *Function) finish(inv *invocation, err error) {
 	}
 	inv.err = err
 	if inv.stream != nil {
-		inv.stream.writer.CloseWithError(err)
+		inv.stream.End(err)
 	}
 	close(inv.over)
 }

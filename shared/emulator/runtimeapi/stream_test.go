@@ -35,7 +35,7 @@ func urlEvent(m meeting) emulator.Event {
 	return emulator.RawEvent(event)
 }
 
-func (f function) stream(ctx context.Context, event emulator.Event) *runtimeapi.Stream {
+func (f function) stream(ctx context.Context, event emulator.Event) *emulator.Stream {
 	f.t.Helper()
 	s, err := f.InvokeStream(ctx, emulator.Invocation{RequestID: requestID, Event: event})
 	if err != nil {
@@ -46,7 +46,7 @@ func (f function) stream(ctx context.Context, event emulator.Event) *runtimeapi.
 }
 
 // opened starts a lambdaurl handler and reads until its first event.
-func opened(ctx context.Context, f function, m meeting) (*runtimeapi.Stream, process) {
+func opened(ctx context.Context, f function, m meeting) (*emulator.Stream, process) {
 	f.t.Helper()
 	ready := make(chan process, 1)
 	go func() {
@@ -62,7 +62,7 @@ func opened(ctx context.Context, f function, m meeting) (*runtimeapi.Stream, pro
 }
 
 // reads reads what must be there without more being written.
-func reads(t *testing.T, s *runtimeapi.Stream, size int) string {
+func reads(t *testing.T, s *emulator.Stream, size int) string {
 	t.Helper()
 	text := make(chan string, 1)
 	go func() {
@@ -141,7 +141,7 @@ func streamFails(f function, _ meeting) {
 }
 
 // cut reads a body that is cut off after text.
-func cut(t *testing.T, f function, s *runtimeapi.Stream, text string) string {
+func cut(t *testing.T, f function, s *emulator.Stream, text string) string {
 	t.Helper()
 	body, err := io.ReadAll(s.Body)
 	diff(t, "body", text, string(body))

@@ -7,6 +7,7 @@ const (
 	typeQueue    = "AWS::SQS::Queue"
 	typeTable    = "AWS::DynamoDB::Table"
 	typeMapping  = "AWS::Lambda::EventSourceMapping"
+	typeURL      = "AWS::Lambda::Url" // SAM makes it of a function's FunctionUrlConfig
 )
 
 // Reasons why something has no effect locally that a handler or its caller could
@@ -146,7 +147,6 @@ var refused = map[string]map[string]string{
 		"DeadLetterQueue":        "its messages have attributes, which local queues don't keep; OnFailure of EventInvokeConfig is emulated",
 		"DurableConfig":          "durable functions are not emulated",
 		"FileSystemConfigs":      "there are no EFS mounts locally",
-		"FunctionUrlConfig":      "function URLs are not emulated yet",
 		"ImageConfig":            "container images are not run",
 		"ImageUri":               "container images are not run",
 		"InlineCode":             "a Go program can't stand inline",

@@ -1,6 +1,6 @@
 // Package template reads an AWS SAM template (template.yaml) into plain Go
-// structs: functions, HTTP APIs with their routes, queues, tables, event source
-// mappings and schedules. It is the emulator's only configuration, and [Read] is the way in.
+// structs: functions with their URLs, HTTP APIs with their routes, queues, tables, event
+// source mappings and schedules. It is the emulator's only configuration, and [Read] is the way in.
 //
 // # What it promises
 //
@@ -13,6 +13,10 @@
 //
 // So a template that Read returns is one that the emulator runs as AWS would, as
 // far as a handler or its caller can see.
+//
+// One thing is read that means nothing on AWS: LocalPaths in a function's Metadata, such
+// as [/orders/{id}/events]. It says which paths of the local server lead to the function's
+// URL, which has a domain of its own on AWS ([FunctionURL]).
 //
 // # How it works
 //

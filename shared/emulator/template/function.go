@@ -33,6 +33,7 @@ func (r *reader) readFunction(res *resource) {
 		Environment:  r.environment(p),
 		Logging:      r.logging(p, name),
 		Async:        r.asyncInvokes(p),
+		URL:          r.functionURL(res, p),
 		Line:         res.at.line,
 	}
 	if f.Runtime != "" && !slices.Contains(runtimes, f.Runtime) {

@@ -39,7 +39,10 @@ func (r *reader) cors(p *properties) *CORS {
 	if value.text == "true" {
 		return &CORS{AllowOrigins: []string{"*"}}
 	}
-	c := p.inner("CorsConfiguration", typeHTTPAPI+" CorsConfiguration")
+	return readCORS(p.inner("CorsConfiguration", typeHTTPAPI+" CorsConfiguration"))
+}
+
+func readCORS(c *properties) *CORS {
 	cors := &CORS{
 		AllowOrigins:     c.texts("AllowOrigins"),
 		AllowMethods:     c.texts("AllowMethods"),

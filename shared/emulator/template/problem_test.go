@@ -74,8 +74,24 @@ func TestProblems(t *testing.T) {
 		{"null", function("      Timeout:\n"), []string{"line 8: " + f + ".Timeout: a value is missing here"}},
 		{"dynamic reference", function("      Environment: {Variables: {SECRET: '{{resolve:ssm:x}}'}}\n"), []string{
 			`line 8: ` + f + `.Environment.Variables.SECRET: dynamic references can't be resolved locally: "{{resolve:ssm:x}}"`}},
-		{"function URL", function("      FunctionUrlConfig: {AuthType: NONE}\n"), []string{
-			"line 8: " + f + ": FunctionUrlConfig is not supported: function URLs are not emulated yet"}},
+		{"function URL that IAM guards", function("      FunctionUrlConfig: {AuthType: AWS_IAM}\n"), []string{
+			"line 8: " + f + ".FunctionUrlConfig.AuthType: AWS_IAM is not supported: requests signed with IAM credentials are not checked"}},
+		{"function URL out of range", function("      FunctionUrlConfig: {InvokeMode: STREAM, Cors: {MaxAge: 86401, AllowCredentials: true, AllowOrigins: ['*'], Allow: x}}\n"), []string{
+			"line 8: " + f + ".FunctionUrlConfig.AuthType: it is required",
+			`line 8: ` + f + `.FunctionUrlConfig.InvokeMode: "STREAM" is not supported; it can be BUFFERED, RESPONSE_STREAM`,
+			"line 8: " + f + ".FunctionUrlConfig.Cors.MaxAge: 86401 is out of range: it can be -1 to 86400",
+			`line 8: ` + f + `.FunctionUrlConfig.Cors.AllowCredentials: it can't be true while AllowOrigins has "*"`,
+			`line 8: ` + f + `.FunctionUrlConfig.Cors: "Allow" is not known here: AWS::Serverless::Function FunctionUrlConfig Cors has no such property, or the emulator can't honour it`}},
+		{"local paths that are none", function("      FunctionUrlConfig: {AuthType: NONE}\n    Metadata: {LocalPaths: [x, /a//b, '/{p+}']}\n"), []string{
+			`line 9: Resources.F.Metadata.LocalPaths: "x" is no path such as "/orders/{id}/events"`,
+			`line 9: Resources.F.Metadata.LocalPaths: "/a//b" is no path such as "/orders/{id}/events"`,
+			`line 9: Resources.F.Metadata.LocalPaths: "/{p+}" is no path such as "/orders/{id}/events"`}},
+		{"local paths without a URL", function("      Timeout: 5\n    Metadata: {LocalPaths: [/x]}\n"), []string{
+			"line 9: Resources.F.Metadata.LocalPaths: it needs a FunctionUrlConfig: the paths lead to the function's URL"}},
+		{"function URL written by hand", "  U: {Type: AWS::Lambda::Url, Properties: {AuthType: NONE, TargetFunctionArn: f}}\n", []string{
+			"line 5: Resources.U: the resource type AWS::Lambda::Url is not supported: write it as the function's FunctionUrlConfig"}},
+		{"name of a function URL taken", function("      FunctionUrlConfig: {AuthType: NONE}\n") + "  FUrl: {Type: AWS::SQS::Queue}\n", []string{
+			"line 9: Resources.FUrl: SAM gives this name to the function URL of F"}},
 		{"event of another kind", event("          Type: S3\n          Properties: {Bucket: b}\n"), []string{
 			`line 10: ` + f + `.Events.E.Type: events of type "S3" are not supported`}},
 		{"schedule without an expression", event("          Type: ScheduleV2\n          Properties: {Name: a b}\n"), []string{

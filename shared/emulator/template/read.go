@@ -23,7 +23,15 @@ type Options struct {
 	SQSEndpoint string
 	// APIEndpoints replace what GetAtt ApiEndpoint gives, by the API's logical id.
 	APIEndpoints map[string]string
+	// FunctionURLOrigin is where a local runner serves the function URLs, such as
+	// "http://127.0.0.1:3000": each below [LocalURLPath], or at the root where it has
+	// LocalPaths. Empty is their domain on AWS.
+	FunctionURLOrigin string
 }
+
+// LocalURLPath is where a local runner serves function URLs: it is followed by the
+// function's logical id and a slash.
+const LocalURLPath = "/_url/"
 
 func (o *Options) setDefaults() {
 	o.AccountID = cmp.Or(o.AccountID, "123456789012")
@@ -79,10 +87,11 @@ type resource struct {
 	path       string // "Resources.<id>"
 	at         *node  // where it stands
 	node       *node
-	properties *node  // with Globals merged in; nil without any
-	condition  string // its Condition attribute
-	exists     bool   // the condition holds, or there is none
-	name       string // its physical name, once known
+	properties *node     // with Globals merged in; nil without any
+	condition  string    // its Condition attribute
+	exists     bool      // the condition holds, or there is none
+	name       string    // its physical name, once known
+	function   *resource // whose URL it is; nil for all other types
 }
 
 func (r *reader) read() {
@@ -194,6 +203,7 @@ func (r *reader) readResources() {
 		}
 	}
 	r.addImplicitAPI()
+	r.addFunctionURLs()
 }
 
 // checkType refuses a resource that is neither honoured nor without effect, and says
@@ -204,6 +214,8 @@ func (r *reader) checkType(res *resource) bool {
 		return true
 	}
 	switch {
+	case res.typ == typeURL:
+		r.add(res.node.get("Type"), res.path, "the resource type %s is not supported: write it as the function's FunctionUrlConfig", typeURL)
 	case acceptedTypes[res.typ] == "":
 		r.add(res.node.get("Type"), res.path, "the resource type %s is not supported", res.typ)
 	case res.typ == "AWS::SNS::Subscription":

@@ -116,6 +116,9 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 		r.add(n, path, "%s: the resource's condition %s is false, so it does not exist", what, quote(res.condition))
 		return n.bad()
 	}
+	if res.function != nil && (attribute == "" || attribute == "FunctionArn" || attribute == "FunctionUrl") {
+		return r.urlValue(n, path, res.function, attribute)
+	}
 	values, ok := returns[res.typ]
 	pattern := values.ref
 	if attribute != "" {

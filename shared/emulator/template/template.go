@@ -40,7 +40,28 @@ type Function struct {
 	Logging             Logging
 	// Async says how asynchronous invocations, such as those of schedules, are made.
 	Async AsyncInvokes
-	Line  int
+	// URL is nil without a FunctionUrlConfig.
+	URL  *FunctionURL
+	Line int
+}
+
+// FunctionURL is a function's FunctionUrlConfig. Anybody may call it: its AuthType is
+// NONE.
+type FunctionURL struct {
+	// LogicalID is that of the resource which SAM makes of it: the function's and "Url".
+	LogicalID string
+	// ID is the first part of its domain name.
+	ID string
+	// DomainName is where AWS would serve it, without a scheme.
+	DomainName string
+	// Stream says that the invoke mode is RESPONSE_STREAM, not BUFFERED.
+	Stream bool
+	// CORS is nil without a Cors.
+	CORS *CORS
+	// LocalPaths are paths as routes have them, such as "/orders/{id}/events", that a
+	// local runner serves from this URL too when they are asked for with GET. On AWS it
+	// has a domain of its own. They are the resource's Metadata.
+	LocalPaths []string
 }
 
 // AsyncInvokes is a function's EventInvokeConfig.
@@ -125,7 +146,7 @@ type Throttle struct {
 	Burst int
 }
 
-// CORS is an API's CorsConfiguration.
+// CORS is an API's CorsConfiguration, or a function URL's Cors.
 type CORS struct {
 	AllowOrigins     []string
 	AllowMethods     []string

@@ -1,4 +1,4 @@
-package apigateway
+package payload
 
 import (
 	"net/http"
@@ -10,19 +10,20 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// cors answers cross-origin requests for an API ("Configure CORS for HTTP APIs"). A
-// nil one does nothing.
-type cors struct {
+// CORS answers cross-origin requests for an HTTP API ("Configure CORS for HTTP APIs") or
+// a Function URL, which do the same. A nil one does nothing.
+type CORS struct {
 	origins                            []string
 	methods, headers, exposed, maximum string
 	credentials                        bool
 }
 
-func newCORS(c *template.CORS) *cors {
+// NewCORS makes it from a template; nil gives nil.
+func NewCORS(c *template.CORS) *CORS {
 	if c == nil {
 		return nil
 	}
-	made := &cors{
+	made := &CORS{
 		origins: c.AllowOrigins, credentials: c.AllowCredentials,
 		methods: strings.Join(c.AllowMethods, ","), headers: strings.Join(c.AllowHeaders, ","),
 		exposed: strings.Join(c.ExposeHeaders, ","),
@@ -33,15 +34,15 @@ func newCORS(c *template.CORS) *cors {
 	return made
 }
 
-// isPreflight says whether the gateway answers the request itself.
-func (c *cors) isPreflight(r *http.Request) bool {
+// IsPreflight says whether the request is answered without the function.
+func (c *CORS) IsPreflight(r *http.Request) bool {
 	return c != nil && r.Method == http.MethodOptions &&
 		r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// allow adds the headers that let a page of another origin read the response. A
+// Allow adds the headers that let a page of another origin read the response. A
 // request without an origin, or from one that is not allowed, gets none.
-func (c *cors) allow(h http.Header, r *http.Request, preflight bool) {
+func (c *CORS) Allow(h http.Header, r *http.Request, preflight bool) {
 	if c == nil {
 		return
 	}
@@ -69,7 +70,7 @@ func (c *cors) allow(h http.Header, r *http.Request, preflight bool) {
 }
 
 // allowedOrigin gives the value of Access-Control-Allow-Origin; empty is none.
-func (c *cors) allowedOrigin(origin string) string {
+func (c *CORS) allowedOrigin(origin string) string {
 	switch {
 	case slices.Contains(c.origins, "*"):
 		return "*"
@@ -81,8 +82,8 @@ func (c *cors) allowedOrigin(origin string) string {
 	return ""
 }
 
-// owns says whether a function's response header is dropped because the gateway
-// answers cross-origin requests by its own settings.
-func (c *cors) owns(lowerName string) bool {
+// Owns says whether a function's response header is dropped because cross-origin
+// requests are answered by these settings.
+func (c *CORS) Owns(lowerName string) bool {
 	return c != nil && strings.HasPrefix(lowerName, "access-control-")
 }

@@ -1,0 +1,95 @@
+package functionurl
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"paylane/shared/emulator"
+	"paylane/shared/emulator/internal/payload"
+)
+
+// serveStream passes on what the function sends, as it comes.
+func (u *URL) serveStream(w http.ResponseWriter, r *http.Request, i emulator.Invocation) {
+	ctx := r.Context()
+	connection := http.NewResponseController(w)
+	stream, err := u.stream.InvokeStream(ctx, i)
+	if err != nil {
+		u.failed(ctx, w, err)
+		return
+	}
+	defer func() { _ = stream.Body.Close() }()
+	body := bufio.NewReader(stream.Body)
+	reply := payload.Reply{Status: http.StatusOK, Headers: map[string]string{"content-type": stream.ContentType}}
+	if stream.ContentType == emulator.IntegrationResponse {
+		if reply, err = readPrelude(body); err != nil {
+			u.failed(ctx, w, err)
+			return
+		}
+	}
+	u.rules.SetHeaders(w.Header(), reply)
+	w.WriteHeader(reply.Status)
+	u.extend(connection)
+	if err = connection.Flush(); err == nil { // the headers, before there is a body
+		err = u.copy(w, connection, body)
+	}
+	if err != nil {
+		u.options.Logger.DebugContext(ctx, "a stream was cut off", "url", u.url.LogicalID, "error", err)
+	}
+}
+
+// copy passes on each chunk once it is there.
+func (u *URL) copy(w io.Writer, connection *http.ResponseController, body *bufio.Reader) error {
+	for {
+		if _, err := body.Peek(1); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		chunk, _ := body.Peek(body.Buffered())
+		u.extend(connection)
+		if _, err := w.Write(chunk); err != nil {
+			return err
+		}
+		if err := connection.Flush(); err != nil {
+			return err
+		}
+		_, _ = body.Discard(len(chunk))
+	}
+}
+
+// errPrelude says that a stream of an HTTP response does not begin like one.
+var errPrelude = errors.New("the stream does not begin with JSON and eight NUL bytes")
+
+// readPrelude reads what comes before a response's body in a stream.
+func readPrelude(body *bufio.Reader) (payload.Reply, error) {
+	const nuls = 8
+	head, err := body.ReadBytes(0)
+	if err != nil {
+		return payload.Reply{}, fmt.Errorf("%w: %w", errPrelude, err)
+	}
+	rest := make([]byte, nuls-1)
+	if _, err := io.ReadFull(body, rest); err != nil || bytes.ContainsFunc(rest, func(r rune) bool { return r != 0 }) {
+		return payload.Reply{}, errPrelude
+	}
+	var prelude struct {
+		StatusCode int
+		Headers    map[string]string
+		Cookies    []string
+	}
+	if err := json.Unmarshal(head[:len(head)-1], &prelude); err != nil {
+		return payload.Reply{}, fmt.Errorf("%w: %w", errPrelude, err)
+	}
+	if prelude.StatusCode == 0 {
+		prelude.StatusCode = http.StatusOK
+	}
+	if !payload.ValidStatus(prelude.StatusCode) {
+		return payload.Reply{}, payload.ErrReply
+	}
+	return payload.Reply{Status: prelude.StatusCode, Headers: prelude.Headers, Cookies: prelude.Cookies}, nil
+}
