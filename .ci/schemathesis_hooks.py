@@ -28,6 +28,9 @@ def before_call(context, case, kwargs):
             case.headers["Idempotency-Key"] = f"{next(calls)}-{case.headers['Idempotency-Key']}"[:255]
         if isinstance(case.body, dict):
             case.body = agreeing(plain(case.body))
+            # A stream lasts until its order's end, so that must not be ten minutes away.
+            if str(case.body.get("paymentToken")).startswith("tok_unknown_"):
+                case.body["paymentToken"] = "tok_unknown_1"
 
 
 def agreeing(body):

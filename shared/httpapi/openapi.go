@@ -101,7 +101,9 @@ func (d operationDoc) describe(doc *huma.OpenAPI) {
 		op.Security = []map[string][]string{{"jwt": {d.scope}}}
 		op.Parameters = append(op.Parameters, &huma.Param{Ref: "#/components/parameters/tenant"})
 		for status, name := range map[string]string{"401": "Unauthorized", "403": "Forbidden"} {
-			d.responses[status] = &huma.Response{Ref: "#/components/responses/" + name}
+			if d.responses[status] == nil {
+				d.responses[status] = &huma.Response{Ref: "#/components/responses/" + name}
+			}
 		}
 		if d.responses["400"] == nil {
 			d.responses["400"] = problems("The request names no tenant", tenantUnnamed())

@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"fmt"
-	"strings"
 )
 
 const (
@@ -82,19 +80,11 @@ func exampleRetried() orderBody {
 	return o
 }
 
-// exampleEvents is the stream of an order that was PENDING when it began.
-func exampleEvents() string {
-	var out strings.Builder
-	out.WriteString("retry: 1000\n\n")
-	for _, e := range []struct {
-		id    string
-		order orderBody
-	}{{"1", examplePending()}, {"3", examplePaid()}} {
-		data, err := json.Marshal(e.order)
-		if err != nil {
-			panic(err) // it is made of our own types
-		}
-		fmt.Fprintf(&out, "event: order\nid: %s\ndata: %s\n\n", e.id, data)
+// exampleEvent is the event of an order that was just PAID.
+func exampleEvent() map[string]string {
+	data, err := json.Marshal(examplePaid())
+	if err != nil {
+		panic(err) // it is made of our own types
 	}
-	return out.String()
+	return map[string]string{"event": "order", "id": "3", "data": string(data)}
 }

@@ -118,10 +118,25 @@ func getResponses() map[string]*huma.Response {
 }
 
 func eventsResponses() map[string]*huma.Response {
+	text := func(description, pattern string) *huma.Schema {
+		return &huma.Schema{Type: huma.TypeString, Description: description, Pattern: pattern}
+	}
+	data := text("An Order, on one line.", "")
+	data.Extensions = map[string]any{"contentMediaType": typeJSON, "contentSchema": map[string]string{"$ref": "#/components/schemas/Order"}}
+	noToken := problems("The access token is missing or not valid", plain(http.StatusUnauthorized, "Send an access token in the header Authorization."))
+	noToken.Headers = headerRefs("WWW-Authenticate")
 	return map[string]*huma.Response{
-		"200": {Description: "The events, as they come", Headers: headerRefs("Cache-Control"), Content: map[string]*huma.MediaType{
-			"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}, Example: exampleEvents()},
+		"200": {Description: "The events, as they come; the schema is one event's", Headers: headerRefs("Cache-Control"), Content: map[string]*huma.MediaType{
+			"text/event-stream": {
+				Schema: &huma.Schema{
+					Type: huma.TypeObject, Required: []string{"event", "id", "data"},
+					Properties: map[string]*huma.Schema{"event": text("order", "^order$"), "id": text("The order's version.", "^[1-9][0-9]*$"), "data": data},
+				},
+				Example: exampleEvent(),
+			},
 		}},
+		"204": {Description: "The order has ended with the version of Last-Event-ID: there is nothing to come, and EventSource does not ask again", Headers: headerRefs("Cache-Control")},
+		"401": noToken,
 		"404": notFound(),
 	}
 }

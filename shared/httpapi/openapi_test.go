@@ -199,6 +199,7 @@ func TestProblemExamples(t *testing.T) {
 		"ServiceUnavailable unavailable":              {path: missing},
 		"InternalServerError internal-server-error":   {path: missing},
 		"get /orders/{id}/events 400 tenant-unnamed":  {}, // another function's
+		"get /orders/{id}/events 401 unauthorized":    {},
 	}
 	broken := func(err error) *api {
 		return newAPI(t, func(c *pipeline.CheckoutConfig) { c.Store = failing{c.Store, err} })
