@@ -142,7 +142,8 @@ func (g target) create(t *testing.T, authorization, body string, header ...strin
 	return o.ID
 }
 
-// TestAttackTokens: every token but a good one ends at the gateway.
+// TestAttackTokens: every token but a good one ends at the gateway, and at the stream,
+// which verifies tokens itself.
 func TestAttackTokens(t *testing.T) {
 	g := startTarget(t)
 	good := g.of(t, "mine", everything)
@@ -177,6 +178,9 @@ func TestAttackTokens(t *testing.T) {
 			got := g.raw(t, http.MethodGet, "/orders?access_token="+good[len("Bearer "):], "", a.lines...)
 			if challenge := got.header.Get("WWW-Authenticate"); got.status != a.status || got.body != want || !strings.Contains(challenge, a.required) {
 				t.Errorf("%d %s, %q", got.status, got.body, challenge)
+			}
+			if got := g.raw(t, http.MethodGet, "/orders/x/events", "", a.lines...); got.status != a.status {
+				t.Errorf("the stream: %d %s", got.status, got.body)
 			}
 		})
 	}
@@ -228,7 +232,7 @@ func TestAttackTenants(t *testing.T) {
 	for _, route := range []struct{ name, method, path, prefer string }{
 		{"get", http.MethodGet, "/orders/{id}", ""}, {"get and wait", http.MethodGet, "/orders/{id}", "wait=20"},
 		{"cancel", http.MethodPost, "/orders/{id}/cancel", ""}, {"refund", http.MethodPost, "/orders/{id}/refund", ""},
-		{"retry", http.MethodPost, "/orders/{id}/retry", ""},
+		{"retry", http.MethodPost, "/orders/{id}/retry", ""}, {"guessed stream", http.MethodGet, "/orders/{id}/events", ""},
 	} {
 		for status, id := range orders {
 			t.Run("another tenant's order: "+route.name+" "+status, func(t *testing.T) {
@@ -238,7 +242,7 @@ func TestAttackTenants(t *testing.T) {
 					if took := time.Since(began); took > 10*time.Second {
 						t.Errorf("it took %v", took)
 					}
-					for _, own := range []string{"Date", "Apigw-Requestid"} {
+					for _, own := range []string{"Date", "Apigw-Requestid", "X-Amzn-Requestid"} {
 						got.header.Del(own)
 					}
 					got.body = strings.ReplaceAll(got.body, id, "{id}")
