@@ -226,11 +226,11 @@ func testCancel(t *testing.T, g Target) {
 }
 
 func testRefund(t *testing.T, g Target) {
-	o := g.create(t, paidWith("tok_slow_500"))
-	if a := g.do(t, http.MethodPost, "/orders/"+o.ID+"/refund", ""); a.status != http.StatusConflict {
-		t.Errorf("before it is paid: %d", a.status)
+	declined := g.end(t, g.create(t, paidWith("tok_declined")).ID)
+	if a := g.do(t, http.MethodPost, "/orders/"+declined.ID+"/refund", ""); a.status != http.StatusConflict {
+		t.Errorf("of what was not paid: %d", a.status)
 	}
-	g.end(t, o.ID)
+	o := g.end(t, g.create(t, paidWith("tok_ok")).ID)
 	if a := g.do(t, http.MethodPost, "/orders/"+o.ID+"/refund", ""); a.status != http.StatusAccepted || decode[order](t, a).Status != "REFUNDING" {
 		t.Fatalf("refund: %d %s", a.status, a.body)
 	}
