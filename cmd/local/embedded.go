@@ -111,9 +111,13 @@ func (p *embedded) handler(f template.Function) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		stuckAfter, err := time.ParseDuration(f.Environment["RECONCILE_STUCK_AFTER"])
+		if err != nil {
+			return nil, fmt.Errorf("its variable RECONCILE_STUCK_AFTER: %w", err)
+		}
 		return handlers.Reconcile(handlers.ReconcileConfig{
 			Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now,
-			Days: days, Rate: rate, StuckAfter: 24 * time.Hour, Log: p.Log,
+			Days: days, Rate: rate, StuckAfter: stuckAfter, Log: p.Log,
 		}), nil
 	case "functions/stream":
 		tenant, err := handlers.RequestTenantBy(f.Environment["AUTH_MODE"], f.Environment["TENANT_CLAIM"], accesstoken.Config{

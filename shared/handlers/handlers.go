@@ -111,6 +111,9 @@ func API(c APIConfig) HTTPHandler {
 // twice; nothing of query, headers or body is told.
 func tell(told *telemetry.Invocation, event events.APIGatewayV2HTTPRequest, r events.APIGatewayV2HTTPResponse, took time.Duration) {
 	told.Tell(slog.String("route", event.RouteKey), slog.Int("status", r.StatusCode))
+	if r.StatusCode == http.StatusInternalServerError {
+		told.Count(telemetry.Failed)
+	}
 	id := event.PathParameters["id"]
 	if location, ok := strings.CutPrefix(r.Headers["Location"], "/orders/"); ok {
 		id, _, _ = strings.Cut(location, "?")

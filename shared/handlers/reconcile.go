@@ -60,8 +60,8 @@ type ReconcileHandler = func(context.Context, json.RawMessage) (any, error)
 //   - an SQS event of its own queue, to go on, with a batch response
 //     (ReportBatchItemFailures); the batch size should be 1, for each record takes an
 //     invocation's whole time;
-//   - by hand {"from", "to", "apply", "ratePerSecond"}, all of them optional: a dry run
-//     over all orders unless "apply" is true.
+//   - by hand {"from", "to", "apply", "ratePerSecond", "stuckAfter"}, all of them optional:
+//     a dry run over all orders unless "apply" is true. The last is a duration as "90m".
 func Reconcile(c ReconcileConfig) ReconcileHandler {
 	r := reconciler{c, pipeline.NewReconciler(pipeline.ReconcilerConfig{
 		Store: c.Store, Gateway: c.Gateway, Now: c.Now, StuckAfter: c.StuckAfter,
@@ -97,7 +97,8 @@ func byHand(event json.RawMessage, rate int) (pipeline.ReconcileState, error) {
 		To            time.Time `json:"to"`
 		Apply         bool      `json:"apply"`
 		RatePerSecond int       `json:"ratePerSecond"`
-	}{RatePerSecond: rate}
+		StuckAfter    string    `json:"stuckAfter"`
+	}{RatePerSecond: rate, StuckAfter: "0s"}
 	decoder := json.NewDecoder(bytes.NewReader(event))
 	decoder.DisallowUnknownFields()
 	if !bytes.HasPrefix(bytes.TrimSpace(event), []byte("{")) {
@@ -105,9 +106,13 @@ func byHand(event json.RawMessage, rate int) (pipeline.ReconcileState, error) {
 	}
 	if err := decoder.Decode(&ask); err != nil {
 		return pipeline.ReconcileState{}, fmt.Errorf("reconcile: the event may have from and to (RFC 3339), "+
-			"apply (true or false) and ratePerSecond (a number): %w", err)
+			"apply (true or false), ratePerSecond (a number) and stuckAfter (a duration): %w", err)
 	}
 	state := pipeline.NewReconcileState(ask.From, ask.To, ask.Apply, ask.RatePerSecond)
+	var err error
+	if state.StuckAfter, err = time.ParseDuration(ask.StuckAfter); err != nil {
+		return state, fmt.Errorf("reconcile: stuckAfter must be a duration such as 90m or 24h: %w", err)
+	}
 	return state, state.Check()
 }
 

@@ -118,6 +118,7 @@ func TestReconcileEvents(t *testing.T) {
 			`{"done":true,"apply":false,"report":{"scanned":2,"checked":0,"stuck":2,"settled":{},"differences":{},"unknown":0,"errors":0}}`,
 		},
 		{"by hand, and told to", ` {"apply":true,"ratePerSecond":7}`, order.Failed, order.Failed, `"settled":{"failed":2}`},
+		{"by hand, of what rested for longer", `{"apply":true,"stuckAfter":"48h"}`, order.Pending, order.Failed, `"settled":{"failed":1}`},
 		{"by hand, over a span", `{"apply":true,"from":"1999-11-01T00:00:00Z","to":"1999-12-30T12:00:00+02:00"}`, order.Pending, order.Failed, `"settled":{"failed":1}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -152,6 +153,8 @@ func TestReconcileRefuses(t *testing.T) {
 			`{"apply":true,"from":"2026-11-02T00:00:00Z","to":"2026-11-01T00:00:00Z"}`: "from must be before to",
 			`{"apply":true,"ratePerSecond":0}`:                                         "ratePerSecond",
 			`{"apply":true,"ratePerSecond":1001}`:                                      "ratePerSecond",
+			`{"apply":true,"stuckAfter":"1 day"}`:                                      "stuckAfter must be a duration",
+			`{"apply":true,"stuckAfter":"-1h"}`:                                        "stuckAfter",
 			`{"apply":true,"source":"aws.s3"}`:                                         "source",
 			`null`:                                                                     "JSON object",
 			`"apply"`:                                                                  "JSON object",
@@ -171,12 +174,15 @@ func TestReconcileRefuses(t *testing.T) {
 // TestReconcileGoesOn by its queue until all is done, and says so once.
 func TestReconcileGoesOn(t *testing.T) {
 	inReconciling(t, func(t *testing.T, r *reconciling) {
-		var refs []order.Ref
+		var refs, resting []order.Ref
+		for n := range 50 { // for less than stuckAfter, in the continuations as well
+			resting = append(resting, r.put(100+n, 2*time.Hour))
+		}
 		for n := range 100 {
 			refs = append(refs, r.put(n, day))
 		}
 		r.timeout = 33 * time.Second
-		answer, err := r.invoke(`{"apply":true,"ratePerSecond":10}`)
+		answer, err := r.invoke(`{"apply":true,"ratePerSecond":10,"stuckAfter":"12h"}`)
 		if err != nil || !strings.Contains(answer, `"done":false`) {
 			t.Fatalf("the first invocation: %s, %v", answer, err)
 		}
@@ -196,7 +202,12 @@ func TestReconcileGoesOn(t *testing.T) {
 				t.Errorf("an order is %s", got)
 			}
 		}
-		const report = `"report":{"scanned":100,"checked":100,"stuck":0,"settled":{"failed":100},"differences":{},"unknown":0,"errors":0}`
+		for _, ref := range resting {
+			if got := r.status(ref); got != order.Pending {
+				t.Errorf("a resting order is %s", got)
+			}
+		}
+		const report = `"report":{"scanned":150,"checked":100,"stuck":0,"settled":{"failed":100},"differences":{},"unknown":0,"errors":0}`
 		var last string
 		for line := range strings.Lines(r.log.String()) {
 			if strings.Contains(line, `"msg":"reconciled"`) {

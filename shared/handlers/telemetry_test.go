@@ -97,3 +97,21 @@ func TestTelemetry(t *testing.T) {
 		}
 	})
 }
+
+// TestTelemetryOfFaults: a request that ends in a 500 is counted as failed, and as nothing
+// else.
+func TestTelemetryOfFaults(t *testing.T) {
+	var out bytes.Buffer
+	api := handlers.API(handlers.APIConfig{ // without a store, which makes it panic
+		Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.AnyoneIsLocal, Now: time.Now,
+		Log: slog.New(slog.DiscardHandler), Telemetry: telemetry.NewRecorder(&out, "stack", time.Now),
+	})
+	response, err := api(t.Context(), sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json"))
+	if err != nil || response.StatusCode != 500 {
+		t.Fatalf("%d %s, %v", response.StatusCode, response.Body, err)
+	}
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["Failed"] != 1. || line["Accepted"] != 0. {
+		t.Errorf("%s, %v", &out, err)
+	}
+}

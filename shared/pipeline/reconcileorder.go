@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -51,7 +52,7 @@ func (w *walk) spans(o order.Order) bool {
 // stuck tells whether an open order has rested for long and nobody holds it.
 func (w *walk) stuck(o order.Order) bool {
 	now := w.Now()
-	return now.Sub(o.UpdatedAt) >= w.stuckAfter && !o.LeaseUntil.After(now)
+	return now.Sub(o.UpdatedAt) >= cmp.Or(w.state.StuckAfter, w.stuckAfter) && !o.LeaseUntil.After(now)
 }
 
 // asks is how often the gateway is asked to settle an order, at the most: a refund is

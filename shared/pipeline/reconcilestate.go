@@ -37,9 +37,11 @@ type ReconcileState struct {
 	// Apply settles open orders. Without it nothing is written.
 	Apply bool `json:"apply"`
 	// RatePerSecond is how often the gateway is asked, 1 to [MaxReconcileRate].
-	RatePerSecond int                `json:"ratePerSecond"`
-	Segments      []ReconcileSegment `json:"segments"`
-	Report        ReconcileReport    `json:"report"`
+	RatePerSecond int `json:"ratePerSecond"`
+	// StuckAfter is as in [ReconcilerConfig], for this walk; 0 is the reconciler's.
+	StuckAfter time.Duration      `json:"stuckAfter,omitempty"`
+	Segments   []ReconcileSegment `json:"segments"`
+	Report     ReconcileReport    `json:"report"`
 }
 
 // ReconcileSegment is how far a walk is in one segment of the store.
@@ -163,6 +165,8 @@ func (s ReconcileState) Check() error {
 		return fmt.Errorf("%w: version %d, this build reads %d", ErrReconcileState, s.Version, ReconcileVersion)
 	case s.RatePerSecond < 1 || s.RatePerSecond > MaxReconcileRate:
 		return fmt.Errorf("%w: ratePerSecond must be from 1 to %d", ErrReconcileState, MaxReconcileRate)
+	case s.StuckAfter < 0:
+		return fmt.Errorf("%w: stuckAfter must not be negative", ErrReconcileState)
 	case !s.From.IsZero() && !s.To.IsZero() && !s.From.Before(s.To):
 		return fmt.Errorf("%w: from must be before to", ErrReconcileState)
 	case s.From.Year() > lastYear || s.To.Year() > lastYear:

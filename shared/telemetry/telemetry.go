@@ -37,7 +37,7 @@ const (
 	Declined    Metric = "Declined"    // charges and refunds that the gateway declined
 	Unavailable Metric = "Unavailable" // attempts that the gateway did not act on
 	Unknown     Metric = "Unknown"     // attempts of which nobody knows yet what they did
-	Failed      Metric = "Failed"      // messages that could not be worked on, by a fault of ours
+	Failed      Metric = "Failed"      // messages that could not be worked on, and requests answered 500, by a fault of ours
 	Differences Metric = "Differences" // ended orders that are not as the gateway has them
 	// TimeToAccept is how long the function took for a request that was Accepted.
 	TimeToAccept Metric = "TimeToAccept"
