@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,7 +108,7 @@ func TestTelemetryOfFaults(t *testing.T) {
 		Log: slog.New(slog.DiscardHandler), Telemetry: telemetry.NewRecorder(&out, "stack", time.Now),
 	})
 	response, err := api(t.Context(), sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json"))
-	if err != nil || response.StatusCode != 500 {
+	if err != nil || response.StatusCode != http.StatusInternalServerError {
 		t.Fatalf("%d %s, %v", response.StatusCode, response.Body, err)
 	}
 	var line map[string]any
