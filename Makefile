@@ -92,7 +92,7 @@ build: ## the functions' binaries for Lambda, arm64 and x86_64, below bin/; fail
 	  out=bin/$$arch/$$f/bootstrap; \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags='-s -w' -tags $(LAMBDA_TAGS) -o $$out ./functions/$$f; \
 	  size=$$(gzip -9 -c $$out | wc -c); \
-	  echo "$$out, zipped $$size bytes"; \
+	  echo "$$out, $$size bytes by gzip"; \
 	  if [ $$size -gt $(MAX_ZIP) ]; then echo "that is more than $(MAX_ZIP): see docs/decisions/0007"; exit 1; fi; \
 	done; done
 

@@ -105,7 +105,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.keys, "keys", false, "send an Idempotency-Key with each order")
 	floor := flags.Bool("floor", false, "also measure a bare net/http server, before and after")
 	flags.BoolVar(&o.smoke, "smoke", false, "only check that the main paths work")
-	remote := flags.Bool("allow-remote", false, "allow a target that is not on this machine")
+	remote := flags.Bool("allow-remote", false, "allow a target that is not this machine: it places real orders there")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(stderr, "Usage: go run ./cmd/load [flags]")

@@ -150,7 +150,7 @@ func tokenCommand(args []string, out, problems io.Writer, now func() time.Time) 
 	flags := flag.NewFlagSet("local token", flag.ContinueOnError)
 	flags.SetOutput(problems)
 	tenant := flags.String("tenant", "", "whose token it is: the `name` that becomes its client_id")
-	scope := flags.String("scope", "orders/read orders/write", "what it allows, `scopes` with blanks between")
+	scope := flags.String("scope", "orders/read orders/write", "what it allows: `scopes` with blanks between, of orders/read, orders/write and orders/operate")
 	addr := flags.String("addr", defaultAddr, "the runner's `address`, as its own -addr")
 	data := flags.String("data", defaultData, "the runner's `folder`, as its own -data; the key is there")
 	switch err := flags.Parse(args); {

@@ -30,7 +30,8 @@ const aboutEvents = "Server-Sent Events, one for each change, as in\n\n" +
 	"data is an Order on one line and id its version. The present state comes first, unless Last-Event-ID is its version; " +
 	"no version comes twice or out of order, and changes that follow each other closely are merged into the newest. " +
 	"A comment line comes every 15 s. The stream ends with the order's end, or after a while; reconnect then with Last-Event-ID " +
-	"after as many milliseconds as retry says, which EventSource does by itself. " +
+	"after as many milliseconds as retry says, which EventSource does by itself " +
+	"(a browser's own EventSource can't send a token: use fetch, or a library over it). " +
 	"Another function serves it, maybe at another origin: take its URL from the Link header with rel=\"events\" of an order."
 
 // operations lists what is said by hand about each operation.
