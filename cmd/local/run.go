@@ -58,6 +58,9 @@ func run(ctx context.Context, c config) (err error) {
 	if err := c.Access.check(c.Addr); err != nil {
 		return err
 	}
+	if err := c.Access.checkParameters(c.Parameters); err != nil {
+		return err
+	}
 	if c.Endpoint != "" {
 		if err := checkEndpoint(c.Endpoint); err != nil {
 			return err
