@@ -131,6 +131,19 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+func TestExpires(t *testing.T) {
+	for exp, want := range map[string]time.Time{
+		"1783684800":   noon(),
+		"1783684800.5": noon().Add(500 * time.Millisecond),
+		"253402300800": {},
+		"1e999":        {},
+	} {
+		if got := (accesstoken.Claims{"exp": jsonNumber(exp)}).Expires(); !got.Equal(want) {
+			t.Errorf("%s: %v, want %v", exp, got, want)
+		}
+	}
+}
+
 func TestScopes(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -17,7 +17,7 @@
 // on both sides.
 //
 // The stream ends when the order does, and also after a while: a Lambda function has no
-// more than 15 minutes. A client then comes back by itself, and says in Last-Event-ID what
+// more than 15 minutes, and an access token expires. A client then comes back by itself, and says in Last-Event-ID what
 // it has; if that is how the order ended, the answer is 204, which the standard has a
 // client take for the end.
 package stream
