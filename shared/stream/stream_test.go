@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,7 +136,9 @@ func follows(t *testing.T, c stream.Config, lastEventID string, then func(w *wir
 	if lastEventID != "" {
 		r.Header.Set("Last-Event-ID", lastEventID)
 	}
-	c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
 	if c.Tenant == nil {
 		c.Tenant = anybody
 	}
@@ -316,19 +319,32 @@ func TestClientGone(t *testing.T) {
 	})
 }
 
-// TestStoreOutOfReach: a stream outlasts it, also on a store that tells of changes.
+// TestStoreOutOfReach: a stream outlasts it, also on a store that tells of changes. The log
+// has why, once each time.
 func TestStoreOutOfReach(t *testing.T) {
+	down := fmt.Errorf("get: %w", order.ErrUnavailable)
 	synctest.Test(t, func(t *testing.T) {
 		s := &watched{polled{order: pending()}, make(chan struct{}, 1)}
-		w := follows(t, stream.Config{Store: s}, "", func(*wire) {
-			time.Sleep(time.Second)
-			s.fails(fmt.Errorf("get: %w", order.ErrUnavailable))
-			s.becomes(order.Paid)
-			time.Sleep(time.Second)
-			s.fails(nil)
+		var log bytes.Buffer
+		w := follows(t, stream.Config{Store: s, Log: slog.New(slog.NewTextHandler(&log, nil))}, "", func(*wire) {
+			for _, status := range []order.Status{order.Processing, order.Paid} {
+				time.Sleep(time.Second)
+				s.fails(down)
+				s.becomes(status)
+				time.Sleep(time.Second)
+				s.fails(nil)
+			}
 		})
-		diff(t, "what was written", []string{"0s retry: 1000", "0s 1 PENDING", "2.5s 2 PAID"}, w.writes)
+		diff(t, "what was written", []string{"0s retry: 1000", "0s 1 PENDING", "2.5s 2 PROCESSING", "4.5s 3 PAID"}, w.writes)
+		if n := strings.Count(log.String(), "\n"); n != 2 || strings.Count(log.String(), down.Error()) != 2 {
+			t.Errorf("the log has %d lines:\n%s", n, &log)
+		}
 	})
+	var log bytes.Buffer
+	w := follows(t, stream.Config{Store: &polled{err: down}, Log: slog.New(slog.NewTextHandler(&log, nil))}, "", nothing)
+	if w.Code != http.StatusServiceUnavailable || strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), down.Error()) {
+		t.Errorf("at first: %d, and the log says:\n%s", w.Code, &log)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		s := &polled{order: pending()}
 		w := follows(t, stream.Config{Store: s}, "", func(*wire) { s.fails(errors.New("a record of a newer build")) })
