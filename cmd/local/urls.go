@@ -62,8 +62,9 @@ func segmentsOf(path string) []string {
 
 // ServeHTTP implements [http.Handler].
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if rest, ok := strings.CutPrefix(r.URL.Path, template.LocalURLPath); ok {
-		id, _, _ := strings.Cut(rest, "/")
+	if strings.HasPrefix(r.URL.Path, template.LocalURLPath) {
+		// As it was sent: what is escaped there is no URL.
+		id, _, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), template.LocalURLPath), "/")
 		if url := f.urls[id]; url != nil {
 			http.StripPrefix(template.LocalURLPath+id, url).ServeHTTP(w, r)
 		} else {
@@ -71,12 +72,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if r.Method == http.MethodGet {
-		for _, p := range f.paths {
-			if p.matches(r.URL.Path) {
-				p.url.ServeHTTP(w, r)
-				return
-			}
+	for _, p := range f.paths {
+		if p.matches(r.URL.Path) {
+			p.url.ServeHTTP(w, r)
+			return
 		}
 	}
 	if f.api == nil {
