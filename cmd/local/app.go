@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -20,11 +21,13 @@ type app struct {
 	template *template.Template
 	platform platform
 	handler  http.Handler // of the HTTP API and the function URLs; nil without any
-	pollers  []*eventsource.Poller
-	async    map[string]*asyncinvoke.Invoker // of functions with schedules, by logical id
-	schedule *schedule.Scheduler
-	longest  time.Duration // the longest timeout of a function
-	log      *slog.Logger
+	// endStreams ends the streams that are open.
+	endStreams context.CancelFunc
+	pollers    []*eventsource.Poller
+	async      map[string]*asyncinvoke.Invoker // of functions with schedules, by logical id
+	schedule   *schedule.Scheduler
+	longest    time.Duration // the longest timeout of a function
+	log        *slog.Logger
 }
 
 // newApp wires the template's functions, API and mappings. What can't be run it refuses
@@ -49,7 +52,9 @@ func newApp(c config, t *template.Template, p platform) (*app, error) {
 			return nil, fmt.Errorf("%s:%d: HTTP API %s: %w", c.Template, api.Line, api.LogicalID, err)
 		}
 	}
-	handler, err := newFront(c, t, invokers, a.handler)
+	streams, endStreams := context.WithCancel(context.Background())
+	a.endStreams = endStreams
+	handler, err := newFront(streams, c, t, invokers, a.handler)
 	if err != nil {
 		return nil, err
 	}

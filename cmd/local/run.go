@@ -172,8 +172,7 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	if listener != nil {
 		var limits apigateway.Limits
 		server := apigateway.Server(a.handler, a.log, limits)
-		// The end of it ends open streams: their clients can come back.
-		server.BaseContext = func(net.Listener) context.Context { return ctx }
+		server.RegisterOnShutdown(a.endStreams)
 		group.Go(func() error {
 			if err := server.Serve(limits.Listener(listener)); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve HTTP: %w", err)
