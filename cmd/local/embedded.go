@@ -117,7 +117,7 @@ func (p *embedded) handler(f template.Function) (any, error) {
 		}), nil
 	case "functions/stream":
 		tenant, err := handlers.RequestTenantBy(f.Environment["AUTH_MODE"], f.Environment["TENANT_CLAIM"], accesstoken.Config{
-			Issuer: f.Environment["ISSUER"], Audience: p.Access.audience(), Now: p.Now,
+			Issuer: f.Environment["ISSUER"], Audience: p.Access.audience(), Now: p.Now, Log: p.Log,
 		})
 		if err != nil {
 			return nil, err

@@ -104,6 +104,12 @@ func TestBearer(t *testing.T) {
 			t.Errorf("%q: %q, want %q", value, got, want)
 		}
 	}
+	if got := accesstoken.Bearer("Bearer a", "Bearer a"); got != "a,Bearer a" {
+		t.Errorf("two: %q", got)
+	}
+	if got := accesstoken.Bearer(); got != "" {
+		t.Errorf("none: %q", got)
+	}
 }
 
 func TestClaims(t *testing.T) {

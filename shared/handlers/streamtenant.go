@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"paylane/shared/accesstoken"
@@ -48,8 +47,7 @@ func RequestTenantBy(mode, claim string, tokens accesstoken.Config) (RequestTena
 
 // verified gives the claims of a token that allows to read orders.
 func verified(verifier *accesstoken.Verifier, r *http.Request) (accesstoken.Claims, error) {
-	// What is sent twice is joined, and then is no token.
-	token := accesstoken.Bearer(strings.Join(r.Header.Values("Authorization"), ","))
+	token := accesstoken.Bearer(r.Header.Values("Authorization")...)
 	if token == "" {
 		return nil, &stream.Refusal{Status: http.StatusUnauthorized, Challenge: "Bearer", Detail: "Send an access token in the header Authorization."}
 	}

@@ -23,7 +23,8 @@ type Config struct {
 	Store Store
 	// Tenant names the caller's tenant from what it verifies about the request, and when
 	// that expires, which ends the stream; zero is never. The error is a [*Refusal], or
-	// else one that is answered as [httpapi.WriteError] has it and logged.
+	// else one that is answered as [httpapi.WriteError] has it; what that does not know is
+	// logged.
 	Tenant func(*http.Request) (tenant string, expires time.Time, err error)
 	// Lifetime is how long a stream lasts at the most; 0 is 14 minutes. It ends in good
 	// time before the request's deadline in any case.
