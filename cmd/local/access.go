@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -17,6 +18,9 @@ type access struct {
 	Tokens bool
 	// Issuer is who makes them; empty is the runner's own, a [devIssuer].
 	Issuer string
+	// Client fetches the issuer's keys for what runs in this process; nil is
+	// http.DefaultClient.
+	Client *http.Client
 	// Audience are those whom they may be meant for, parted by commas.
 	Audience string
 	// TenantClaim is the claim that names the tenant; empty leaves it to the template.

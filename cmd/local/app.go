@@ -84,7 +84,7 @@ func (a *app) open(c config, api template.HTTPAPI, invokers map[string]emulator.
 	o := apigateway.Options{Functions: invokers, Open: !c.Access.Tokens, Logger: c.Log, Now: c.Now}
 	if c.Access.Tokens {
 		c.Access.apply(api)
-		tokens, err := apigateway.NewJWT(api, accesstoken.Config{Now: c.Now, Log: c.Log})
+		tokens, err := apigateway.NewJWT(api, accesstoken.Config{Client: c.Access.Client, Now: c.Now, Log: c.Log})
 		if err != nil {
 			return err
 		}

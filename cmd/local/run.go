@@ -87,6 +87,7 @@ func run(ctx context.Context, c config) (err error) {
 			return err
 		}
 		c.Access.Issuer, c.Access.Audience = own.url, devAudience
+		c.Access.Client = &http.Client{Transport: own}
 	}
 	source, err := os.ReadFile(c.Template)
 	if err != nil {
