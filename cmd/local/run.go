@@ -107,7 +107,7 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
-	app, err := newApp(c, t, p)
+	app, err := newApp(c, t, p) //nolint:contextcheck // its streams end when its server does
 	if err != nil {
 		return errors.Join(err, p.close(ctx))
 	}

@@ -93,7 +93,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *front) serve(url http.Handler, w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(f.ending, cancel)()
+	defer context.AfterFunc(f.ending, cancel)() //nolint:contextcheck // it ends what the request's does not
 	url.ServeHTTP(w, r.WithContext(ctx))
 }
 
