@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -17,6 +18,9 @@ type access struct {
 	Tokens bool
 	// Issuer is who makes them; empty is the runner's own, a [devIssuer].
 	Issuer string
+	// Client fetches the issuer's keys for what runs in this process; nil is
+	// http.DefaultClient.
+	Client *http.Client
 	// Audience are those whom they may be meant for, parted by commas.
 	Audience string
 	// TenantClaim is the claim that names the tenant; empty leaves it to the template.
@@ -56,9 +60,26 @@ func (a access) check(addr string) error {
 	return nil
 }
 
+// checkParameters refuses values of the template's parameters that are not for -parameter
+// to give: functions and gateway would not agree on who may call.
+func (a access) checkParameters(given map[string]string) error {
+	for _, name := range []string{"AuthMode", "Issuer", "Audience", "TenantClaim"} {
+		if _, ok := given[name]; ok && a.Tokens {
+			return fmt.Errorf("-parameter %s: -auth jwt sets it itself: use -issuer, -audience, -tenant-claim", name)
+		}
+	}
+	if mode := given["AuthMode"]; !a.Tokens && (mode == "cognito" || mode == "oidc") {
+		return fmt.Errorf("-parameter AuthMode=%s: use -auth jwt instead", mode)
+	}
+	return nil
+}
+
 // audience is the list.
-func (a access) audience() []string {
-	all := strings.Split(a.Audience, ",")
+func (a access) audience() []string { return list(a.Audience) }
+
+// list is what commas part, without blanks around.
+func list(text string) []string {
+	all := strings.Split(text, ",")
 	for i := range all {
 		all[i] = strings.TrimSpace(all[i])
 	}

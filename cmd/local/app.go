@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
 	"time"
 
+	"paylane/shared/accesstoken"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/apigateway"
 	"paylane/shared/emulator/asyncinvoke"
@@ -20,11 +22,13 @@ type app struct {
 	template *template.Template
 	platform platform
 	handler  http.Handler // of the HTTP API and the function URLs; nil without any
-	pollers  []*eventsource.Poller
-	async    map[string]*asyncinvoke.Invoker // of functions with schedules, by logical id
-	schedule *schedule.Scheduler
-	longest  time.Duration // the longest timeout of a function
-	log      *slog.Logger
+	// endStreams ends the streams that are open.
+	endStreams context.CancelFunc
+	pollers    []*eventsource.Poller
+	async      map[string]*asyncinvoke.Invoker // of functions with schedules, by logical id
+	schedule   *schedule.Scheduler
+	longest    time.Duration // the longest timeout of a function
+	log        *slog.Logger
 }
 
 // newApp wires the template's functions, API and mappings. What can't be run it refuses
@@ -49,7 +53,9 @@ func newApp(c config, t *template.Template, p platform) (*app, error) {
 			return nil, fmt.Errorf("%s:%d: HTTP API %s: %w", c.Template, api.Line, api.LogicalID, err)
 		}
 	}
-	handler, err := newFront(c, t, invokers, a.handler)
+	streams, endStreams := context.WithCancel(context.Background())
+	a.endStreams = endStreams
+	handler, err := newFront(streams, c, t, invokers, a.handler)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func (a *app) open(c config, api template.HTTPAPI, invokers map[string]emulator.
 	o := apigateway.Options{Functions: invokers, Open: !c.Access.Tokens, Logger: c.Log, Now: c.Now}
 	if c.Access.Tokens {
 		c.Access.apply(api)
-		tokens, err := apigateway.NewJWT(api, nil, c.Now)
+		tokens, err := apigateway.NewJWT(api, accesstoken.Config{Client: c.Access.Client, Now: c.Now, Log: c.Log})
 		if err != nil {
 			return err
 		}

@@ -485,7 +485,7 @@ func TestFixedIssuer(t *testing.T) {
 	g.create(t, "Bearer "+token, `{"amount": 1}`)
 }
 
-// TestIssuerOutOfReach: the runner starts, and says at each request why it can't tell.
+// TestIssuerOutOfReach: the runner starts, and says why it can't tell whose a token is.
 func TestIssuerOutOfReach(t *testing.T) {
 	issuer := tokentest.New(t, "http://127.0.0.1:9")
 	c := testConfig(t)

@@ -97,23 +97,24 @@ func static(c credentials) aws.CredentialsProvider {
 }
 
 func (p *built) buildAll(ctx context.Context, t *template.Template) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(buildsAtOnce)
 	for _, f := range t.Functions {
 		code, err := gobuild.New(f, filepath.Dir(p.Template), filepath.Join(p.folder, f.LogicalID))
 		if err != nil {
 			return fmt.Errorf("%s:%d: function %s: %w", p.Template, f.Line, f.LogicalID, err)
 		}
-		built := &builtFunction{Function: f, code: code}
-		p.functions = append(p.functions, built)
+		p.functions = append(p.functions, &builtFunction{Function: f, code: code})
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(buildsAtOnce)
+	for _, f := range p.functions {
 		group.Go(func() error {
 			// Looked at before the build: what changes during it is built again.
-			built.sources = code.Sources(ctx)
-			program, err := p.build(ctx, built)
+			f.sources = f.code.Sources(ctx)
+			program, err := p.build(ctx, f)
 			if err != nil {
 				return err
 			}
-			built.running, err = runtimeapi.New(p.runtime(f, program))
+			f.running, err = runtimeapi.New(p.runtime(f.Function, program))
 			return err
 		})
 	}

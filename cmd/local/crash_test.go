@@ -341,6 +341,20 @@ func TestRefusals(t *testing.T) {
 			c.Access.Tokens = true
 			c.Template = write("Transform: AWS::Serverless-2016-10-31\nResources:\n  Q: {Type: AWS::SQS::Queue}\n")
 		}, []string{"-auth jwt", "no HTTP API"}},
+		{"tokens, and a parameter that asks for none", func(c *config) {
+			c.Access.Tokens, c.Parameters = true, map[string]string{"AuthMode": "none"}
+		}, []string{"-parameter AuthMode", "-auth jwt sets it", "-issuer, -audience, -tenant-claim"}},
+		{"tokens of another issuer, for functions only", func(c *config) {
+			c.Access.Tokens, c.Parameters = true, map[string]string{"Issuer": "https://i.test"}
+		}, []string{"-parameter Issuer", "-auth jwt sets it"}},
+		{"tokens for others, for functions only", func(c *config) {
+			c.Access.Tokens, c.Parameters = true, map[string]string{"Audience": "a"}
+		}, []string{"-parameter Audience", "-auth jwt sets it"}},
+		{"tokens, and a claim by a parameter", func(c *config) {
+			c.Access.Tokens, c.Parameters = true, map[string]string{"TenantClaim": "sub"}
+		}, []string{"-parameter TenantClaim", "-auth jwt sets it"}},
+		{"tokens by a parameter", func(c *config) { c.Parameters = map[string]string{"AuthMode": "cognito"} }, []string{"-parameter AuthMode=cognito: use -auth jwt instead"}},
+		{"tokens by a parameter, of any issuer", func(c *config) { c.Parameters = map[string]string{"AuthMode": "oidc"} }, []string{"-parameter AuthMode=oidc: use -auth jwt instead"}},
 		{"no port", func(c *config) { c.Addr = "127.0.0.1" }, []string{"not host:port"}},
 		{"no template", func(c *config) { c.Template = "nowhere.yaml" }, []string{"read the template", "nowhere.yaml"}},
 		{"a function that is not paylane's", func(c *config) {

@@ -85,7 +85,7 @@ func (p *embedded) handler(f template.Function) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		tenant, err := handlers.TenantBy(cmp.Or(f.Environment["AUTH_MODE"], "jwt"), cmp.Or(f.Environment["TENANT_CLAIM"], "client_id"))
+		tenant, err := handlers.TenantBy(authMode(f), tenantClaim(f))
 		if err != nil {
 			return nil, err
 		}
@@ -120,8 +120,9 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			Days: days, Rate: rate, StuckAfter: stuckAfter, Log: p.Log,
 		}), nil
 	case "functions/stream":
-		tenant, err := handlers.RequestTenantBy(f.Environment["AUTH_MODE"], f.Environment["TENANT_CLAIM"], accesstoken.Config{
-			Issuer: f.Environment["ISSUER"], Audience: p.Access.audience(), Now: p.Now,
+		tenant, err := handlers.RequestTenantBy(authMode(f), tenantClaim(f), accesstoken.Config{
+			Issuer: f.Environment["ISSUER"], Audience: list(f.Environment["AUDIENCE"]),
+			Client: p.Access.Client, Now: p.Now, Log: p.Log,
 		})
 		if err != nil {
 			return nil, err
@@ -130,6 +131,13 @@ func (p *embedded) handler(f template.Function) (any, error) {
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)
 	}
+}
+
+// authMode and tenantClaim read variables with the functions' own defaults.
+func authMode(f template.Function) string { return cmp.Or(f.Environment["AUTH_MODE"], "jwt") }
+
+func tenantClaim(f template.Function) string {
+	return cmp.Or(f.Environment["TENANT_CLAIM"], "client_id")
 }
 
 func (p *embedded) worker(f template.Function, variable string) (handlers.WorkerConfig, error) {

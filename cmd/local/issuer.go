@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -112,18 +113,35 @@ func makeKey(path string) error {
 	return nil
 }
 
-// handler publishes the key beside what else is served (OpenID Connect Discovery 1.0,
-// section 4; RFC 7517).
-func (i *devIssuer) handler(next http.Handler) http.Handler {
+// documents publish the key, by their paths (OpenID Connect Discovery 1.0, section 4;
+// RFC 7517).
+func (i *devIssuer) documents() map[string]any {
 	const document, keys = "/.well-known/openid-configuration", "/.well-known/jwks.json"
 	encode := base64.RawURLEncoding.EncodeToString
-	answers := map[string]any{
+	return map[string]any{
 		document: map[string]string{"issuer": i.url, "jwks_uri": i.url + keys},
 		keys: map[string]any{"keys": []map[string]string{{
 			"kty": "RSA", "use": "sig", "alg": "RS256", "kid": i.kid,
 			"n": encode(i.key.N.Bytes()), "e": encode(big.NewInt(int64(i.key.E)).Bytes()),
 		}}},
 	}
+}
+
+// RoundTrip implements [http.RoundTripper]: the runner fetches its own documents without a
+// connection to itself, as its callers may hold all that it accepts.
+func (i *devIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	status := http.StatusOK
+	document, ok := i.documents()[r.URL.Path]
+	if !ok {
+		status = http.StatusNotFound
+	}
+	body, err := json.Marshal(document)
+	return &http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, err
+}
+
+// handler serves the documents beside what else is served.
+func (i *devIssuer) handler(next http.Handler) http.Handler {
+	answers := i.documents()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, ok := answers[r.URL.Path]
 		if !ok || r.Method != http.MethodGet {

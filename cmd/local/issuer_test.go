@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"paylane/shared/accesstoken"
+	"paylane/shared/accesstoken/tokentest"
 )
 
 // devToken is what "local token" prints.
@@ -69,6 +73,65 @@ func TestDevelopmentIssuer(t *testing.T) {
 				t.Error("the private key is published")
 			}
 		})
+	}
+}
+
+// TestOwnKeys: the runner verifies the development issuer's tokens without asking at an
+// address, which may not take another connection.
+func TestOwnKeys(t *testing.T) {
+	issuer, err := openIssuer(t.TempDir(), "127.0.0.1:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := issuer.token("a", "orders/read", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier := accesstoken.New(accesstoken.Config{
+		Issuer: issuer.url, Audience: []string{devAudience}, Client: &http.Client{Transport: issuer},
+	})
+	if claims, err := verifier.Verify(t.Context(), token); err != nil || claims.Text("client_id") != "a" {
+		t.Errorf("%v, %v", claims, err)
+	}
+}
+
+// TestStreamVariables: the stream function's own variables say whose tokens are good, with
+// the defaults that it has on AWS.
+func TestStreamVariables(t *testing.T) {
+	issuer := tokentest.New(t, "")
+	server := httptest.NewServer(issuer)
+	defer server.Close()
+	issuer.URL = server.URL
+	text := string(hurriedTemplate(t))
+	from := strings.Index(text, "  Stream:\n")
+	if from < 0 {
+		t.Fatal("template.yaml has no function Stream any more")
+	}
+	for old, other := range map[string]string{
+		"AUTH_MODE: !If [NoAuth, none, jwt]":                                          "OTHER: x",
+		"TENANT_CLAIM: !Ref TenantClaim":                                              "ANOTHER: y",
+		`AUDIENCE: !If [UseCognito, !Ref UserPoolClient, !Join [",", !Ref Audience]]`: "AUDIENCE: \"x, followers\"",
+	} {
+		if !strings.Contains(text[from:], old) {
+			t.Fatalf("template.yaml has no %q any more", old)
+		}
+		text = text[:from] + strings.Replace(text[from:], old, other, 1)
+	}
+	c := testConfig(t)
+	c.Template = filepath.Join(t.TempDir(), "template.yaml")
+	c.Access = access{Tokens: true, Issuer: issuer.URL, Audience: tokentest.Audience}
+	if err := os.WriteFile(c.Template, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := target{url: startRunner(t, c)}
+	token := func(audience string) string {
+		return "Bearer " + issuer.Token(t, issuer.Claims(time.Now(), map[string]any{"aud": audience, "client_id": "a", "scope": everything}))
+	}
+	placed := g.do(t, http.MethodPost, "/orders", token(tokentest.Audience), `{"amount": 5, "paymentToken": "tok_declined"}`)
+	for audience, status := range map[string]int{"followers": 200, tokentest.Audience: 401} {
+		if got := g.do(t, http.MethodGet, placed.header.Get("Location")+"/events", token(audience), ""); got.status != status {
+			t.Errorf("for %s: %d %s, want %d", audience, got.status, got.body, status)
+		}
 	}
 }
 

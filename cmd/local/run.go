@@ -58,6 +58,9 @@ func run(ctx context.Context, c config) (err error) {
 	if err := c.Access.check(c.Addr); err != nil {
 		return err
 	}
+	if err := c.Access.checkParameters(c.Parameters); err != nil {
+		return err
+	}
 	if c.Endpoint != "" {
 		if err := checkEndpoint(c.Endpoint); err != nil {
 			return err
@@ -84,6 +87,7 @@ func run(ctx context.Context, c config) (err error) {
 			return err
 		}
 		c.Access.Issuer, c.Access.Audience = own.url, devAudience
+		c.Access.Client = &http.Client{Transport: own}
 	}
 	source, err := os.ReadFile(c.Template)
 	if err != nil {
@@ -103,7 +107,7 @@ func run(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
-	app, err := newApp(c, t, p)
+	app, err := newApp(c, t, p) //nolint:contextcheck // its streams end when its server does
 	if err != nil {
 		return errors.Join(err, p.close(ctx))
 	}
@@ -169,8 +173,7 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	if listener != nil {
 		var limits apigateway.Limits
 		server := apigateway.Server(a.handler, a.log, limits)
-		// The end of it ends open streams: their clients can come back.
-		server.BaseContext = func(net.Listener) context.Context { return ctx }
+		server.RegisterOnShutdown(a.endStreams)
 		group.Go(func() error {
 			if err := server.Serve(limits.Listener(listener)); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve HTTP: %w", err)

@@ -96,7 +96,11 @@ func TestFunctionURLs(t *testing.T) {
 		{http.MethodPost, "/_url/Stream/orders/" + id + "/events", 405, "This path has GET, HEAD."},
 		{http.MethodGet, "/_url/Api/orders", 403, `{"Message":null}`},
 		{http.MethodGet, "/_url/", 403, `{"Message":null}`},
-		{http.MethodPost, "/orders/" + id + "/events", 404, "see /docs"},
+		{http.MethodPost, "/orders/" + id + "/events", 405, "This path has GET, HEAD."},
+		{http.MethodHead, "/orders/" + id + "/events", 200, ""},
+		{http.MethodOptions, "/orders/" + id + "/events", 204, ""},
+		{http.MethodGet, "/_url/%53tream/orders/" + id + "/events", 403, `{"Message":null}`},
+		{http.MethodGet, "/_%75rl/Stream/x", 403, `{"Message":null}`},
 		{http.MethodGet, "/orders//events", 404, "here is /orders/{id}/events only"},
 		{http.MethodGet, "/orders/a/b/events", 404, "see /docs"},
 		{http.MethodGet, "/orders/" + id, 200, id},
@@ -105,6 +109,10 @@ func TestFunctionURLs(t *testing.T) {
 		request, err := http.NewRequestWithContext(t.Context(), row.method, url+row.path, nil)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if row.method == http.MethodOptions { // a preflight
+			request.Header.Set("Origin", "https://a.test")
+			request.Header.Set("Access-Control-Request-Method", http.MethodGet)
 		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {

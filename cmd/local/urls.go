@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,6 +18,8 @@ type front struct {
 	urls map[string]http.Handler // by the functions' logical ids
 	// paths lead to a function's URL: the template's LocalPaths, by segments.
 	paths []localPath
+	// ending ends the function URLs' requests.
+	ending context.Context //nolint:containedctx // it lives as long as this
 }
 
 type localPath struct {
@@ -25,9 +28,9 @@ type localPath struct {
 }
 
 // newFront makes the handlers of the template's function URLs. It is nil if there is
-// nothing to serve.
-func newFront(c config, t *template.Template, invokers map[string]emulator.Invoker, api http.Handler) (http.Handler, error) {
-	f := &front{api: api, urls: make(map[string]http.Handler)}
+// nothing to serve. The end of ctx ends open streams.
+func newFront(ctx context.Context, c config, t *template.Template, invokers map[string]emulator.Invoker, api http.Handler) (http.Handler, error) {
+	f := &front{api: api, urls: make(map[string]http.Handler), ending: ctx}
 	for _, function := range t.Functions {
 		if function.URL == nil {
 			continue
@@ -62,21 +65,20 @@ func segmentsOf(path string) []string {
 
 // ServeHTTP implements [http.Handler].
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if rest, ok := strings.CutPrefix(r.URL.Path, template.LocalURLPath); ok {
-		id, _, _ := strings.Cut(rest, "/")
+	if strings.HasPrefix(r.URL.Path, template.LocalURLPath) {
+		// As it was sent: what is escaped there is no URL.
+		id, _, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), template.LocalURLPath), "/")
 		if url := f.urls[id]; url != nil {
-			http.StripPrefix(template.LocalURLPath+id, url).ServeHTTP(w, r)
+			f.serve(http.StripPrefix(template.LocalURLPath+id, url), w, r)
 		} else {
 			functionurl.Unknown(w, r)
 		}
 		return
 	}
-	if r.Method == http.MethodGet {
-		for _, p := range f.paths {
-			if p.matches(r.URL.Path) {
-				p.url.ServeHTTP(w, r)
-				return
-			}
+	for _, p := range f.paths {
+		if p.matches(r.URL.Path) {
+			f.serve(p.url, w, r)
+			return
 		}
 	}
 	if f.api == nil {
@@ -84,6 +86,15 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.api.ServeHTTP(w, r)
+}
+
+// serve serves a function URL. Its streams end with the runner, which would wait for them:
+// their clients can come back.
+func (f *front) serve(url http.Handler, w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(f.ending, cancel)() //nolint:contextcheck // it ends what the request's does not
+	url.ServeHTTP(w, r.WithContext(ctx))
 }
 
 func (p localPath) matches(path string) bool {

@@ -90,7 +90,7 @@ func welcomeURLs(page io.Writer, functions []template.Function, addr string) {
 		}
 		fmt.Fprintf(page, "%s  %s\thttp://%s%s%s/\n", title, f.LogicalID, addr, template.LocalURLPath, f.LogicalID)
 		for _, path := range f.URL.LocalPaths {
-			fmt.Fprintf(page, "  \tand GET http://%s%s\n", addr, path)
+			fmt.Fprintf(page, "  \tand http://%s%s\n", addr, path)
 		}
 		title = ""
 	}

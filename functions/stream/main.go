@@ -27,7 +27,7 @@ type config struct {
 
 func main() {
 	c, log := lambdaenv.Parse[config](), lambdaenv.Logger()
-	tenant, err := handlers.RequestTenantBy(c.AuthMode, c.TenantClaim, accesstoken.Config{Issuer: c.Issuer, Audience: c.Audience})
+	tenant, err := handlers.RequestTenantBy(c.AuthMode, c.TenantClaim, accesstoken.Config{Issuer: c.Issuer, Audience: c.Audience, Log: log})
 	if err != nil {
 		log.Error("can't start", "error", err)
 		os.Exit(1)

@@ -16,6 +16,7 @@ package accesstoken
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -34,6 +35,9 @@ type Config struct {
 	Client *http.Client
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Log gets a line for each time that the keys could not be had, which is once a second
+	// at the most, however many tokens come; nil is none.
+	Log *slog.Logger
 }
 
 // Verifier verifies the tokens of one issuer. It is safe for concurrent use, and holds
@@ -54,13 +58,16 @@ func New(c Config) *Verifier {
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	return &Verifier{
 		issuer: c.Issuer, audience: c.Audience, now: c.Now,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{"RS256", "RS384", "RS512"}), jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
 			jwt.WithoutClaimsValidation(), // API Gateway's rules are its own
 		),
-		keys: &keys{issuer: c.Issuer, client: c.Client, now: c.Now},
+		keys: &keys{issuer: c.Issuer, client: c.Client, now: c.Now, log: c.Log},
 	}
 }
 
@@ -73,8 +80,11 @@ type InvalidError struct {
 func (e *InvalidError) Error() string { return "invalid access token: " + e.Description }
 
 // Bearer takes the token out of the value that it is sent in: the token alone, or
-// "Bearer " and the token. It is empty if there is none.
-func Bearer(value string) string { return strings.TrimPrefix(value, "Bearer ") }
+// "Bearer " and the token. It is empty if there is none. Values that are sent twice are
+// joined, as in an event, and then are no token.
+func Bearer(values ...string) string {
+	return strings.TrimPrefix(strings.Join(values, ","), "Bearer ")
+}
 
 // Verify gives the claims of a token that is good now. The error is an [*InvalidError]
 // if it is not, a [*KeysError] if the issuer's keys can't be had, and otherwise the

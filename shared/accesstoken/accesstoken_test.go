@@ -104,6 +104,12 @@ func TestBearer(t *testing.T) {
 			t.Errorf("%q: %q, want %q", value, got, want)
 		}
 	}
+	if got := accesstoken.Bearer("Bearer a", "Bearer a"); got != "a,Bearer a" {
+		t.Errorf("two: %q", got)
+	}
+	if got := accesstoken.Bearer(); got != "" {
+		t.Errorf("none: %q", got)
+	}
 }
 
 func TestClaims(t *testing.T) {
@@ -128,6 +134,19 @@ func TestClaims(t *testing.T) {
 	}
 	if claims.Text("none") != "" || claims.Text("absent") != "" {
 		t.Errorf("a claim that is not there: %q, %q", claims.Text("none"), claims.Text("absent"))
+	}
+}
+
+func TestExpires(t *testing.T) {
+	for exp, want := range map[string]time.Time{
+		"1783684800":   noon(),
+		"1783684800.5": noon().Add(500 * time.Millisecond),
+		"253402300800": {},
+		"1e999":        {},
+	} {
+		if got := (accesstoken.Claims{"exp": jsonNumber(exp)}).Expires(); !got.Equal(want) {
+			t.Errorf("%s: %v, want %v", exp, got, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package accesstoken
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,17 @@ func (c Claims) seconds(name string) (s float64, ok bool) {
 	}
 	s, _ = number.Float64() // infinite, where it is too large
 	return s, true
+}
+
+// Expires is when the token does; zero where that is after the year 9999.
+func (c Claims) Expires() time.Time {
+	const beyond = 253402300800 // seconds: the year 10000
+	s, ok := c.seconds("exp")
+	if !ok || s >= beyond {
+		return time.Time{}
+	}
+	whole, part := math.Modf(s)
+	return time.Unix(int64(whole), int64(part*float64(time.Second)))
 }
 
 // Text is a claim as API Gateway hands it to functions: numbers and booleans in words,

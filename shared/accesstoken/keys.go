@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"strings"
@@ -24,7 +25,8 @@ const (
 )
 
 // How often tokens can make the keys be fetched. Whoever sends random kids must not
-// cause a request each; nor must everybody while the issuer is down.
+// cause a request each; nor must everybody while the issuer is down. Each process that
+// verifies has these bounds of its own.
 const (
 	betweenUnknown  = time.Minute
 	betweenFailures = time.Second
@@ -50,6 +52,7 @@ type keys struct {
 	issuer string
 	client *http.Client
 	now    func() time.Time
+	log    *slog.Logger
 	flight singleflight.Group
 
 	mu      sync.Mutex // guards what follows; nothing is fetched under it
@@ -62,31 +65,41 @@ type keys struct {
 
 // find gives the key of a kid.
 func (k *keys) find(ctx context.Context, kid string) (*rsa.PublicKey, error) {
-	if key, due, err := k.look(kid); !due {
-		return key, err
-	}
-	done := k.flight.DoChan("", func() (any, error) {
-		if _, due, _ := k.look(kid); !due {
-			return nil, nil // another fetch has just ended
+	fetched := false
+	for {
+		key, due, err := k.look(kid)
+		switch {
+		case !due:
+			return key, err
+		case fetched: // it is not among those that were fetched just now
+			return nil, unknownKey()
 		}
-		// It is for everybody, so it does not end with one caller.
-		byID, err := k.fetch(context.WithoutCancel(ctx))
-		k.keep(byID, err)
-		return nil, err
-	})
-	select {
-	case result := <-done:
-		if result.Err != nil {
-			return nil, result.Err
+		done := k.flight.DoChan("", func() (any, error) { return k.refresh(ctx, kid) })
+		select {
+		case result := <-done:
+			if result.Err != nil {
+				return nil, result.Err
+			}
+			fetched = result.Val.(bool)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the issuer's keys: %w", ctx.Err())
 		}
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for the issuer's keys: %w", ctx.Err())
 	}
-	key, due, err := k.look(kid)
-	if due { // it is not among those that were fetched just now
-		err = unknownKey()
+}
+
+// refresh fetches the keys for a kid. It says false where it had not to: another fetch had
+// just ended, which brought this kid, but perhaps not that of another caller who waits.
+func (k *keys) refresh(ctx context.Context, kid string) (fetched bool, err error) {
+	if _, due, _ := k.look(kid); !due {
+		return false, nil
 	}
-	return key, err
+	// It is for everybody, so it does not end with one caller.
+	byID, err := k.fetch(context.WithoutCancel(ctx))
+	if err != nil {
+		k.log.ErrorContext(ctx, "no token can be verified", "issuer", k.issuer, "error", err)
+	}
+	k.keep(byID, err)
+	return true, err
 }
 
 // look says what is known of a kid, or that the keys are due to be fetched.

@@ -26,8 +26,9 @@
 // In one process, and only there: invocations run side by side where Lambda would
 // give each a process of its own, so a handler must be safe for concurrent use;
 // a handler that ignores its timeout is left behind, with its context cancelled, but
-// can't be killed; one that streams sees its context end when the runner does; a panic
-// in a goroutine that it started (lambdaurl.Wrap starts one), or os.Exit, ends the whole
-// runner; and the environment belongs to all, with what aws-lambda-go reads from it: the
-// trace id in _X_AMZN_TRACE_ID, lambdacontext's function name and memory.
+// can't be killed; one that streams sees its context end when its client leaves, and when
+// the runner ends; a panic in a goroutine that it started (lambdaurl.Wrap starts one), or
+// os.Exit, ends the whole runner; and the environment belongs to all, with what
+// aws-lambda-go reads from it: the trace id in _X_AMZN_TRACE_ID, lambdacontext's function
+// name and memory.
 package emulator

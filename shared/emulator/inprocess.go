@@ -143,9 +143,24 @@ func (f *InProcess) InvokeStream(ctx context.Context, i Invocation) (*Stream, er
 	}})
 	contentType, body, err := s.Await(ctx, over, func() error { return failure })
 	if err != nil {
+		cancel() // the caller may have left before there was a body to close
 		return nil, err
 	}
-	return &Stream{ContentType: contentType, Body: body}, nil
+	return &Stream{ContentType: contentType, Body: &abandonable{body, cancel}}, nil
+}
+
+// abandonable is a stream's body whose closing tells the handler that nobody reads any
+// more. Handlers here share one process with no bound of their own: without that, those
+// whose clients have gone would pile up until their timeouts.
+type abandonable struct {
+	io.ReadCloser
+	abandon context.CancelFunc
+}
+
+// Close implements [io.Closer].
+func (a *abandonable) Close() error {
+	a.abandon()
+	return a.ReadCloser.Close()
 }
 
 // begin admits an invocation, and gives it an id and the context that its handler gets.

@@ -48,7 +48,7 @@ type Stream struct {
 	// Unless it is read or closed, the function waits for that until it times out. It
 	// ends with io.EOF when the invocation is over; a [*FunctionError] in its place says
 	// that the body is cut off: the function failed to read it, exited or timed out.
-	// Closing it does not end the function.
+	// Closing it does not end the function; [InProcess] ends its context.
 	Body io.ReadCloser
 }
 

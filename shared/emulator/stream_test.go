@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambdaurl"
 
 	"paylane/shared/emulator"
 )
@@ -163,19 +166,23 @@ func TestStreamOfOthers(t *testing.T) {
 }
 
 // TestStreamUnread: a client that leaves, by its context or by closing, does not stop the
-// function.
+// function. Closing ends its context, though.
 func TestStreamUnread(t *testing.T) {
-	leave := map[string]func(context.CancelFunc, *emulator.Stream){
-		"context": func(cancel context.CancelFunc, s *emulator.Stream) {
+	rows := []struct {
+		name   string
+		leaves func(context.CancelFunc, *emulator.Stream)
+		alive  error // the end of the function's context
+	}{
+		{"context", func(cancel context.CancelFunc, s *emulator.Stream) {
 			cancel()
 			if _, err := io.ReadAll(s.Body); !errors.Is(err, context.Canceled) {
 				panic(err)
 			}
-		},
-		"close": func(_ context.CancelFunc, s *emulator.Stream) { _ = s.Body.Close() },
+		}, nil},
+		{"close", func(_ context.CancelFunc, s *emulator.Stream) { _ = s.Body.Close() }, context.Canceled},
 	}
-	for name, leaves := range leave {
-		t.Run(name, func(t *testing.T) {
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				alive, ended := errors.New("it did not end"), time.Duration(0)
@@ -191,13 +198,42 @@ func TestStreamUnread(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				leaves(cancel, s)
+				row.leaves(cancel, s)
 				time.Sleep(2 * time.Second)
 				f.Close()
-				diff(t, "when it ended, and its context's end", []any{time.Second, nil}, []any{ended, alive})
+				diff(t, "when it ended, and its context's end", []any{time.Second, true}, []any{ended, errors.Is(alive, row.alive)})
 			})
 		})
 	}
+}
+
+// TestStreamsAbandoned: handlers that have nothing to write end with their clients, not with
+// their timeouts; also where the client leaves before they begin.
+func TestStreamsAbandoned(t *testing.T) {
+	bothModes(t, func(t *testing.T, c emulator.Config) {
+		synctest.Test(t, func(t *testing.T) {
+			var under atomic.Int32
+			c.Timeout = 14 * time.Minute
+			f := inProcess(t, lambdaurl.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				under.Add(1)
+				time.Sleep(time.Second)
+				_, _ = io.WriteString(w, "x")
+				<-r.Context().Done()
+				under.Add(-1)
+			})), c)
+			for range 10 {
+				_ = stream(t, f).Body.Close()
+				hasty, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+				if _, err := f.InvokeStream(hasty, urlEvent); !errors.Is(err, context.DeadlineExceeded) {
+					t.Error(err)
+				}
+				cancel()
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			diff(t, "handlers under way", int32(0), under.Load())
+		})
+	})
 }
 
 type readerFunc func() error

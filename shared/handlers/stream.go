@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdaurl"
@@ -30,10 +31,10 @@ type StreamConfig struct {
 func Stream(c StreamConfig) StreamHandler {
 	serve := stream.New(stream.Config{
 		Store: c.Store, Log: c.Log,
-		Tenant: func(r *http.Request) (string, error) {
-			tenant, err := c.Tenant(r)
+		Tenant: func(r *http.Request) (tenant string, expires time.Time, err error) {
+			tenant, expires, err = c.Tenant(r)
 			telemetry.From(r.Context()).Tell(slog.String("tenant", tenant))
-			return tenant, err
+			return tenant, expires, err
 		},
 	})
 	return lambdaurl.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
+	"time"
 
 	"paylane/shared/accesstoken"
 	"paylane/shared/httpapi"
@@ -13,12 +13,15 @@ import (
 	"paylane/shared/stream"
 )
 
-// RequestTenant names the tenant of a request that nobody has verified yet. Its error is a
-// [*stream.Refusal], or one that [httpapi.WriteError] knows.
-type RequestTenant = func(*http.Request) (string, error)
+// RequestTenant names the tenant of a request that nobody has verified yet, and when the
+// caller's token expires; zero is never. Its error is a [*stream.Refusal], or one that
+// [httpapi.WriteError] knows.
+type RequestTenant = func(*http.Request) (tenant string, expires time.Time, err error)
 
 // AnyRequestIsLocal takes every caller for LocalTenant.
-func AnyRequestIsLocal(*http.Request) (string, error) { return LocalTenant, nil }
+func AnyRequestIsLocal(*http.Request) (tenant string, expires time.Time, err error) {
+	return LocalTenant, time.Time{}, nil
+}
 
 // RequestTenantBy is [TenantBy] behind a Function URL, where no authorizer is: jwt
 // verifies the token that the request has in its header Authorization.
@@ -32,35 +35,41 @@ func RequestTenantBy(mode, claim string, tokens accesstoken.Config) (RequestTena
 		return nil, errors.New("AUTH_MODE jwt needs ISSUER and AUDIENCE")
 	}
 	verifier := accesstoken.New(tokens)
-	return func(r *http.Request) (string, error) { return tenantOfToken(verifier, claim, r) }, nil
+	return func(r *http.Request) (tenant string, expires time.Time, err error) {
+		claims, err := verified(verifier, r)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		tenant, err = httpapi.TenantOf(claims.Text(claim), slices.Contains(claims.Scopes(), httpapi.ScopeOperate), r.URL)
+		return tenant, claims.Expires(), err
+	}, nil
 }
 
-func tenantOfToken(verifier *accesstoken.Verifier, claim string, r *http.Request) (string, error) {
-	// What is sent twice is joined, and then is no token.
-	token := accesstoken.Bearer(strings.Join(r.Header.Values("Authorization"), ","))
+// verified gives the claims of a token that allows to read orders.
+func verified(verifier *accesstoken.Verifier, r *http.Request) (accesstoken.Claims, error) {
+	token := accesstoken.Bearer(r.Header.Values("Authorization")...)
 	if token == "" {
-		return "", &stream.Refusal{Status: http.StatusUnauthorized, Challenge: "Bearer", Detail: "Send an access token in the header Authorization."}
+		return nil, &stream.Refusal{Status: http.StatusUnauthorized, Challenge: "Bearer", Detail: "Send an access token in the header Authorization."}
 	}
 	claims, err := verifier.Verify(r.Context(), token)
 	var invalid *accesstoken.InvalidError
 	var keys *accesstoken.KeysError
 	switch {
 	case errors.As(err, &invalid):
-		return "", &stream.Refusal{
+		return nil, &stream.Refusal{
 			Status: http.StatusUnauthorized, Detail: "The access token is not good: " + invalid.Description + ".",
 			Challenge: `Bearer error="invalid_token", error_description="` + invalid.Description + `"`,
 		}
 	case errors.As(err, &keys):
-		return "", fmt.Errorf("%w: %w", order.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", order.ErrUnavailable, err)
 	case err != nil:
-		return "", err
+		return nil, err
 	}
-	scopes := claims.Scopes()
-	if !slices.Contains(scopes, httpapi.ScopeRead) {
-		return "", &stream.Refusal{
+	if !slices.Contains(claims.Scopes(), httpapi.ScopeRead) {
+		return nil, &stream.Refusal{
 			Status: http.StatusForbidden, Detail: "The access token lacks the scope " + httpapi.ScopeRead + ".",
 			Challenge: `Bearer error="insufficient_scope", scope="` + httpapi.ScopeRead + `"`,
 		}
 	}
-	return httpapi.TenantOf(claims.Text(claim), slices.Contains(scopes, httpapi.ScopeOperate), r.URL)
+	return claims, nil
 }

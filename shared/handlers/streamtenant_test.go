@@ -24,6 +24,7 @@ func TestRequestTenant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	token := func(claims map[string]any) string {
 		return "Bearer " + issuer.Token(t, issuer.Claims(time.Now(), claims))
 	}
@@ -52,7 +53,7 @@ func TestRequestTenant(t *testing.T) {
 	for _, row := range rows {
 		r := httptest.NewRequest(http.MethodGet, "/orders/"+sampleID+"/events"+row.query, nil)
 		r.Header["Authorization"] = row.headers
-		tenant, err := tenantOf(r)
+		tenant, expires, err := tenantOf(r)
 		status := 0
 		var refusal *stream.Refusal
 		var problem *httpapi.Problem
@@ -63,6 +64,9 @@ func TestRequestTenant(t *testing.T) {
 			status = problem.Status
 		case err != nil:
 			t.Errorf("%s: %v", row.name, err)
+		}
+		if err == nil && (expires.Before(began.Add(time.Hour-time.Second)) || expires.After(time.Now().Add(time.Hour))) {
+			t.Errorf("%s: it expires at %v", row.name, expires)
 		}
 		if tenant != row.tenant || status != row.status {
 			t.Errorf("%s: tenant %q, status %d, %v; want %q, %d", row.name, tenant, status, err, row.tenant, row.status)

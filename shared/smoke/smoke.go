@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -73,6 +74,9 @@ func (r *run) place(ctx context.Context) error {
 }
 
 func (r *run) paid(ctx context.Context) error {
+	if r.placed == uuid.Nil {
+		return errors.New("no order was placed")
+	}
 	o, err := r.end(ctx, r.placed)
 	if err != nil {
 		return err

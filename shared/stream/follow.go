@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -30,23 +31,30 @@ type follower struct {
 	ref     order.Ref
 	changed <-chan struct{} // nil for a store that can't tell
 	stop    func()
+	log     *slog.Logger
+	failed  bool // the last look did
 }
 
 // follow begins to follow an order: from now on no change is missed.
 func (h *handler) follow(ref order.Ref) *follower {
-	f := &follower{store: h.Store, ref: ref, stop: func() {}}
+	f := &follower{store: h.Store, ref: ref, stop: func() {}, log: h.Log}
 	if watcher, ok := h.Store.(order.Watcher); ok && order.ValidID(ref.ID) {
 		f.changed, f.stop = watcher.Watch(ref)
 	}
 	return f
 }
 
-// get reads the order; errors as [order.Store], with tombstones not found.
+// get reads the order; errors as [order.Store], with tombstones not found. A store out of
+// reach is logged, once until it is back.
 func (f *follower) get(ctx context.Context) (order.Order, error) {
 	if !order.ValidID(f.ref.ID) {
 		return order.Order{}, order.ErrNotFound
 	}
 	o, err := f.store.Get(ctx, f.ref)
+	if errors.Is(err, order.ErrUnavailable) && !f.failed && ctx.Err() == nil {
+		f.log.WarnContext(ctx, "the store is out of reach", "order", f.ref.ID, "error", err)
+	}
+	f.failed = err != nil
 	if err == nil && o.Status == order.Void {
 		err = order.ErrNotFound
 	}
@@ -64,7 +72,6 @@ func (f *follower) send(ctx context.Context, w *writer, o order.Order, last int6
 	pause := firstPoll
 	poll := time.NewTimer(pause)
 	defer poll.Stop()
-	failed := false
 	for {
 		if o.Version > last {
 			if err := w.order(o); err != nil {
@@ -75,7 +82,7 @@ func (f *follower) send(ctx context.Context, w *writer, o order.Order, last int6
 		if o.Status.End() {
 			return nil
 		}
-		if f.changed == nil || failed {
+		if f.changed == nil || f.failed {
 			poll.Reset(pause)
 			pause = min(2*pause, lastPoll)
 		} else {
@@ -85,7 +92,6 @@ func (f *follower) send(ctx context.Context, w *writer, o order.Order, last int6
 			return nil
 		}
 		next, err := f.get(ctx)
-		failed = err != nil
 		switch {
 		case err == nil:
 			o = next

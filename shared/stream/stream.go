@@ -21,9 +21,11 @@ type Config struct {
 	// Store is asked for one order, again and again; one that is an [order.Watcher] only
 	// when the order changed.
 	Store Store
-	// Tenant names the caller's tenant from what it verifies about the request. The error
-	// is a [*Refusal], or else one that is answered with a 500 and logged.
-	Tenant func(*http.Request) (string, error)
+	// Tenant names the caller's tenant from what it verifies about the request, and when
+	// that expires, which ends the stream; zero is never. The error is a [*Refusal], or
+	// else one that is answered as [httpapi.WriteError] has it; what that does not know is
+	// logged.
+	Tenant func(*http.Request) (tenant string, expires time.Time, err error)
 	// Lifetime is how long a stream lasts at the most; 0 is 14 minutes. It ends in good
 	// time before the request's deadline in any case.
 	Lifetime time.Duration
@@ -78,7 +80,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteStatus(w, http.StatusMethodNotAllowed, "This path has GET, HEAD.")
 		return
 	}
-	tenant, err := h.Tenant(r)
+	tenant, expires, err := h.Tenant(r)
 	if err != nil {
 		h.refuse(ctx, w, err)
 		return
@@ -104,7 +106,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.lifetime(ctx))
+	ctx, cancel := context.WithTimeout(ctx, h.lifetime(ctx, expires))
 	defer cancel()
 	if err := f.send(ctx, newWriter(w), o, last); err != nil {
 		h.Log.ErrorContext(ctx, "a stream failed", "order", id, "error", err)
@@ -134,13 +136,16 @@ func lastSeen(lastEventID string, o order.Order) int64 {
 // margin is how long before a deadline a stream ends: enough for what is under way.
 const margin = 10 * time.Second
 
-func (h *handler) lifetime(ctx context.Context) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return h.Lifetime
+func (h *handler) lifetime(ctx context.Context, expires time.Time) time.Duration {
+	lifetime := h.Lifetime
+	if !expires.IsZero() {
+		lifetime = min(lifetime, time.Until(expires))
 	}
-	left := time.Until(deadline)
-	return min(h.Lifetime, max(left-margin, left/2))
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		lifetime = min(lifetime, max(left-margin, left/2))
+	}
+	return lifetime
 }
 
 func (h *handler) refuse(ctx context.Context, w http.ResponseWriter, err error) {

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,9 +136,11 @@ func follows(t *testing.T, c stream.Config, lastEventID string, then func(w *wir
 	if lastEventID != "" {
 		r.Header.Set("Last-Event-ID", lastEventID)
 	}
-	c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
 	if c.Tenant == nil {
-		c.Tenant = func(*http.Request) (string, error) { return "t", nil }
+		c.Tenant = anybody
 	}
 	var meanwhile sync.WaitGroup
 	meanwhile.Go(func() { then(w) })
@@ -147,6 +150,9 @@ func follows(t *testing.T, c stream.Config, lastEventID string, then func(w *wir
 }
 
 func nothing(*wire) {}
+
+// anybody takes every caller for the tenant t.
+func anybody(*http.Request) (string, time.Time, error) { return "t", time.Time{}, nil }
 
 func diff(t *testing.T, what string, want, got any) {
 	t.Helper()
@@ -260,16 +266,20 @@ func TestNeverBack(t *testing.T) {
 	})
 }
 
-// TestLifetime: a stream ends by itself, before the request's deadline.
+// TestLifetime: a stream ends by itself, before the request's deadline, and with what was
+// verified of its caller.
 func TestLifetime(t *testing.T) {
 	rows := []struct {
-		name                     string
-		lifetime, deadline, want time.Duration
+		name                              string
+		lifetime, deadline, expires, want time.Duration
 	}{
-		{"its own", 20 * time.Second, 0, 20 * time.Second},
-		{"14 minutes, if not said", 0, 0, 14 * time.Minute},
-		{"before the function's timeout", time.Hour, 900 * time.Second, 890 * time.Second},
-		{"before one that is short", time.Hour, 4 * time.Second, 2 * time.Second},
+		{"its own", 20 * time.Second, 0, 0, 20 * time.Second},
+		{"14 minutes, if not said", 0, 0, 0, 14 * time.Minute},
+		{"before the function's timeout", time.Hour, 900 * time.Second, 0, 890 * time.Second},
+		{"before one that is short", time.Hour, 4 * time.Second, 0, 2 * time.Second},
+		{"until the token expires", 0, 900 * time.Second, time.Minute, time.Minute},
+		{"less than the token", 0, 0, time.Hour, 14 * time.Minute},
+		{"no time at all", 0, 0, -time.Second, 0},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -280,11 +290,14 @@ func TestLifetime(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, row.deadline)
 					defer cancel()
 				}
-				began := time.Now()
+				began, expires := time.Now(), time.Time{}
+				if row.expires != 0 {
+					expires = began.Add(row.expires)
+				}
 				r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/orders/"+id+"/events", nil)
 				stream.New(stream.Config{
 					Store: &polled{order: pending()}, Lifetime: row.lifetime, Log: slog.New(slog.DiscardHandler),
-					Tenant: func(*http.Request) (string, error) { return "t", nil },
+					Tenant: func(*http.Request) (string, time.Time, error) { return "t", expires, nil },
 				}).ServeHTTP(httptest.NewRecorder(), r)
 				diff(t, "lasted", row.want, time.Since(began))
 			})
@@ -306,19 +319,32 @@ func TestClientGone(t *testing.T) {
 	})
 }
 
-// TestStoreOutOfReach: a stream outlasts it, also on a store that tells of changes.
+// TestStoreOutOfReach: a stream outlasts it, also on a store that tells of changes. The log
+// has why, once each time.
 func TestStoreOutOfReach(t *testing.T) {
+	down := fmt.Errorf("get: %w", order.ErrUnavailable)
 	synctest.Test(t, func(t *testing.T) {
 		s := &watched{polled{order: pending()}, make(chan struct{}, 1)}
-		w := follows(t, stream.Config{Store: s}, "", func(*wire) {
-			time.Sleep(time.Second)
-			s.fails(fmt.Errorf("get: %w", order.ErrUnavailable))
-			s.becomes(order.Paid)
-			time.Sleep(time.Second)
-			s.fails(nil)
+		var log bytes.Buffer
+		w := follows(t, stream.Config{Store: s, Log: slog.New(slog.NewTextHandler(&log, nil))}, "", func(*wire) {
+			for _, status := range []order.Status{order.Processing, order.Paid} {
+				time.Sleep(time.Second)
+				s.fails(down)
+				s.becomes(status)
+				time.Sleep(time.Second)
+				s.fails(nil)
+			}
 		})
-		diff(t, "what was written", []string{"0s retry: 1000", "0s 1 PENDING", "2.5s 2 PAID"}, w.writes)
+		diff(t, "what was written", []string{"0s retry: 1000", "0s 1 PENDING", "2.5s 2 PROCESSING", "4.5s 3 PAID"}, w.writes)
+		if n := strings.Count(log.String(), "\n"); n != 2 || strings.Count(log.String(), down.Error()) != 2 {
+			t.Errorf("the log has %d lines:\n%s", n, &log)
+		}
 	})
+	var log bytes.Buffer
+	w := follows(t, stream.Config{Store: &polled{err: down}, Log: slog.New(slog.NewTextHandler(&log, nil))}, "", nothing)
+	if w.Code != http.StatusServiceUnavailable || strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), down.Error()) {
+		t.Errorf("at first: %d, and the log says:\n%s", w.Code, &log)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		s := &polled{order: pending()}
 		w := follows(t, stream.Config{Store: s}, "", func(*wire) { s.fails(errors.New("a record of a newer build")) })
@@ -341,18 +367,18 @@ func (p *panics) Get(_ context.Context, ref order.Ref) (order.Order, error) {
 // TestProblems: what can go wrong before the first event is a problem, as the API's.
 func TestProblems(t *testing.T) {
 	const path = "/orders/" + id + "/events"
-	refused := func(status int, challenge string) func(*http.Request) (string, error) {
-		return func(*http.Request) (string, error) {
-			return "", &stream.Refusal{Status: status, Challenge: challenge, Detail: "why"}
+	refused := func(status int, challenge string) func(*http.Request) (string, time.Time, error) {
+		return func(*http.Request) (string, time.Time, error) {
+			return "", time.Time{}, &stream.Refusal{Status: status, Challenge: challenge, Detail: "why"}
 		}
 	}
-	tenant := func(name string) func(*http.Request) (string, error) {
-		return func(*http.Request) (string, error) { return name, nil }
+	tenant := func(name string) func(*http.Request) (string, time.Time, error) {
+		return func(*http.Request) (string, time.Time, error) { return name, time.Time{}, nil }
 	}
 	rows := []struct {
 		name, method, path string
 		store              stream.Store
-		tenant             func(*http.Request) (string, error)
+		tenant             func(*http.Request) (string, time.Time, error)
 		status             int
 		problem            string
 		header, value      string
@@ -366,7 +392,7 @@ func TestProblems(t *testing.T) {
 		{"method", "POST", path, nil, tenant("t"), 405, "about:blank", "Allow", "GET, HEAD"},
 		{"no token", "GET", path, nil, refused(401, "Bearer"), 401, "about:blank", "WWW-Authenticate", "Bearer"},
 		{"no scope", "GET", path, nil, refused(403, ""), 403, "about:blank", "WWW-Authenticate", ""},
-		{"verifier out of order", "GET", path, nil, func(*http.Request) (string, error) { return "", errors.New("x") }, 500, "about:blank", "", ""},
+		{"verifier out of order", "GET", path, nil, func(*http.Request) (string, time.Time, error) { return "", time.Time{}, errors.New("x") }, 500, "about:blank", "", ""},
 		{"store out of reach", "GET", path, &polled{err: order.ErrUnavailable}, tenant("t"), 503, "/docs#unavailable", "Retry-After", "1"},
 		{"panic", "GET", path, &panics{}, tenant("t"), 500, "about:blank", "", ""},
 	}
@@ -402,7 +428,7 @@ func TestPanicLater(t *testing.T) {
 func TestHead(t *testing.T) {
 	w := httptest.NewRecorder()
 	stream.New(stream.Config{
-		Store: &polled{order: pending()}, Log: slog.New(slog.DiscardHandler), Tenant: func(*http.Request) (string, error) { return "t", nil },
+		Store: &polled{order: pending()}, Log: slog.New(slog.DiscardHandler), Tenant: anybody,
 	}).ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/orders/"+id+"/events", nil))
 	diff(t, "response", []any{200, "text/event-stream", ""}, []any{w.Code, w.Header().Get("Content-Type"), w.Body.String()})
 }
@@ -428,7 +454,7 @@ func TestSameBytes(t *testing.T) {
 	got := httptest.NewRecorder()
 	api.ServeHTTP(got, httptest.NewRequest(http.MethodGet, "/orders/"+id, nil))
 	events := httptest.NewRecorder()
-	stream.New(stream.Config{Store: s.polled, Log: slog.New(slog.DiscardHandler), Tenant: func(*http.Request) (string, error) { return "t", nil }}).
+	stream.New(stream.Config{Store: s.polled, Log: slog.New(slog.DiscardHandler), Tenant: anybody}).
 		ServeHTTP(events, httptest.NewRequest(http.MethodGet, "/orders/"+id+"/events", nil))
 	diff(t, "the stream", "retry: 1000\n\nevent: order\nid: 3\ndata: "+strings.TrimSuffix(got.Body.String(), "\n")+"\n\n", events.Body.String())
 	if !events.Flushed {

@@ -54,8 +54,6 @@ type Refusal struct {
 	Status int
 	// Challenge is the value of the WWW-Authenticate header; empty is none.
 	Challenge string
-	// Err is why, where it is not the caller's fault. It is logged.
-	Err error
 }
 
 func (r *Refusal) Error() string { return http.StatusText(r.Status) }
@@ -172,12 +170,11 @@ func (g *Gateway) authorize(w http.ResponseWriter, r *http.Request, route *route
 	}
 	var refusal *Refusal
 	if !errors.As(err, &refusal) {
-		g.options.Logger.ErrorContext(r.Context(), "the authorizer failed", "authorizer", route.Authorizer.Name, "error", err)
+		if r.Context().Err() == nil { // the client has not left meanwhile
+			g.options.Logger.ErrorContext(r.Context(), "the authorizer failed", "authorizer", route.Authorizer.Name, "error", err)
+		}
 		fail(w, http.StatusInternalServerError)
 		return nil, false
-	}
-	if refusal.Err != nil {
-		g.options.Logger.ErrorContext(r.Context(), "no token can be verified", "authorizer", route.Authorizer.Name, "error", refusal.Err)
 	}
 	if refusal.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", refusal.Challenge)

@@ -7,7 +7,6 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -24,14 +23,14 @@ type JWT struct {
 
 // tokens are those that one authorizer accepts.
 type tokens struct {
-	find     func(*http.Request) string
+	find     func(*http.Request) []string
 	verifier *accesstoken.Verifier
 }
 
 // NewJWT makes the authorizers of an API; it refuses an identity source that is no
-// header and no parameter of the query. The client fetches the issuers' keys; nil is
-// http.DefaultClient. A nil clock is time.Now.
-func NewJWT(api template.HTTPAPI, client *http.Client, now func() time.Time) (*JWT, error) {
+// header and no parameter of the query. Whose tokens are good stands in the API, the rest
+// of the configuration is c.
+func NewJWT(api template.HTTPAPI, c accesstoken.Config) (*JWT, error) {
 	j := &JWT{byName: make(map[string]*tokens)}
 	for _, r := range api.Routes {
 		a := r.Authorizer
@@ -43,22 +42,20 @@ func NewJWT(api template.HTTPAPI, client *http.Client, now func() time.Time) (*J
 			return nil, fmt.Errorf("authorizer %s: the identity source %q is neither $request.header.… nor $request.querystring.…",
 				a.Name, a.IdentitySource)
 		}
-		j.byName[a.Name] = &tokens{find, accesstoken.New(accesstoken.Config{
-			Issuer: a.Issuer, Audience: a.Audience, Client: client, Now: now,
-		})}
+		c.Issuer, c.Audience = a.Issuer, a.Audience
+		j.byName[a.Name] = &tokens{find, accesstoken.New(c)}
 	}
 	return j, nil
 }
 
-// identitySource gives what finds the token in a request. Values that are sent twice
-// are joined, as in the event, and then are no token.
-func identitySource(source string) (find func(*http.Request) string, ok bool) {
+// identitySource gives what finds the token in a request.
+func identitySource(source string) (find func(*http.Request) []string, ok bool) {
 	if name, ok := strings.CutPrefix(source, "$request.header."); ok && name != "" {
 		name = textproto.CanonicalMIMEHeaderKey(name)
-		return func(r *http.Request) string { return strings.Join(r.Header[name], ",") }, true
+		return func(r *http.Request) []string { return r.Header[name] }, true
 	}
 	if name, ok := strings.CutPrefix(source, "$request.querystring."); ok && name != "" {
-		return func(r *http.Request) string { return payload.Query(r.URL.RawQuery)[name] }, true
+		return func(r *http.Request) []string { return []string{payload.Query(r.URL.RawQuery)[name]} }, true
 	}
 	return nil, false
 }
@@ -69,7 +66,7 @@ func (j *JWT) Authorize(r *http.Request, a *template.JWTAuthorizer, scopes []str
 	if of == nil {
 		return nil, fmt.Errorf("there is no authorizer %s", a.Name)
 	}
-	token := accesstoken.Bearer(of.find(r))
+	token := accesstoken.Bearer(of.find(r)...)
 	if token == "" {
 		return nil, &Refusal{Status: http.StatusUnauthorized, Challenge: "Bearer"}
 	}
@@ -80,7 +77,7 @@ func (j *JWT) Authorize(r *http.Request, a *template.JWTAuthorizer, scopes []str
 	case errors.As(err, &invalid):
 		return nil, &Refusal{Status: http.StatusUnauthorized, Challenge: challenge(invalid.Description)}
 	case errors.As(err, &keys):
-		return nil, &Refusal{Status: noKeysStatus, Challenge: challenge(keys.Description), Err: err}
+		return nil, &Refusal{Status: noKeysStatus, Challenge: challenge(keys.Description)}
 	case err != nil:
 		return nil, err
 	}

@@ -8,9 +8,13 @@ import (
 )
 
 // Limits are what a server bears of slow clients, so that none holds a connection, its
-// goroutine or its memory for long. What is zero has its default. That a slow client
-// does not hold a function needs no limit: the function is invoked when the whole
-// request is there, and its result is whole before the client gets any of it.
+// goroutine or its memory for long. What is zero has its default. A slow client does not
+// hold a function of the API: that is invoked when the whole request is there, and its
+// result is whole before the client gets any of it. One that reads a stream slowly does
+// hold the function, up to the deadline of each write.
+//
+// They are for the runner of one machine, and no defence: one peer can hold all
+// connections.
 type Limits struct {
 	// Header is the time for a request's line and headers: 10 s.
 	Header time.Duration

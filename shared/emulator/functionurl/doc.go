@@ -14,7 +14,8 @@
 // once (stream.go). An error after the first of them can't be told any more: the body
 // ends, as it has been seen to on AWS.
 //
-// A client that leaves does not end the function: only the function's own timeout does.
+// A client that leaves does not end the function: only the function's own timeout does. A
+// handler that streams in this process sees its context end, though ([emulator.InProcess]).
 //
 // Where AWS's behaviour is not known for certain, what was chosen stands in choices.go.
 //

@@ -37,8 +37,8 @@ type Options struct {
 
 // URL serves one function URL. It is safe for concurrent use.
 //
-// A stream also ends with the request's context, so that a server can end those that are
-// open by ending its base context.
+// A stream also ends with the request's context, so that a server that is shut down can end
+// those that are open.
 type URL struct {
 	url     template.FunctionURL
 	options Options

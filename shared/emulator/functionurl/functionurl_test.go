@@ -396,9 +396,48 @@ func TestBadPrelude(t *testing.T) {
 		status, _, text := do(t, "GET", url{invoker: badPrelude{body: body}, config: streaming}.serve(t), "")
 		diff(t, body, []any{502, "Internal Server Error"}, []any{status, text})
 	}
+	huge := `{"headers":{"x":"` + strings.Repeat("y", 70_000) + `"}}` + nuls
+	status, _, _ := do(t, "GET", url{invoker: badPrelude{body: huge}, config: streaming}.serve(t), "")
+	diff(t, "a huge one", 502, status)
+	status, _, _ = do(t, "GET", url{invoker: badPrelude{body: `{"statuscode":404}` + nuls}, config: streaming}.serve(t), "")
+	diff(t, "another name", 200, status)
 	long := `{"headers":{"x":"` + strings.Repeat("y", 10_000) + `"}}` + nuls + "body"
 	status, header, text := do(t, "GET", url{invoker: badPrelude{body: long}, config: streaming}.serve(t), "")
 	diff(t, "a long one", []any{200, 10_000, "body"}, []any{status, len(header.Get("X")), text})
+}
+
+// lateness is a function that fails, or whose stream begins wrongly, after a while.
+type lateness struct {
+	badPrelude
+	err   error
+	after func()
+}
+
+func (l lateness) InvokeStream(ctx context.Context, i emulator.Invocation) (*emulator.Stream, error) {
+	l.after()
+	if l.err != nil {
+		return nil, l.err
+	}
+	s, err := l.badPrelude.InvokeStream(ctx, i)
+	s.Body = io.NopCloser(readerFunc(func() { l.after() }))
+	return s, err
+}
+
+// readerFunc is a body that ends at once after what the function does.
+type readerFunc func()
+
+func (f readerFunc) Read([]byte) (int, error) {
+	f()
+	return 0, io.EOF
+}
+
+// TestLateFailure: a failure after the server's own timeout is told, too.
+func TestLateFailure(t *testing.T) {
+	for name, err := range map[string]error{"of the function": &emulator.FunctionError{}, "in the prelude": nil} {
+		f := lateness{err: err, after: func() { pause(t, 300*time.Millisecond) }}
+		status, _, text := do(t, "GET", url{invoker: f, config: streaming, server: 200 * time.Millisecond, timeout: 200 * time.Millisecond}.serve(t), "")
+		diff(t, name, []any{502, "Internal Server Error"}, []any{status, text})
+	}
 }
 
 // TestCORS: the URL's settings answer preflights, and win over the function's headers.

@@ -3,6 +3,7 @@ package functionurl
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ func (u *URL) serveStream(w http.ResponseWriter, r *http.Request, i emulator.Inv
 	ctx := r.Context()
 	connection := http.NewResponseController(w)
 	stream, err := u.stream.InvokeStream(ctx, i)
+	u.extend(connection) // the function may have taken longer than the server lets a response take
 	if err != nil {
 		u.failed(ctx, w, err)
 		return
@@ -26,14 +28,15 @@ func (u *URL) serveStream(w http.ResponseWriter, r *http.Request, i emulator.Inv
 	body := bufio.NewReader(stream.Body)
 	reply := payload.Reply{Status: http.StatusOK, Headers: map[string]string{"content-type": stream.ContentType}}
 	if stream.ContentType == emulator.IntegrationResponse {
-		if reply, err = readPrelude(body); err != nil {
+		reply, err = readPrelude(body)
+		u.extend(connection)
+		if err != nil {
 			u.failed(ctx, w, err)
 			return
 		}
 	}
 	u.rules.SetHeaders(w.Header(), reply)
 	w.WriteHeader(reply.Status)
-	u.extend(connection)
 	if err = connection.Flush(); err == nil { // the headers, before there is a body
 		err = u.copy(w, connection, body)
 	}
@@ -66,30 +69,38 @@ func (u *URL) copy(w io.Writer, connection *http.ResponseController, body *bufio
 // errPrelude says that a stream of an HTTP response does not begin like one.
 var errPrelude = errors.New("the stream does not begin with JSON and eight NUL bytes")
 
-// readPrelude reads what comes before a response's body in a stream.
+// readPrelude reads what comes before a response's body in a stream: at most 64 KiB.
 func readPrelude(body *bufio.Reader) (payload.Reply, error) {
-	const nuls = 8
-	head, err := body.ReadBytes(0)
-	if err != nil {
-		return payload.Reply{}, fmt.Errorf("%w: %w", errPrelude, err)
+	const nuls, most = 8, 64 << 10
+	var head []byte
+	for full := true; full; {
+		part, err := body.ReadSlice(0)
+		head = append(head, part...)
+		full = errors.Is(err, bufio.ErrBufferFull)
+		if err != nil && !full {
+			return payload.Reply{}, fmt.Errorf("%w: %w", errPrelude, err)
+		}
+		if len(head) > most {
+			return payload.Reply{}, fmt.Errorf("%w: within %d bytes", errPrelude, most)
+		}
 	}
 	rest := make([]byte, nuls-1)
 	if _, err := io.ReadFull(body, rest); err != nil || bytes.ContainsFunc(rest, func(r rune) bool { return r != 0 }) {
 		return payload.Reply{}, errPrelude
 	}
-	var prelude struct {
-		StatusCode int
-		Headers    map[string]string
-		Cookies    []string
-	}
-	if err := json.Unmarshal(head[:len(head)-1], &prelude); err != nil {
+	var fields map[string]json.RawMessage // names of fields are exact in JSON
+	if err := json.Unmarshal(head[:len(head)-1], &fields); err != nil {
 		return payload.Reply{}, fmt.Errorf("%w: %w", errPrelude, err)
 	}
-	if prelude.StatusCode == 0 {
-		prelude.StatusCode = http.StatusOK
+	var reply payload.Reply
+	for name, target := range map[string]any{"statusCode": &reply.Status, "headers": &reply.Headers, "cookies": &reply.Cookies} {
+		if raw := fields[name]; raw != nil && json.Unmarshal(raw, target) != nil {
+			return payload.Reply{}, payload.ErrReply
+		}
 	}
-	if !payload.ValidStatus(prelude.StatusCode) {
+	reply.Status = cmp.Or(reply.Status, http.StatusOK)
+	if !payload.ValidStatus(reply.Status) {
 		return payload.Reply{}, payload.ErrReply
 	}
-	return payload.Reply{Status: prelude.StatusCode, Headers: prelude.Headers, Cookies: prelude.Cookies}, nil
+	return reply, nil
 }

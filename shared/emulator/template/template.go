@@ -59,8 +59,8 @@ type FunctionURL struct {
 	// CORS is nil without a Cors.
 	CORS *CORS
 	// LocalPaths are paths as routes have them, such as "/orders/{id}/events", that a
-	// local runner serves from this URL too when they are asked for with GET. On AWS it
-	// has a domain of its own. They are the resource's Metadata.
+	// local runner serves from this URL too. On AWS it has a domain of its own. They are
+	// the resource's Metadata.
 	LocalPaths []string
 }
 
