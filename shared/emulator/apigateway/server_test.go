@@ -97,7 +97,7 @@ var slowClients = []client{
 	{name: "body of a refused request that never ends", sends: "POST /nowhere HTTP/1.1\r\nHost: api.test\r\nContent-Length: 60000\r\n\r\n", drips: "x",
 		limits: apigateway.Limits{Request: short}, want: 404},
 	{name: "silent after an answer", sends: "GET" + head + "\r\n", limits: apigateway.Limits{Idle: short}, want: 200},
-	{name: "reader that never reads", sends: "GET" + head + "\r\n", reads: true, limits: apigateway.Limits{Response: short}},
+	{name: "reader that never reads", sends: "GET" + head + "\r\n", reads: true, limits: apigateway.Limits{Response: 2 * time.Second}},
 }
 
 // start lets the client do it, until its connection ends or the test.
