@@ -18,7 +18,7 @@
 // and a stream whose client has gone lasts until its end.
 //
 // The stream ends when the order does, and also after a while: a Lambda function has no
-// more than 15 minutes, and an access token expires. A client then comes back by itself, and says in Last-Event-ID what
-// it has; if that is how the order ended, the answer is 204, which the standard has a
-// client take for the end.
+// more than 15 minutes, and an access token expires. A client then comes back by itself,
+// and says in Last-Event-ID what it has; if that is how the order ended, the answer is 204,
+// which the standard has a client take for the end.
 package stream
