@@ -46,7 +46,10 @@ var rooms = map[string][]string{
 	"shared/sqsqueue": {
 		"paylane/shared/awscall", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
 	},
-	"shared/pebblestore":           {"paylane/shared/order", "github.com/cockroachdb/pebble/v2"},
+	"shared/pebblestore": {"paylane/shared/order", "github.com/cockroachdb/pebble/v2"},
+	"shared/pebblestore/pebbletest": {
+		"paylane/shared/order", "paylane/shared/pebblestore", "github.com/cockroachdb/pebble/v2",
+	},
 	"shared/accesstoken":           {"github.com/golang-jwt/jwt/v5", "golang.org/x/sync/singleflight"},
 	"shared/accesstoken/tokentest": {"github.com/golang-jwt/jwt/v5"},
 	"shared/emulator": {

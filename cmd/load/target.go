@@ -29,15 +29,10 @@ type target struct {
 
 // orderView is what the driver reads of an order.
 type orderView struct {
-	ID         uuid.UUID    `json:"id"`
-	Status     order.Status `json:"status"`
-	Amount     int64        `json:"amount"`
-	PaymentRef string       `json:"paymentRef"`
-	Failure    struct {
-		Code string `json:"code"`
-	} `json:"failure"`
-	CreatedAt time.Time `json:"createdAt"`
-	UpdatedAt time.Time `json:"updatedAt"`
+	ID        uuid.UUID    `json:"id"`
+	Status    order.Status `json:"status"`
+	CreatedAt time.Time    `json:"createdAt"`
+	UpdatedAt time.Time    `json:"updatedAt"`
 }
 
 // newTarget makes a target that is reached over at most that many connections. It must be on this

@@ -98,6 +98,9 @@ func static(c credentials) aws.CredentialsProvider {
 
 func (p *built) buildAll(ctx context.Context, t *template.Template) error {
 	for _, f := range t.Functions {
+		if !invoked(t, f.LogicalID) {
+			continue
+		}
 		code, err := gobuild.New(f, filepath.Dir(p.Template), filepath.Join(p.folder, f.LogicalID))
 		if err != nil {
 			return fmt.Errorf("%s:%d: function %s: %w", p.Template, f.Line, f.LogicalID, err)

@@ -117,15 +117,7 @@ func TestRequestLimits(t *testing.T) {
 
 func fetch(t *testing.T, url string) (status int, body string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
+	response := followed(t, url, "")
 	read, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)

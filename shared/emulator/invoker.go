@@ -1,12 +1,12 @@
 package emulator
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+
+	"paylane/shared/emulator/internal/text"
 )
 
 // MaxPayloadBytes is the limit of an event and of a result, as JSON: 6 MiB and 100
@@ -103,13 +103,11 @@ func (r Result) Payload() ([]byte, error) {
 	if r.Value == nil {
 		return r.payload, nil
 	}
-	var payload bytes.Buffer
-	encoder := json.NewEncoder(&payload)
-	encoder.SetEscapeHTML(false) // as aws-lambda-go does
-	if err := encoder.Encode(r.Value); err != nil {
+	payload, err := text.JSON(r.Value)
+	if err != nil {
 		return nil, fmt.Errorf("encode the function's result: %w", err)
 	}
-	return bytes.TrimSuffix(payload.Bytes(), []byte("\n")), nil
+	return payload, nil
 }
 
 // FunctionError is the failure of a function that was invoked, as Lambda reports it:

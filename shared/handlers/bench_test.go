@@ -10,12 +10,13 @@ import (
 
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
+	"paylane/shared/pebblestore/pebbletest"
 )
 
 // BenchmarkCreate is the api function's work on POST /orders, from event to response,
 // with the embedded store in memory.
 func BenchmarkCreate(b *testing.B) {
-	store, queue := openStore(b, time.Minute)
+	store, queue := pebbletest.Open(b, time.Minute)
 	api := handlers.API(handlers.APIConfig{
 		Store: store, Payments: queue, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.AnyoneIsLocal,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),

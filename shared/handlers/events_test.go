@@ -16,6 +16,7 @@ import (
 
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
+	"paylane/shared/pebblestore/pebbletest"
 )
 
 // sampleID is the order of the sample events: the one that the idempotency key
@@ -50,7 +51,7 @@ type functions struct {
 func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		store, queue := openStore(t, time.Minute)
+		store, queue := pebbletest.Open(t, time.Minute)
 		simulator := gateway.NewSimulator(time.Now)
 		worker := handlers.WorkerConfig{
 			Store: store, Queue: queue, Gateway: simulator, Now: time.Now,
@@ -137,7 +138,7 @@ func TestEvents(t *testing.T) {
 // TestTenantFromClaim: the verified claim decides, and nothing else.
 func TestTenantFromClaim(t *testing.T) {
 	event := sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json")
-	store, _ := openStore(t, time.Minute)
+	store, _ := pebbletest.Open(t, time.Minute)
 	api := handlers.API(handlers.APIConfig{
 		Store: store, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
@@ -170,7 +171,7 @@ func TestTenantFromClaim(t *testing.T) {
 // and the events are where the configuration says.
 func TestEveryTenant(t *testing.T) {
 	event := sample[events.APIGatewayV2HTTPRequest](t, "api-create-order.json")
-	store, queue := openStore(t, time.Minute)
+	store, queue := pebbletest.Open(t, time.Minute)
 	api := handlers.API(handlers.APIConfig{
 		Store: store, Payments: queue, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
 		EventsURL: "https://events.example/", Now: time.Now, Log: slog.New(slog.DiscardHandler),

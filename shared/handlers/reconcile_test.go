@@ -19,6 +19,7 @@ import (
 	"paylane/shared/handlers"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/pipeline"
 )
 
@@ -35,7 +36,7 @@ type reconciling struct {
 func inReconciling(t *testing.T, test func(t *testing.T, r *reconciling)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		store, queue := openStore(t, 90*time.Minute)
+		store, queue := pebbletest.Open(t, 90*time.Minute)
 		r := &reconciling{t: t, store: store, queue: queue, log: new(bytes.Buffer), timeout: 15 * time.Minute}
 		r.config = handlers.ReconcileConfig{
 			Store: r.store, Queue: queue, Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: 35, Rate: 50,

@@ -16,6 +16,7 @@ import (
 
 	"paylane/shared/handlers"
 	"paylane/shared/order"
+	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/telemetry"
 )
 
@@ -23,7 +24,7 @@ import (
 // response. At its end there is one line of what happened, with nothing of a customer's.
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, _ := openStore(t, time.Minute)
+		store, _ := pebbletest.Open(t, time.Minute)
 		o := order.New(order.Ref{Tenant: handlers.LocalTenant, ID: sampleID}, order.Request{
 			Amount: 1, Currency: "KRW", PaymentToken: "tok_ok", CustomerID: "c-secret",
 		}, "", time.Now())

@@ -16,6 +16,7 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
+	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/telemetry"
 )
 
@@ -23,7 +24,7 @@ import (
 // measured: the sums are right, and nothing of a customer's is in any line.
 func TestTelemetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, queue := openStore(t, time.Minute)
+		store, queue := pebbletest.Open(t, time.Minute)
 		var out bytes.Buffer // nothing here runs side by side
 		log := slog.New(telemetry.Handler(slog.NewJSONHandler(&out, nil)))
 		recorder := telemetry.NewRecorder(&out, "stack", time.Now)

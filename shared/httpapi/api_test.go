@@ -12,14 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"paylane/shared/gateway"
 	"paylane/shared/httpapi"
 	"paylane/shared/order"
-	"paylane/shared/pebblestore"
+	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/pipeline"
 )
 
@@ -38,21 +37,9 @@ type (
 
 func newAPI(tb testing.TB, change ...func(*pipeline.CheckoutConfig)) *api {
 	tb.Helper()
-	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
-	queue, err := db.Queue(pebblestore.QueueConfig{Name: "payments", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	store, queue := pebbletest.Open(tb, time.Minute)
 	c := pipeline.CheckoutConfig{
-		Store: db.Store(), Queue: queue, Tokens: gateway.NewSimulator(time.Now), Now: time.Now,
+		Store: store, Queue: queue, Tokens: gateway.NewSimulator(time.Now), Now: time.Now,
 		NewID: func() (string, error) { return uuid.NewString(), nil },
 	}
 	for _, f := range change {

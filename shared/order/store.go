@@ -77,6 +77,22 @@ type Watcher interface {
 	Watch(ref Ref) (changed <-chan struct{}, stop func())
 }
 
+// Where a store can't tell of changes, an order is looked at again after pauses, which
+// double from FirstPoll to LastPoll while nothing changes.
+const (
+	FirstPoll = 100 * time.Millisecond
+	LastPoll  = 2 * time.Second
+)
+
+// Watch is [Watcher.Watch] of a store that is one. Of any other, changed is nil, and the
+// caller has to look by itself. Call stop in any case.
+func Watch(store any, ref Ref) (changed <-chan struct{}, stop func()) {
+	if watcher, ok := store.(Watcher); ok {
+		return watcher.Watch(ref)
+	}
+	return nil, func() {}
+}
+
 // Query asks for a page of a tenant's orders.
 type Query struct {
 	Tenant string

@@ -80,21 +80,27 @@ func indexKey(key []byte, index int, h header, ref order.Ref) []byte {
 
 // List implements [order.Store].
 func (s *Store) List(ctx context.Context, q order.Query) (order.Page, error) {
-	const doing = "list orders"
-	if err := s.db.begin(ctx); err != nil {
-		return order.Page{}, fmt.Errorf("%s: %w", doing, err)
+	return readPage(ctx, s.db, "list orders", func() (order.Page, []*commit, error) { return s.list(ctx, q) })
+}
+
+// readPage reads a page of orders, and waits until all that it rests on is durable: read
+// also gives the writes that are not yet.
+func readPage[P any](ctx context.Context, db *DB, doing string, read func() (P, []*commit, error)) (page P, err error) {
+	var none P
+	if err := db.begin(ctx); err != nil {
+		return none, fmt.Errorf("%s: %w", doing, err)
 	}
-	defer s.db.ops.Done()
-	page, inflight, err := s.list(ctx, q)
+	defer db.ops.Done()
+	page, inflight, err := read()
 	switch {
 	case ctx.Err() != nil:
-		return order.Page{}, fmt.Errorf("%s: %w", doing, ctx.Err())
+		return none, fmt.Errorf("%s: %w", doing, ctx.Err())
 	case err != nil:
-		return order.Page{}, unavailable(doing, err)
+		return none, unavailable(doing, err)
 	}
 	for _, c := range inflight {
 		if err := c.wait(ctx); err != nil {
-			return order.Page{}, fmt.Errorf("%s: %w", doing, err)
+			return none, fmt.Errorf("%s: %w", doing, err)
 		}
 	}
 	return page, nil

@@ -21,23 +21,7 @@ func (s *Store) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, er
 	if err != nil {
 		return order.ScanPage{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	if err := s.db.begin(ctx); err != nil {
-		return order.ScanPage{}, fmt.Errorf("%s: %w", doing, err)
-	}
-	defer s.db.ops.Done()
-	page, inflight, err := s.scan(ctx, q, lower)
-	switch {
-	case ctx.Err() != nil:
-		return order.ScanPage{}, fmt.Errorf("%s: %w", doing, ctx.Err())
-	case err != nil:
-		return order.ScanPage{}, unavailable(doing, err)
-	}
-	for _, c := range inflight {
-		if err := c.wait(ctx); err != nil {
-			return order.ScanPage{}, fmt.Errorf("%s: %w", doing, err)
-		}
-	}
-	return page, nil
+	return readPage(ctx, s.db, doing, func() (order.ScanPage, []*commit, error) { return s.scan(ctx, q, lower) })
 }
 
 // scan also gives the writes not yet durable of the orders that it read.

@@ -7,26 +7,16 @@ import (
 	"paylane/shared/order"
 )
 
-// How often a store that can't tell of changes is asked; the pause grows in between.
-const (
-	firstPoll = 100 * time.Millisecond
-	lastPoll  = 2 * time.Second
-)
-
 // Await returns the order as soon as done says so of it, or as it stands after
 // patience. Errors as [Checkout.Get], or the context's.
 func (c *Checkout) Await(
 	ctx context.Context, ref order.Ref, patience time.Duration, done func(order.Order) bool,
 ) (order.Order, error) {
-	var changed <-chan struct{}
-	if watcher, ok := c.store.(order.Watcher); ok {
-		var stop func()
-		changed, stop = watcher.Watch(ref)
-		defer stop()
-	}
+	changed, stop := order.Watch(c.store, ref)
+	defer stop()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
-	for pause := firstPoll; ; pause = min(pause*2, lastPoll) {
+	for pause := order.FirstPoll; ; pause = min(pause*2, order.LastPoll) {
 		o, err := c.Get(ctx, ref)
 		if err != nil || done(o) {
 			return o, err

@@ -12,13 +12,6 @@ import (
 	"paylane/shared/order"
 )
 
-// How often a store that can't tell of changes is asked: the pause doubles while nothing
-// changes. A store that was out of reach is asked again the same way.
-const (
-	firstPoll = 100 * time.Millisecond
-	lastPoll  = 2 * time.Second
-)
-
 // quiet is the longest time without a word to the client.
 const quiet = 15 * time.Second
 
@@ -37,10 +30,8 @@ type follower struct {
 
 // follow begins to follow an order: from now on no change is missed.
 func (h *handler) follow(ref order.Ref) *follower {
-	f := &follower{store: h.Store, ref: ref, stop: func() {}, log: h.Log}
-	if watcher, ok := h.Store.(order.Watcher); ok && order.ValidID(ref.ID) {
-		f.changed, f.stop = watcher.Watch(ref)
-	}
+	f := &follower{store: h.Store, ref: ref, log: h.Log}
+	f.changed, f.stop = order.Watch(h.Store, ref)
 	return f
 }
 
@@ -69,7 +60,7 @@ func (f *follower) send(ctx context.Context, w *writer, o order.Order, last int6
 	}
 	silence := time.NewTicker(quiet)
 	defer silence.Stop()
-	pause := firstPoll
+	pause := order.FirstPoll // between looks at a store that can't tell of changes, or was out of reach
 	poll := time.NewTimer(pause)
 	defer poll.Stop()
 	for {
@@ -77,14 +68,14 @@ func (f *follower) send(ctx context.Context, w *writer, o order.Order, last int6
 			if err := w.order(o); err != nil {
 				return nil // the client has gone
 			}
-			last, pause = o.Version, firstPoll
+			last, pause = o.Version, order.FirstPoll
 		}
 		if o.Status.End() {
 			return nil
 		}
 		if f.changed == nil || f.failed {
 			poll.Reset(pause)
-			pause = min(2*pause, lastPoll)
+			pause = min(2*pause, order.LastPoll)
 		} else {
 			poll.Stop()
 		}

@@ -1,13 +1,12 @@
 package apigateway
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/internal/text"
 )
 
 // httpEvent is an event of payload format 2.0.
@@ -20,13 +19,11 @@ func (e *httpEvent) Typed() any { return &e.APIGatewayV2HTTPRequest }
 
 // JSON implements [emulator.Event].
 func (e *httpEvent) JSON() ([]byte, error) {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(wireOf(&e.APIGatewayV2HTTPRequest)); err != nil {
+	encoded, err := text.JSON(wireOf(&e.APIGatewayV2HTTPRequest))
+	if err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)
 	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+	return encoded, nil
 }
 
 // tooLarge says whether the event exceeds what Lambda takes. It is encoded only to

@@ -1,12 +1,12 @@
 package asyncinvoke
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/internal/text"
 )
 
 // The conditions of a record: how an invocation ended.
@@ -77,10 +77,7 @@ func (i *Invoker) record(e *pending, condition string) string {
 	if strings.Count(arn, ":") == 6 { // no alias
 		arn += ":" + version
 	}
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(record{
+	body, err := text.JSON(record{
 		Version:        "1.0",
 		Timestamp:      i.config.Now().UTC().Format(milliseconds),
 		RequestContext: requestContext{e.RequestID, arn, condition, e.invokes},
@@ -90,5 +87,5 @@ func (i *Invoker) record(e *pending, condition string) string {
 	if err != nil {
 		panic(err) // texts, numbers and valid JSON can't fail to encode
 	}
-	return strings.TrimSuffix(body.String(), "\n")
+	return string(body)
 }

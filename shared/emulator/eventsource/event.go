@@ -1,7 +1,6 @@
 package eventsource
 
 import (
-	"bytes"
 	"crypto/md5" //nolint:gosec // SQS's hashes are MD5
 	"encoding/binary"
 	"encoding/hex"
@@ -133,13 +132,11 @@ func (e *batchEvent) JSON() ([]byte, error) {
 		}
 		event.Records[i] = w
 	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(event); err != nil {
+	encoded, err := text.JSON(event)
+	if err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)
 	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+	return encoded, nil
 }
 
 // weight is about what a record adds to the event as JSON, and never less.

@@ -1,9 +1,7 @@
 package functionurl
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -33,10 +31,7 @@ func (e *event) JSON() ([]byte, error) {
 		RouteKey string `json:"routeKey"`
 		Stage    string `json:"stage"`
 	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(struct {
+	encoded, err := text.JSON(struct {
 		events.LambdaFunctionURLRequest
 		RouteKey       string `json:"routeKey"`
 		RequestContext inner  `json:"requestContext"`
@@ -44,7 +39,7 @@ func (e *event) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)
 	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+	return encoded, nil
 }
 
 func (u *URL) newEvent(r *http.Request, requestBody []byte, requestID string) *event {

@@ -1,13 +1,13 @@
 package schedule
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 	"time"
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/text"
 )
 
 // event is EventBridge's for a schedule ("Events from EventBridge Scheduler" and "AWS
@@ -38,13 +38,11 @@ func (s *Scheduler) event(o one, at time.Time) emulator.RawEvent {
 	if o.Rule {
 		e.Source, e.Detail = "aws.events", json.RawMessage(`{}`)
 	}
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(e); err != nil {
+	body, err := text.JSON(e)
+	if err != nil {
 		panic(err) // texts can't fail to encode
 	}
-	return bytes.TrimSuffix(body.Bytes(), []byte("\n"))
+	return body
 }
 
 // input is the schedule's own event. Scheduler, but no rule, fills in what it knows

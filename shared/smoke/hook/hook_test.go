@@ -15,13 +15,13 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"paylane/shared/awscall/awstest"
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/smoke/hook"
 )
 
@@ -42,29 +42,15 @@ type deployment struct {
 
 func newDeployment(tb testing.TB) *deployment {
 	tb.Helper()
-	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
-	queue, err := db.Queue(pebblestore.QueueConfig{
-		Name: "q", ARN: "arn", VisibilityTimeout: time.Minute, Retention: time.Hour, MaxMessageBytes: order.MaxBodyBytes,
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	store, queue := pebbletest.Open(tb, time.Minute)
 	simulator, log := gateway.NewSimulator(time.Now), slog.New(slog.DiscardHandler)
 	return &deployment{
 		tb: tb, queue: queue,
 		api: handlers.API(handlers.APIConfig{
-			Store: db.Store(), Payments: queue, Tokens: simulator, Tenant: handlers.TenantFromClaim("client_id"), Now: time.Now, Log: log,
+			Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.TenantFromClaim("client_id"), Now: time.Now, Log: log,
 		}),
 		payment: handlers.Payment(handlers.WorkerConfig{
-			Store: db.Store(), Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
+			Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
 		}),
 	}
 }

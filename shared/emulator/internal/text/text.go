@@ -1,8 +1,24 @@
-// Package text helps typed events and results to be what JSON would have made of
-// them.
+// Package text writes events and results as JSON, and helps typed ones to be what JSON
+// would have made of them.
 package text
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// JSON encodes a value as aws-lambda-go and AWS do: without a line break at the end, and
+// with <, > and & as they are.
+func JSON(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
 
 // Valid replaces each byte that is not UTF-8 by U+FFFD, as encoding it as JSON does.
 func Valid(s string) string {

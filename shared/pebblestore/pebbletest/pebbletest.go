@@ -1,4 +1,5 @@
-package handlers_test
+// Package pebbletest opens a store and a queue for tests of what uses them.
+package pebbletest
 
 import (
 	"testing"
@@ -10,8 +11,8 @@ import (
 	"paylane/shared/pebblestore"
 )
 
-// openStore opens a store and a queue in memory, until the test ends.
-func openStore(tb testing.TB, visibility time.Duration) (*pebblestore.Store, *pebblestore.Queue) {
+// Open opens a store and a queue in memory, until the test ends.
+func Open(tb testing.TB, visibility time.Duration) (*pebblestore.Store, *pebblestore.Queue) {
 	tb.Helper()
 	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
 	if err != nil {
