@@ -29,7 +29,7 @@ import (
 	"paylane/shared/emulator/provision"
 	"paylane/shared/emulator/sqssource"
 	"paylane/shared/emulator/template"
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 	"paylane/shared/sqsqueue"
 )
@@ -98,7 +98,7 @@ func TestCost(t *testing.T) {
 	config.APIOptions = append(config.APIOptions, used.add)
 	store := dynamostore.New(dynamodb.NewFromConfig(config), ordersTable)
 	queue := sqsqueue.New(sqs.NewFromConfig(config), s.queueURL(paymentQueue))
-	simulator, log := gateway.NewSimulator(time.Now), slog.New(slog.DiscardHandler)
+	simulator, log := simulator.New(time.Now), slog.New(slog.DiscardHandler)
 
 	api := handlers.API(handlers.APIConfig{
 		Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal, Now: time.Now, Log: log,

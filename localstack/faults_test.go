@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/order"
 )
 
@@ -176,7 +177,7 @@ func TestFaults(t *testing.T) {
 		t.Error("no request was refused: was there any trouble?")
 	}
 
-	simulator := gateway.NewSimulator(time.Now)
+	simulator := simulator.New(time.Now)
 	store := s.store() // not by way of the proxy
 	for id := range acknowledged {
 		ref := order.Ref{Tenant: "local", ID: id}
@@ -222,7 +223,7 @@ func checkCharged(t *testing.T, simulator gateway.Gateway, o order.Order) {
 			approved++
 		}
 	}
-	receipt, err := simulator.Charge(t.Context(), gateway.Request{Key: o.GatewayKey(order.KindCharge), Money: o.Total, Token: o.PaymentToken, Attempt: 1})
+	receipt, err := simulator.Charge(t.Context(), gateway.Request{Key: o.GatewayKey(order.KindCharge), Money: o.Total, Token: o.PaymentToken, Hint: gateway.Hint{Attempt: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ import (
 
 	"paylane/shared/awscall/awstest"
 	"paylane/shared/dynamostore"
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
 	"paylane/shared/smoke/hook"
@@ -49,7 +49,7 @@ func TestPolicies(t *testing.T) {
 		c.APIOptions = append(slices.Clone(c.APIOptions), m.add)
 		return m, dynamostore.New(dynamodb.NewFromConfig(c), ordersTable), sqsqueue.New(sqs.NewFromConfig(c), s.queueURL(queueName))
 	}
-	simulator, log := gateway.NewSimulator(now), slog.New(slog.DiscardHandler)
+	simulator, log := simulator.New(now), slog.New(slog.DiscardHandler)
 	apiCalls, store, queue := client(paymentQueue)
 	api := handlers.API(handlers.APIConfig{Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal, Now: now, Log: log})
 	worker := func(queueName string, wire func(handlers.WorkerConfig) handlers.SQSHandler) (*meter, handlers.SQSHandler) {

@@ -19,11 +19,13 @@ const module = "paylane/"
 // rooms says what each package may import besides the standard library; a path stands
 // for all below it. The longest room that a package lies in counts.
 var rooms = map[string][]string{
-	"shared/internal": {},
-	"shared/order":    {"github.com/google/uuid"},
-	"shared/queue":    {},
-	"shared/gateway":  {"paylane/shared/order"},
-	"shared/pipeline": {"paylane/shared/order", "paylane/shared/gateway"},
+	"shared/internal":          {},
+	"shared/order":             {"github.com/google/uuid"},
+	"shared/queue":             {},
+	"shared/gateway":           {"paylane/shared/order"},
+	"shared/gateway/simulator": {"paylane/shared/order", "paylane/shared/gateway"},
+	"shared/gateway/gateways":  {"paylane/shared/gateway"},
+	"shared/pipeline":          {"paylane/shared/order", "paylane/shared/gateway"},
 	"shared/httpapi": {
 		"paylane/shared/order", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
 	},
@@ -65,9 +67,9 @@ var rooms = map[string][]string{
 		"paylane/shared/order", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
 	},
 	"shared/e2e":   {},
-	"shared/smoke": {"paylane/shared/order", "github.com/google/uuid"},
+	"shared/smoke": {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},
 	"shared/smoke/hook": {
-		"paylane/shared/smoke", "github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
+		"paylane/shared/gateway", "paylane/shared/smoke", "github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
 	},
 	"functions": {
 		"paylane/shared/accesstoken",

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/httpapi"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
@@ -71,7 +71,7 @@ func TestFloorAnswersAsMuchAsTheAPI(t *testing.T) {
 	t.Parallel()
 	api := httpapi.New(httpapi.Config{
 		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{
-			Store: deafStore{}, Queue: deafQueue{}, Tokens: gateway.NewSimulator(time.Now), Now: time.Now,
+			Store: deafStore{}, Queue: deafQueue{}, Tokens: simulator.New(time.Now), Now: time.Now,
 			NewID: func() (string, error) { return uuid.NewString(), nil },
 		}),
 		Tenant:   func(context.Context) (string, bool) { return "local", true },

@@ -23,7 +23,7 @@ import (
 	"syscall"
 	"time"
 
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 )
 
 // gcPercent trades some 200 MB under full load for a tenth of the time.
@@ -48,7 +48,7 @@ func start(args []string) int {
 		Log:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Now:     time.Now,
 		Jitter:  rand.IntN,
-		Gateway: gateway.NewSimulator(time.Now),
+		Gateway: simulator.New(time.Now),
 	}
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
 	flags.StringVar(&c.Addr, "addr", defaultAddr, "`address` to listen on; without -auth jwt a loopback one")

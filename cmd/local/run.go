@@ -43,13 +43,7 @@ type config struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Jitter  func(n int) int
-	Gateway paymentGateway
-}
-
-// paymentGateway is what the functions need of a gateway.
-type paymentGateway interface {
-	gateway.Gateway
-	gateway.Tokens
+	Gateway gateway.Provider
 }
 
 // run serves the template until the context ends; then it finishes what is in flight,

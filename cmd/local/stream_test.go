@@ -19,6 +19,7 @@ import (
 
 	"paylane/shared/e2e"
 	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 )
 
 // ordered places an order that is paid with a token, and gives its id.
@@ -130,7 +131,7 @@ func TestFunctionURLs(t *testing.T) {
 // them get the order's change.
 func TestThousandStreams(t *testing.T) {
 	const streams = 1000
-	gate := &held{Simulator: gateway.NewSimulator(time.Now), open: make(chan struct{})}
+	gate := &held{Simulator: simulator.New(time.Now), open: make(chan struct{})}
 	c := testConfig(t)
 	c.Gateway = gate
 	url := startRunner(t, c)
@@ -198,7 +199,7 @@ func waitFor(t *testing.T, from net.Conn, text string) {
 
 // held is a gateway that answers once it is open.
 type held struct {
-	gateway.Simulator
+	*simulator.Simulator
 	open chan struct{}
 }
 
@@ -212,7 +213,7 @@ func (h *held) Charge(ctx context.Context, r gateway.Request) (gateway.Receipt, 
 
 // timed is a gateway that notes how long it took over each order.
 type timed struct {
-	gateway.Simulator
+	*simulator.Simulator
 	took sync.Map // by order id
 }
 
@@ -227,7 +228,7 @@ func (g *timed) Charge(ctx context.Context, r gateway.Request) (gateway.Receipt,
 // BenchmarkPushed: from POST /orders to the client's event PAID, less what the gateway took,
 // which is 10 to 60 ms.
 func BenchmarkPushed(b *testing.B) {
-	gate := &timed{Simulator: gateway.NewSimulator(time.Now)}
+	gate := &timed{Simulator: simulator.New(time.Now)}
 	c := testConfig(b)
 	c.Gateway = gate
 	url := startRunner(b, c)

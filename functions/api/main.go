@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"paylane/functions/internal/lambdaenv"
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 )
 
@@ -33,7 +33,7 @@ func main() {
 	}
 	lambda.Start(handlers.API(handlers.APIConfig{
 		Store: c.Store(c.OrdersTable), Payments: c.Queue(c.PaymentQueueURL),
-		Tokens: gateway.NewSimulator(time.Now), Tenant: tenant, EventsURL: c.EventsURL,
+		Tokens: simulator.New(time.Now), Tenant: tenant, EventsURL: c.EventsURL,
 		Now: time.Now, Log: log, Telemetry: c.Telemetry(time.Now),
 	}))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"paylane/functions/internal/lambdaenv"
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 )
 
@@ -23,6 +23,6 @@ func main() {
 	c := lambdaenv.Parse[config]()
 	lambda.Start(handlers.Payment(handlers.WorkerConfig{
 		Store: c.Store(c.OrdersTable), Queue: c.Queue(c.PaymentQueueURL),
-		Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Jitter: rand.IntN, Log: lambdaenv.Logger(), Telemetry: c.Telemetry(time.Now),
+		Gateway: simulator.New(time.Now), Now: time.Now, Jitter: rand.IntN, Log: lambdaenv.Logger(), Telemetry: c.Telemetry(time.Now),
 	}))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"paylane/functions/internal/lambdaenv"
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 )
 
@@ -30,7 +30,7 @@ func main() {
 	c := lambdaenv.Parse[config]()
 	lambda.Start(handlers.Reconcile(handlers.ReconcileConfig{
 		Store: c.Store(c.OrdersTable), Queue: c.Queue(c.ReconcileQueueURL),
-		Gateway: gateway.NewSimulator(time.Now), Now: time.Now,
+		Gateway: simulator.New(time.Now), Now: time.Now,
 		Days: int(c.ReconcileDays), Rate: int(c.ReconcileRate), StuckAfter: c.StuckAfter, Log: lambdaenv.Logger(),
 		Telemetry: c.Telemetry(time.Now),
 	}))

@@ -3,11 +3,14 @@
 package main
 
 import (
+	"time"
+
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy"
 	lambdaapi "github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"paylane/functions/internal/lambdaenv"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/smoke/hook"
 )
 
@@ -22,6 +25,6 @@ func main() {
 	c := lambdaenv.Parse[config]()
 	lambda.Start(hook.New(hook.Config{
 		Functions: lambdaapi.NewFromConfig(c.Config()), Deployments: codedeploy.NewFromConfig(c.Config()),
-		API: c.APIFunction, TenantClaim: c.TenantClaim, Log: lambdaenv.Logger(),
+		API: c.APIFunction, TenantClaim: c.TenantClaim, Tokens: simulator.New(time.Now).Describe(), Log: lambdaenv.Logger(),
 	}))
 }

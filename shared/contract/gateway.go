@@ -2,6 +2,7 @@ package contract
 
 import (
 	"errors"
+	"regexp"
 	"sync"
 	"testing"
 
@@ -11,22 +12,15 @@ import (
 	"paylane/shared/order"
 )
 
-// GatewayTokens are payment tokens of a gateway, or of its sandbox.
-type GatewayTokens struct {
-	Approved, Declined order.Token
-	// Refused is one that CheckToken must refuse.
-	Refused order.Token
-}
-
-// RunGateway runs the suite for payment gateways. It charges small amounts.
-func RunGateway(t *testing.T, g interface {
-	gateway.Gateway
-	gateway.Tokens
-}, tokens GatewayTokens,
-) {
+// RunGateway runs the suite for payment gateways, at a gateway's sandbox if it is a real
+// one: it charges small amounts with the tokens that the gateway describes. The refused
+// token is one that CheckToken must refuse.
+func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
+	tokens := g.Describe()
 	request := func(token order.Token) gateway.Request {
 		return gateway.Request{
-			Key: uuid.NewString() + ".1", Money: order.Money{Amount: 100, Currency: "USD"}, Token: token, Attempt: 1, Since: at(0),
+			Key: uuid.NewString() + ".1", Money: order.Money{Amount: 100, Currency: "USD"}, Token: token,
+			Hint: gateway.Hint{Attempt: 1, Since: at(0)},
 		}
 	}
 	t.Run("a key charges once, however often and from wherever it is asked", func(t *testing.T) {
@@ -79,14 +73,25 @@ func RunGateway(t *testing.T, g interface {
 			t.Errorf("what was refunded resolves to %+v", got)
 		}
 	})
-	t.Run("tokens are told apart without asking anybody", func(t *testing.T) {
-		for _, token := range []order.Token{tokens.Approved, tokens.Declined} {
-			if err := g.CheckToken(token); err != nil {
-				t.Errorf("a good token: %v", err)
+	t.Run("tokens are checked as they are described", func(t *testing.T) {
+		pattern, err := regexp.Compile(tokens.Pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted := []order.Token{tokens.Approved, tokens.Declined}
+		if tokens.Default != "" {
+			accepted = append(accepted, tokens.Default)
+		}
+		for _, token := range accepted {
+			if err := g.CheckToken(token); err != nil || !pattern.MatchString(string(token)) {
+				t.Errorf("a token of the description: %v, matches its pattern: %v", err, pattern.MatchString(string(token)))
 			}
 		}
-		if err := g.CheckToken(tokens.Refused); err == nil {
-			t.Error("a bad token is taken")
+		if err := g.CheckToken(refused); err == nil || pattern.MatchString(string(refused)) {
+			t.Errorf("a bad token is accepted: %v, matches the pattern: %v", err, pattern.MatchString(string(refused)))
+		}
+		if tokens.Doc == "" {
+			t.Error("the description has no text for the document")
 		}
 	})
 }

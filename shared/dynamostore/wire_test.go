@@ -201,7 +201,7 @@ func TestItemSize(t *testing.T) {
 			{SKU: "GIFT-WRAP", Quantity: 1, UnitPrice: 300},
 		},
 		Metadata: map[string]string{"cart": "5f0c8a8e-2f8e-4a8e-9d0e-9a7f1c2b3d4e", "channel": "web"},
-	}.Normalize())
+	}.Normalize(""))
 	o := order.New(order.Ref{Tenant: "3n4b5v6c7x8z9a0s1d2f3g4h5j", ID: pending().ID}, r, "some-idempotency-key", at(0))
 	for i := range order.MaxAttempts {
 		c := order.Claim{Kind: order.KindCharge, Round: 1, Now: at(60 * i), Until: at(60*i + 10)}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 	"paylane/shared/pebblestore/pebbletest"
 )
@@ -18,7 +18,7 @@ import (
 func BenchmarkCreate(b *testing.B) {
 	store, queue := pebbletest.Open(b, time.Minute)
 	api := handlers.API(handlers.APIConfig{
-		Store: store, Payments: queue, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.AnyoneIsLocal,
+		Store: store, Payments: queue, Tokens: simulator.New(time.Now), Tenant: handlers.AnyoneIsLocal,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	var event events.APIGatewayV2HTTPRequest

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 	"paylane/shared/pebblestore/pebbletest"
 )
@@ -52,7 +52,7 @@ func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		store, queue := pebbletest.Open(t, time.Minute)
-		simulator := gateway.NewSimulator(time.Now)
+		simulator := simulator.New(time.Now)
 		worker := handlers.WorkerConfig{
 			Store: store, Queue: queue, Gateway: simulator, Now: time.Now,
 			Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
@@ -140,7 +140,7 @@ func TestTenantFromClaim(t *testing.T) {
 	event := sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json")
 	store, _ := pebbletest.Open(t, time.Minute)
 	api := handlers.API(handlers.APIConfig{
-		Store: store, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
+		Store: store, Tokens: simulator.New(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	for _, tt := range []struct {
@@ -173,7 +173,7 @@ func TestEveryTenant(t *testing.T) {
 	event := sample[events.APIGatewayV2HTTPRequest](t, "api-create-order.json")
 	store, queue := pebbletest.Open(t, time.Minute)
 	api := handlers.API(handlers.APIConfig{
-		Store: store, Payments: queue, Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
+		Store: store, Payments: queue, Tokens: simulator.New(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
 		EventsURL: "https://events.example/", Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	for _, tt := range []struct {

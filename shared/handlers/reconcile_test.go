@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
@@ -39,7 +39,7 @@ func inReconciling(t *testing.T, test func(t *testing.T, r *reconciling)) {
 		store, queue := pebbletest.Open(t, 90*time.Minute)
 		r := &reconciling{t: t, store: store, queue: queue, log: new(bytes.Buffer), timeout: 15 * time.Minute}
 		r.config = handlers.ReconcileConfig{
-			Store: r.store, Queue: queue, Gateway: gateway.NewSimulator(time.Now), Now: time.Now, Days: 35, Rate: 50,
+			Store: r.store, Queue: queue, Gateway: simulator.New(time.Now), Now: time.Now, Days: 35, Rate: 50,
 			Log: slog.New(slog.NewJSONHandler(r.log, nil)),
 		}
 		test(t, r)

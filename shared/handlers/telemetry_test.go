@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
@@ -28,7 +28,7 @@ func TestTelemetry(t *testing.T) {
 		var out bytes.Buffer // nothing here runs side by side
 		log := slog.New(telemetry.Handler(slog.NewJSONHandler(&out, nil)))
 		recorder := telemetry.NewRecorder(&out, "stack", time.Now)
-		simulator := gateway.NewSimulator(time.Now)
+		simulator := simulator.New(time.Now)
 		api := handlers.API(handlers.APIConfig{
 			Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
 			Now: time.Now, Log: log, Telemetry: recorder,
@@ -105,7 +105,7 @@ func TestTelemetry(t *testing.T) {
 func TestTelemetryOfFaults(t *testing.T) {
 	var out bytes.Buffer
 	api := handlers.API(handlers.APIConfig{ // without a store, which makes it panic
-		Tokens: gateway.NewSimulator(time.Now), Tenant: handlers.AnyoneIsLocal, Now: time.Now,
+		Tokens: simulator.New(time.Now), Tenant: handlers.AnyoneIsLocal, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), Telemetry: telemetry.NewRecorder(&out, "stack", time.Now),
 	})
 	response, err := api(t.Context(), sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json"))

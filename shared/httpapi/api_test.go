@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/httpapi"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
@@ -39,7 +39,7 @@ func newAPI(tb testing.TB, change ...func(*pipeline.CheckoutConfig)) *api {
 	tb.Helper()
 	store, queue := pebbletest.Open(tb, time.Minute)
 	c := pipeline.CheckoutConfig{
-		Store: store, Queue: queue, Tokens: gateway.NewSimulator(time.Now), Now: time.Now,
+		Store: store, Queue: queue, Tokens: simulator.New(time.Now), Now: time.Now,
 		NewID: func() (string, error) { return uuid.NewString(), nil },
 	}
 	for _, f := range change {

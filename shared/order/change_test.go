@@ -20,7 +20,7 @@ func claim(kind order.Kind, round, now int) order.Claim {
 
 func pending(t *testing.T) order.Order {
 	t.Helper()
-	r, err := order.Request{Amount: 12000}.Normalize()
+	r, err := order.Request{Amount: 12000}.Normalize("tok_ok")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,6 @@ const (
 	MaxMetadataKey   = 40
 	MaxMetadataValue = 500
 	MaxKey           = 255 // of an idempotency key, in bytes
-	DefaultToken     = Token("tok_ok")
 )
 
 // Request is what a caller asks for. Only what [Request.Normalize] returned without
@@ -55,9 +54,10 @@ func (e *InvalidError) Error() string {
 	return "the request is not valid: " + strings.Join(parts, "; ")
 }
 
-// Normalize checks the request and fills in what it leaves out, so that two requests
-// that mean the same become equal. The error is an [*InvalidError].
-func (r Request) Normalize() (Request, error) {
+// Normalize checks the request and fills in what it omits, so that two requests that mean
+// the same become equal. The token is the gateway's default; if that is empty, a request
+// must name one. The error is an [*InvalidError].
+func (r Request) Normalize(token Token) (Request, error) {
 	var bad InvalidError
 	add := func(location, format string, args ...any) {
 		bad.Fields = append(bad.Fields, FieldError{Location: location, Message: fmt.Sprintf(format, args...)})
@@ -65,11 +65,14 @@ func (r Request) Normalize() (Request, error) {
 	if r.Currency == "" {
 		r.Currency = DefaultCurrency
 	}
-	if _, ok := r.Currency.MinorDigits(); !ok {
-		add("currency", "must be an active ISO 4217 code in upper case, for example KRW or USD")
+	if r.PaymentToken == "" {
+		r.PaymentToken = token
 	}
 	if r.PaymentToken == "" {
-		r.PaymentToken = DefaultToken
+		add("paymentToken", "is required")
+	}
+	if _, ok := r.Currency.MinorDigits(); !ok {
+		add("currency", "must be an active ISO 4217 code in upper case, for example KRW or USD")
 	}
 	if utf8.RuneCountInString(r.CustomerID) > MaxCustomerID {
 		add("customerId", "must be at most %d characters", MaxCustomerID)

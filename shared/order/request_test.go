@@ -54,7 +54,7 @@ func TestNormalizeRefuses(t *testing.T) {
 		{"long metadata value", order.Request{Amount: 1, Metadata: map[string]string{"k": strings.Repeat("v", 501)}}, "metadata"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := tt.r.Normalize()
+			_, err := tt.r.Normalize("tok_ok")
 			var invalid *order.InvalidError
 			if !errors.As(err, &invalid) {
 				t.Fatalf("got %v, want an InvalidError", err)
@@ -69,10 +69,22 @@ func TestNormalizeRefuses(t *testing.T) {
 	}
 }
 
+// TestNormalizeToken: a gateway without a default token has every request name one.
+func TestNormalizeToken(t *testing.T) {
+	_, err := order.Request{Amount: 1}.Normalize("")
+	var invalid *order.InvalidError
+	if !errors.As(err, &invalid) || len(invalid.Fields) != 1 || invalid.Fields[0].Location != "paymentToken" {
+		t.Errorf("without a token: %v", err)
+	}
+	if r, err := (order.Request{Amount: 1, PaymentToken: "pm_1"}).Normalize(""); err != nil || r.PaymentToken != "pm_1" {
+		t.Errorf("with a token: %q, %v", string(r.PaymentToken), err)
+	}
+}
+
 func TestNormalizeFillsIn(t *testing.T) {
 	got, err := order.Request{
 		Items: []order.Item{{SKU: "TEA-1", Quantity: 2, UnitPrice: 6000}, {SKU: "gift", Quantity: 1, UnitPrice: 0}},
-	}.Normalize()
+	}.Normalize("tok_ok")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +94,7 @@ func TestNormalizeFillsIn(t *testing.T) {
 	edge, err := order.Request{
 		Amount: math.MaxInt64, CustomerID: strings.Repeat("é", 64),
 		Metadata: map[string]string{strings.Repeat("k", 40): strings.Repeat("v", 500)},
-	}.Normalize()
+	}.Normalize("tok_ok")
 	if err != nil || edge.Amount != math.MaxInt64 {
 		t.Errorf("a request at its limits: %+v, %v", edge, err)
 	}
@@ -92,7 +104,7 @@ func TestNormalizeFillsIn(t *testing.T) {
 func TestFingerprint(t *testing.T) {
 	fingerprint := func(r order.Request) []byte {
 		t.Helper()
-		n, err := r.Normalize()
+		n, err := r.Normalize("tok_ok")
 		if err != nil {
 			t.Fatal(err)
 		}

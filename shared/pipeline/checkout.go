@@ -110,25 +110,22 @@ func (c *Checkout) put(ctx context.Context, o order.Order) (order.Order, bool, e
 }
 
 func (c *Checkout) normalize(r order.Request) (order.Request, error) {
-	normalized, err := r.Normalize()
+	normalized, err := r.Normalize(c.tokens.Describe().Default)
 	var bad *order.InvalidError
 	if err != nil && !errors.As(err, &bad) {
 		return order.Request{}, err
 	}
-	token := r.PaymentToken
-	if token == "" {
-		token = order.DefaultToken
+	if r.PaymentToken == "" { // the default, or refused already
+		return normalized, err
 	}
-	if tokenErr := c.tokens.CheckToken(token); tokenErr != nil {
+	if tokenErr := c.tokens.CheckToken(r.PaymentToken); tokenErr != nil {
 		if bad == nil {
 			bad = &order.InvalidError{}
 		}
 		bad.Fields = append(bad.Fields, order.FieldError{Location: "paymentToken", Message: tokenErr.Error()})
-	}
-	if bad != nil {
 		return order.Request{}, bad
 	}
-	return normalized, nil
+	return normalized, err
 }
 
 // replay answers a create that found an order under its id.

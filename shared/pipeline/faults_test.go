@@ -76,8 +76,8 @@ func TestWorkerDies(t *testing.T) {
 						calls := 0
 						die := func(call string, r gateway.Request) error {
 							// What the gateway is asked about is the attempt before this one.
-							if begun := len(w.get(o.Ref).Charge.Attempts); call == "resolve" && r.Attempt != begun-1 {
-								t.Errorf("in attempt %d the gateway is asked about attempt %d", begun, r.Attempt)
+							if begun := len(w.get(o.Ref).Charge.Attempts); call == "resolve" && r.Hint.Attempt != begun-1 {
+								t.Errorf("in attempt %d the gateway is asked about attempt %d", begun, r.Hint.Attempt)
 							}
 							if calls++; calls == nth {
 								store.set(true)

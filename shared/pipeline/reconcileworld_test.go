@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
 )
@@ -19,7 +20,7 @@ import (
 // bank is a gateway that keeps books, as a real one does: what it did it did under a
 // key, and once it has said that nothing was done it refuses the key.
 type bank struct {
-	gateway.Simulator
+	*simulator.Simulator
 
 	mu      sync.Mutex
 	done    map[string]string // references by key
@@ -30,7 +31,7 @@ type bank struct {
 }
 
 func newBank() *bank {
-	return &bank{Simulator: gateway.NewSimulator(time.Now), done: make(map[string]string), refused: make(map[string]bool)}
+	return &bank{Simulator: simulator.New(time.Now), done: make(map[string]string), refused: make(map[string]bool)}
 }
 
 func (b *bank) Charge(ctx context.Context, r gateway.Request) (gateway.Receipt, error) {

@@ -120,10 +120,11 @@ func (h held) doubtful() bool {
 // request is what the gateway is asked, as the given attempt.
 func (h held) request(attempt int) gateway.Request {
 	r := gateway.Request{
-		Key: h.order.GatewayKey(h.kind), Money: h.order.Total, Token: h.order.PaymentToken, Attempt: attempt,
+		Key: h.order.GatewayKey(h.kind), Money: h.order.Total, Token: h.order.PaymentToken,
+		Hint: gateway.Hint{Attempt: attempt},
 	}
 	if attempts := h.order.Leg(h.kind).Attempts; len(attempts) > 0 {
-		r.Since = attempts[0].StartedAt
+		r.Hint.Since = attempts[0].StartedAt
 	}
 	if h.kind == order.KindRefund {
 		r.PaymentRef = h.order.PaymentRef

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/pipeline"
@@ -67,7 +68,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, store: db.Store(), queue: queue, dlq: dlq, gateway: newLedger(gateway.NewSimulator(time.Now))}
+		w := &world{t: t, store: db.Store(), queue: queue, dlq: dlq, gateway: newLedger(simulator.New(time.Now))}
 		w.wire()
 		test(t, w)
 	})
@@ -76,7 +77,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 // wire builds the use cases anew, after a test changed a part.
 func (w *world) wire() {
 	w.checkout = pipeline.NewCheckout(pipeline.CheckoutConfig{
-		Store: w.store, Queue: w.queue, Tokens: gateway.NewSimulator(time.Now), Now: time.Now,
+		Store: w.store, Queue: w.queue, Tokens: simulator.New(time.Now), Now: time.Now,
 		NewID: func() (string, error) {
 			w.ids++
 			return order.KeyedID("ids", fmt.Sprint(w.ids)), nil

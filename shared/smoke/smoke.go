@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"paylane/shared/gateway"
 	"paylane/shared/order"
 )
 
@@ -30,10 +31,10 @@ type Answer struct {
 }
 
 // Checks yields the name of each check and what is wrong, nil for nothing, as it goes.
-// The checks place orders, with the payment simulator's tokens, and wait for their ends:
-// up to 20 s for each.
-func Checks(ctx context.Context, ask Ask) iter.Seq2[string, error] {
-	r := &run{ask: ask}
+// The checks place orders with the example tokens of the payment gateway, and wait for
+// their ends: up to 20 s for each.
+func Checks(ctx context.Context, ask Ask, tokens gateway.TokenDescription) iter.Seq2[string, error] {
+	r := &run{ask: ask, tokens: tokens}
 	checks := []struct {
 		name  string
 		check func(context.Context) error
@@ -55,11 +56,12 @@ func Checks(ctx context.Context, ask Ask) iter.Seq2[string, error] {
 
 type run struct {
 	ask    Ask
+	tokens gateway.TokenDescription
 	placed uuid.UUID // by place
 }
 
 func (r *run) place(ctx context.Context) error {
-	a, err := r.post(ctx, "tok_ok", "")
+	a, err := r.post(ctx, r.tokens.Approved, "")
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (r *run) paid(ctx context.Context) error {
 }
 
 func (r *run) declined(ctx context.Context) error {
-	a, err := r.post(ctx, "tok_declined", "")
+	a, err := r.post(ctx, r.tokens.Declined, "")
 	if err != nil {
 		return err
 	}
@@ -104,11 +106,11 @@ func (r *run) declined(ctx context.Context) error {
 
 func (r *run) replayed(ctx context.Context) error {
 	key := "smoke-" + uuid.NewString()
-	first, err := r.post(ctx, "tok_ok", key)
+	first, err := r.post(ctx, r.tokens.Approved, key)
 	if err != nil {
 		return err
 	}
-	again, err := r.post(ctx, "tok_ok", key)
+	again, err := r.post(ctx, r.tokens.Approved, key)
 	if err != nil {
 		return err
 	}
@@ -153,9 +155,9 @@ type view struct {
 }
 
 // post places an order; the key is empty for none.
-func (r *run) post(ctx context.Context, paymentToken, key string) (shown, error) {
+func (r *run) post(ctx context.Context, token order.Token, key string) (shown, error) {
 	body, err := json.Marshal(map[string]any{
-		"amount": amount, "currency": "KRW", "customerId": "smoke", "paymentToken": paymentToken,
+		"amount": amount, "currency": "KRW", "customerId": "smoke", "paymentToken": token,
 		"items": []map[string]any{{"sku": "TEA-1", "quantity": 2, "unitPrice": amount / 2}},
 	})
 	if err != nil {

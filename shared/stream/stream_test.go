@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/httpapi"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
@@ -448,7 +448,7 @@ func TestSameBytes(t *testing.T) {
 	o := at(order.Paid, 3)
 	s := whole{polled: &polled{order: o}}
 	api := httpapi.New(httpapi.Config{
-		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{Store: s, Tokens: gateway.NewSimulator(time.Now), Now: time.Now}),
+		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{Store: s, Tokens: simulator.New(time.Now), Now: time.Now}),
 		Tenant:   func(context.Context) (string, bool) { return "t", true }, Log: slog.New(slog.DiscardHandler),
 	})
 	got := httptest.NewRecorder()

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
+	"paylane/shared/gateway"
 	"paylane/shared/smoke"
 )
 
@@ -35,7 +36,9 @@ type Config struct {
 	API string
 	// TenantClaim is the claim that names the tenant.
 	TenantClaim string
-	Log         *slog.Logger
+	// Tokens are those of the payment gateway in use.
+	Tokens gateway.TokenDescription
+	Log    *slog.Logger
 }
 
 // Event is what CodeDeploy invokes a hook with ("AppSpec 'hooks' section for an AWS Lambda
@@ -77,7 +80,7 @@ func (h hook) test(ctx context.Context) error {
 		ctx = short
 	}
 	var failed error
-	for name, err := range smoke.Checks(ctx, h.ask) {
+	for name, err := range smoke.Checks(ctx, h.ask, h.Tokens) {
 		if err != nil {
 			h.Log.ErrorContext(ctx, "smoke test", "check", name, "error", err)
 			failed = cmp.Or(failed, fmt.Errorf("%s: %w", name, err))

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"paylane/shared/awscall/awstest"
-	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
@@ -43,7 +43,7 @@ type deployment struct {
 func newDeployment(tb testing.TB) *deployment {
 	tb.Helper()
 	store, queue := pebbletest.Open(tb, time.Minute)
-	simulator, log := gateway.NewSimulator(time.Now), slog.New(slog.DiscardHandler)
+	simulator, log := simulator.New(time.Now), slog.New(slog.DiscardHandler)
 	return &deployment{
 		tb: tb, queue: queue,
 		api: handlers.API(handlers.APIConfig{
@@ -169,7 +169,7 @@ func TestHook(t *testing.T) {
 			var log bytes.Buffer
 			handle := hook.New(hook.Config{
 				Functions: lambda.NewFromConfig(config), Deployments: codedeploy.NewFromConfig(config),
-				API: "api:live", TenantClaim: "client_id", Log: slog.New(slog.NewTextHandler(&log, nil)),
+				API: "api:live", TenantClaim: "client_id", Tokens: simulator.New(time.Now).Describe(), Log: slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			err := handle(t.Context(), tt.event)
 			if (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {

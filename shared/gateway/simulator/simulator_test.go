@@ -1,9 +1,10 @@
-package gateway_test
+package simulator_test
 
 import (
 	"context"
 	"errors"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 
 	"paylane/shared/contract"
 	"paylane/shared/gateway"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/order"
 )
 
@@ -69,12 +71,12 @@ func TestTokens(t *testing.T) {
 	} {
 		t.Run(tt.token, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sim := gateway.NewSimulator(time.Now)
+				sim := simulator.New(time.Now)
 				if err := sim.CheckToken(order.Token(tt.token)); err != nil {
 					t.Error(err)
 				}
 				for _, s := range tt.steps {
-					r := gateway.Request{Key: s.key, Token: order.Token(tt.token), Attempt: s.attempt, Since: time.Now()}
+					r := gateway.Request{Key: s.key, Token: order.Token(tt.token), Hint: gateway.Hint{Attempt: s.attempt, Since: time.Now()}}
 					// A client gives up after the timeout that payments use.
 					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 					receipt, err := sim.Charge(ctx, r)
@@ -97,8 +99,8 @@ func TestTokens(t *testing.T) {
 
 func TestUnknownEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sim := gateway.NewSimulator(time.Now)
-		r := gateway.Request{Key: "o.1", Token: "tok_unknown_30", Attempt: 1, Since: time.Now()}
+		sim := simulator.New(time.Now)
+		r := gateway.Request{Key: "o.1", Token: "tok_unknown_30", Hint: gateway.Hint{Attempt: 1, Since: time.Now()}}
 		time.Sleep(29 * time.Second)
 		if got := resolved(sim.Resolve(t.Context(), r)); got != "unknown" {
 			t.Errorf("after 29 s: %s", got)
@@ -112,7 +114,7 @@ func TestUnknownEndsInTime(t *testing.T) {
 
 // TestNeverReached: where no attempt was made there is nothing to find.
 func TestNeverReached(t *testing.T) {
-	sim := gateway.NewSimulator(time.Now)
+	sim := simulator.New(time.Now)
 	got := resolved(sim.Resolve(t.Context(), gateway.Request{Key: "o.1", Token: "tok_ok"}))
 	if got != "not done" {
 		t.Errorf("resolve without an attempt: %s", got)
@@ -124,7 +126,7 @@ func TestOtherTokens(t *testing.T) {
 		"", "tok", "tok_OK", "tok_ok ", "tok_flaky_", "tok_flaky_0", "tok_flaky_10", "tok_flaky_01", "tok_flaky_+1", "tok_flaky_-1",
 		"tok_unknown_601", "tok_slow_8001", "tok_slow_1e3", "4111111111111111",
 	} {
-		err := gateway.NewSimulator(time.Now).CheckToken(token)
+		err := simulator.New(time.Now).CheckToken(token)
 		if err == nil {
 			t.Errorf("CheckToken(%q) takes it", string(token))
 		} else if token != "" && token != "tok" && strings.Contains(err.Error(), "4111") {
@@ -133,14 +135,32 @@ func TestOtherTokens(t *testing.T) {
 	}
 }
 
+// TestPattern: the described pattern matches exactly the tokens that are accepted.
+func TestPattern(t *testing.T) {
+	sim := simulator.New(time.Now)
+	pattern := regexp.MustCompile(sim.Describe().Pattern)
+	tokens := []string{"", "tok_ok", "xtok_ok", "tok_okx", "tok_ok\n", "tok_outage", "tok_declined", "tok_timeout", "tok_timeout_charged", "tok_flaky_+1"}
+	for _, prefix := range []string{"tok_flaky_", "tok_unknown_", "tok_slow_", "tok_ok_"} {
+		tokens = append(tokens, prefix)
+		for n := range 10_000 {
+			tokens = append(tokens, prefix+strconv.Itoa(n), prefix+"0"+strconv.Itoa(n))
+		}
+	}
+	for _, token := range tokens {
+		if accepted := sim.CheckToken(order.Token(token)) == nil; accepted != pattern.MatchString(token) {
+			t.Errorf("%q: accepted %v, matches %v", token, accepted, !accepted)
+		}
+	}
+}
+
 // TestLatency: 10 to 60 ms, references of the documented form, the same each time.
 func TestLatencyAndReferences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		form := regexp.MustCompile(`^PAY-[0-9A-F]{8}$`)
-		sim := gateway.NewSimulator(time.Now)
+		sim := simulator.New(time.Now)
 		fastest, slowest := time.Hour, time.Duration(0)
 		for i := range 300 {
-			r := gateway.Request{Key: order.KeyedID("t", string(rune('a'+i))) + ".1", Token: "tok_ok", Attempt: 1}
+			r := gateway.Request{Key: order.KeyedID("t", string(rune('a'+i))) + ".1", Token: "tok_ok", Hint: gateway.Hint{Attempt: 1}}
 			begin := time.Now()
 			receipt, err := sim.Charge(t.Context(), r)
 			took := time.Since(begin)
@@ -162,7 +182,5 @@ func TestLatencyAndReferences(t *testing.T) {
 }
 
 func TestContract(t *testing.T) {
-	contract.RunGateway(t, gateway.NewSimulator(time.Now), contract.GatewayTokens{
-		Approved: "tok_ok", Declined: "tok_insufficient_funds", Refused: "tok_nonsense",
-	})
+	contract.RunGateway(t, simulator.New(time.Now), "tok_nonsense")
 }
