@@ -112,7 +112,7 @@ func TestPolicies(t *testing.T) {
 	})
 
 	streamCalls, followed, _ := client(paymentQueue)
-	stream, err := handlers.Stream(handlers.StreamConfig{Store: followed, Tenant: handlers.AnyRequestIsLocal, Log: log})(t.Context(), &events.LambdaFunctionURLRequest{
+	stream, err := handlers.Stream(handlers.StreamConfig{Store: followed, Authenticate: handlers.UnauthenticatedRequest, Log: log})(t.Context(), &events.LambdaFunctionURLRequest{
 		RawPath: "/orders/" + canceled + "/events",
 		RequestContext: events.LambdaFunctionURLRequestContext{
 			DomainName: "id.on.aws", HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: http.MethodGet},

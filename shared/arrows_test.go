@@ -27,9 +27,8 @@ var rooms = map[string][]string{
 	"shared/gateway/gateways":  {"paylane/shared/gateway"},
 	"shared/pipeline":          {"paylane/shared/order", "paylane/shared/gateway"},
 	"shared/httpapi": {
-		"paylane/shared/order", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
+		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
 	},
-	"shared/stream":    {"paylane/shared/order", "paylane/shared/httpapi"},
 	"shared/httpevent": {"github.com/aws/aws-lambda-go", "github.com/awslabs/aws-lambda-go-api-proxy"},
 	"shared/telemetry": {"github.com/aws/aws-lambda-go/lambdacontext"},
 	"shared/sqsevent": {
@@ -38,7 +37,7 @@ var rooms = map[string][]string{
 	"shared/handlers": {
 		"paylane/shared/accesstoken",
 		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "paylane/shared/httpapi",
-		"paylane/shared/httpevent", "paylane/shared/sqsevent", "paylane/shared/stream", "paylane/shared/telemetry",
+		"paylane/shared/httpevent", "paylane/shared/sqsevent", "paylane/shared/telemetry",
 		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-lambda-go/lambdaurl", "github.com/google/uuid",
 	},
 	"shared/awscall":         {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},

@@ -120,14 +120,14 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			Days: days, Rate: rate, StuckAfter: stuckAfter, Log: p.Log,
 		}), nil
 	case "functions/stream":
-		tenant, err := handlers.RequestTenantBy(authMode(f), tenantClaim(f), accesstoken.Config{
+		authenticate, err := handlers.TenantFromToken(authMode(f), tenantClaim(f), accesstoken.Config{
 			Issuer: f.Environment["ISSUER"], Audience: list(f.Environment["AUDIENCE"]),
 			Client: p.Access.Client, Now: p.Now, Log: p.Log,
 		})
 		if err != nil {
 			return nil, err
 		}
-		return handlers.Stream(handlers.StreamConfig{Store: p.db.Store(), Tenant: tenant, Log: p.Log}), nil
+		return handlers.Stream(handlers.StreamConfig{Store: p.db.Store(), Authenticate: authenticate, Log: p.Log}), nil
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)
 	}

@@ -27,12 +27,12 @@ type config struct {
 
 func main() {
 	c, log := lambdaenv.Parse[config](), lambdaenv.Logger()
-	tenant, err := handlers.RequestTenantBy(c.AuthMode, c.TenantClaim, accesstoken.Config{Issuer: c.Issuer, Audience: c.Audience, Log: log})
+	authenticate, err := handlers.TenantFromToken(c.AuthMode, c.TenantClaim, accesstoken.Config{Issuer: c.Issuer, Audience: c.Audience, Log: log})
 	if err != nil {
 		log.Error("can't start", "error", err)
 		os.Exit(1)
 	}
 	lambda.Start(handlers.Stream(handlers.StreamConfig{
-		Store: c.Store(c.OrdersTable), Tenant: tenant, Log: log, Telemetry: c.Telemetry(time.Now),
+		Store: c.Store(c.OrdersTable), Authenticate: authenticate, Log: log, Telemetry: c.Telemetry(time.Now),
 	}))
 }

@@ -92,7 +92,7 @@ func API(c APIConfig) HTTPHandler {
 			telemetry.From(ctx).Tell(slog.String("tenant", tenant))
 			return tenant, ok
 		},
-		Operator: mayOperate, EventsURL: c.EventsURL, Log: c.Log,
+		Tokens: c.Tokens.Describe(), Operator: mayOperate, EventsURL: c.EventsURL, Log: c.Log,
 	}))
 	if c.Telemetry == nil {
 		return serve

@@ -4,13 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdaurl"
 
+	"paylane/shared/httpapi"
 	"paylane/shared/order"
-	"paylane/shared/stream"
+	"paylane/shared/pipeline"
 	"paylane/shared/telemetry"
 )
 
@@ -20,33 +20,34 @@ type StreamHandler = func(context.Context, *events.LambdaFunctionURLRequest) (*e
 
 // StreamConfig is what [Stream] needs. All fields but Telemetry are required.
 type StreamConfig struct {
-	Store  stream.Store
-	Tenant RequestTenant
-	Log    *slog.Logger
-	// Telemetry gets a line for each stream, at its end; nil is none.
+	Store        pipeline.Getter
+	Authenticate Authenticate
+	Log          *slog.Logger
+	// Telemetry gets a line for each stream, at its end; nil means none.
 	Telemetry *telemetry.Recorder
 }
 
-// Stream makes the handler of the stream function.
+// Stream returns the handler of the stream function.
 func Stream(c StreamConfig) StreamHandler {
-	serve := stream.New(stream.Config{
-		Store: c.Store, Log: c.Log,
-		Tenant: func(r *http.Request) (tenant string, expires time.Time, err error) {
-			tenant, expires, err = c.Tenant(r)
-			telemetry.From(r.Context()).Tell(slog.String("tenant", tenant))
-			return tenant, expires, err
+	serve := httpapi.NewEvents(httpapi.EventsConfig{
+		Orders: pipeline.NewReader(c.Store), Log: c.Log,
+		Authenticate: func(r *http.Request) (httpapi.Identity, error) {
+			identity, err := c.Authenticate(r)
+			telemetry.From(r.Context()).Tell(slog.String("tenant", identity.Tenant))
+			return identity, err
 		},
 	})
 	return lambdaurl.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.Telemetry != nil {
 			ctx, end := c.Telemetry.Begin(r.Context())
 			defer end()
-			telemetry.From(ctx).Tell(slog.String("route", "GET /orders/{id}/events"))
-			if id, _ := stream.OrderID(r.URL.Path); order.ValidID(id) {
-				telemetry.From(ctx).Tell(slog.String("order_id", id))
-			}
 			r = r.WithContext(ctx)
 		}
 		serve.ServeHTTP(w, r)
+		line := telemetry.From(r.Context())
+		line.Tell(slog.String("route", "GET /orders/{id}/events"))
+		if id := r.PathValue("id"); order.ValidID(id) { // which the handler's mux has set
+			line.Tell(slog.String("order_id", id))
+		}
 	}))
 }

@@ -33,7 +33,7 @@ func TestStream(t *testing.T) {
 		}
 		var out bytes.Buffer
 		follow := handlers.Stream(handlers.StreamConfig{
-			Store: store, Tenant: handlers.AnyRequestIsLocal, Log: slog.New(slog.NewJSONHandler(&out, nil)),
+			Store: store, Authenticate: handlers.UnauthenticatedRequest, Log: slog.New(slog.NewJSONHandler(&out, nil)),
 			Telemetry: telemetry.NewRecorder(&out, "stack", time.Now),
 		})
 		response, err := follow(t.Context(), &events.LambdaFunctionURLRequest{

@@ -5,71 +5,68 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
 	"paylane/shared/accesstoken"
 	"paylane/shared/httpapi"
 	"paylane/shared/order"
-	"paylane/shared/stream"
 )
 
-// RequestTenant names the tenant of a request that nobody has verified yet, and when the
-// caller's token expires; zero is never. Its error is a [*stream.Refusal], or one that
-// [httpapi.WriteError] knows.
-type RequestTenant = func(*http.Request) (tenant string, expires time.Time, err error)
+// Authenticate identifies the sender of a request that nothing has verified yet; see
+// [httpapi.EventsConfig].
+type Authenticate = func(*http.Request) (httpapi.Identity, error)
 
-// AnyRequestIsLocal takes every caller for LocalTenant.
-func AnyRequestIsLocal(*http.Request) (tenant string, expires time.Time, err error) {
-	return LocalTenant, time.Time{}, nil
+// UnauthenticatedRequest takes every caller for LocalTenant.
+func UnauthenticatedRequest(*http.Request) (httpapi.Identity, error) {
+	return httpapi.Identity{Tenant: LocalTenant}, nil
 }
 
-// RequestTenantBy is [TenantBy] behind a Function URL, where no authorizer is: jwt
-// verifies the token that the request has in its header Authorization.
-func RequestTenantBy(mode, claim string, tokens accesstoken.Config) (RequestTenant, error) {
+// TenantFromToken chooses by a function's AUTH_MODE, as TenantBy does, but for a function
+// behind a Function URL, without an authorizer before it: jwt verifies the token in the
+// request's Authorization header, and takes the tenant from its claim.
+func TenantFromToken(mode, claim string, tokens accesstoken.Config) (Authenticate, error) {
 	switch {
 	case mode == "none":
-		return AnyRequestIsLocal, nil
+		return UnauthenticatedRequest, nil
 	case mode != "jwt":
 		return nil, fmt.Errorf("AUTH_MODE must be jwt or none, not %q", mode)
 	case tokens.Issuer == "" || len(tokens.Audience) == 0:
 		return nil, errors.New("AUTH_MODE jwt needs ISSUER and AUDIENCE")
 	}
 	verifier := accesstoken.New(tokens)
-	return func(r *http.Request) (tenant string, expires time.Time, err error) {
+	return func(r *http.Request) (httpapi.Identity, error) {
 		claims, err := verified(verifier, r)
 		if err != nil {
-			return "", time.Time{}, err
+			return httpapi.Identity{}, err
 		}
-		tenant, err = httpapi.TenantOf(claims.Text(claim), slices.Contains(claims.Scopes(), httpapi.ScopeOperate), r.URL)
-		return tenant, claims.Expires(), err
+		return httpapi.Identity{
+			Tenant: claims.Text(claim), Operator: slices.Contains(claims.Scopes(), httpapi.ScopeOperate), Expires: claims.Expires(),
+		}, nil
 	}, nil
 }
 
-// verified gives the claims of a token that allows to read orders.
+// verified returns the claims of a token that allows reading orders.
 func verified(verifier *accesstoken.Verifier, r *http.Request) (accesstoken.Claims, error) {
 	token := accesstoken.Bearer(r.Header.Values("Authorization")...)
 	if token == "" {
-		return nil, &stream.Refusal{Status: http.StatusUnauthorized, Challenge: "Bearer", Detail: "Send an access token in the header Authorization."}
+		return nil, httpapi.Refusal(http.StatusUnauthorized, "Bearer", "Send an access token in the header Authorization.")
 	}
 	claims, err := verifier.Verify(r.Context(), token)
 	var invalid *accesstoken.InvalidError
 	var keys *accesstoken.KeysError
 	switch {
 	case errors.As(err, &invalid):
-		return nil, &stream.Refusal{
-			Status: http.StatusUnauthorized, Detail: "The access token is not good: " + invalid.Description + ".",
-			Challenge: `Bearer error="invalid_token", error_description="` + invalid.Description + `"`,
-		}
+		return nil, httpapi.Refusal(http.StatusUnauthorized,
+			`Bearer error="invalid_token", error_description="`+invalid.Description+`"`,
+			"The access token is not valid: "+invalid.Description+".")
 	case errors.As(err, &keys):
 		return nil, fmt.Errorf("%w: %w", order.ErrUnavailable, err)
 	case err != nil:
 		return nil, err
 	}
 	if !slices.Contains(claims.Scopes(), httpapi.ScopeRead) {
-		return nil, &stream.Refusal{
-			Status: http.StatusForbidden, Detail: "The access token lacks the scope " + httpapi.ScopeRead + ".",
-			Challenge: `Bearer error="insufficient_scope", scope="` + httpapi.ScopeRead + `"`,
-		}
+		return nil, httpapi.Refusal(http.StatusForbidden,
+			`Bearer error="insufficient_scope", scope="`+httpapi.ScopeRead+`"`,
+			"The access token lacks the scope "+httpapi.ScopeRead+".")
 	}
 	return claims, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"paylane/shared/gateway"
 	"paylane/shared/pipeline"
 )
 
@@ -27,11 +28,13 @@ const maxBody = 64 << 10
 // Config is what [New] needs. All fields but EventsURL are required.
 type Config struct {
 	Checkout *pipeline.Checkout
+	// Tokens describes the payment tokens of the gateway in use, for the document.
+	Tokens gateway.TokenDescription
 	// Tenant names the caller's tenant from what was verified about the request, or
-	// "*" for an operator over all of them. It is false where nothing names one; the
+	// "*" for an operator over all of them. It returns false if nothing names one; the
 	// caller then gets a 403.
 	Tenant func(context.Context) (string, bool)
-	// Operator tells whether the caller's verified scopes include orders/operate. Only
+	// Operator reports whether the caller's verified scopes include orders/operate. Only
 	// then may the tenant be "*".
 	Operator func(context.Context) bool
 	// EventsURL is the origin that serves GET /orders/{id}/events; empty if it is this
@@ -40,34 +43,25 @@ type Config struct {
 	Log       *slog.Logger
 }
 
-type api struct {
-	checkout  *pipeline.Checkout
-	tenant    func(context.Context) (string, bool)
-	operator  func(context.Context) bool
-	eventsURL string
-	log       *slog.Logger
-}
+type api struct{ Config }
 
-// New makes the handler of the whole API.
+// New returns the handler of the API, except for the events of [NewEvents].
 func New(c Config) http.Handler {
-	a := &api{
-		checkout: c.Checkout, tenant: c.Tenant, operator: c.Operator,
-		eventsURL: strings.TrimRight(c.EventsURL, "/"), log: c.Log,
-	}
+	c.EventsURL = strings.TrimRight(c.EventsURL, "/")
 	mux := http.NewServeMux()
-	a.register(humago.New(mux, humaConfig()))
-	openRoutes(mux)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { noRoute(mux, w, r) })
-	return recoverer(cleanPaths(mux), a.log, debug.Stack)
+	(&api{c}).register(humago.New(mux, humaConfig()))
+	openRoutes(mux, c.Tokens)
+	return guarded(mux, "There is nothing at this path; see /docs for what there is.", c.Log)
 }
 
-// init makes huma take "Amount" for what it is, an unknown field. The library has only
-// this switch for it, one for the whole process.
+// init has huma refuse "Amount" as the unknown field that it is. The library has only this
+// switch for it, one for the whole process.
 //
 //nolint:gochecknoinits // set before any request can read it
 func init() { huma.ValidateStrictCasing = true }
 
-// humaConfig is huma with JSON only, our problems, and nothing added to bodies.
+// humaConfig configures huma with JSON only, this package's problems, and nothing added
+// to bodies.
 func humaConfig() huma.Config {
 	json := huma.Format{Marshal: writeJSON, Unmarshal: readJSON}
 	schemas := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
@@ -79,14 +73,14 @@ func humaConfig() huma.Config {
 			Info:       &huma.Info{Title: "paylane", Version: "1"},
 			Components: &huma.Components{Schemas: schemas},
 		},
-		// "json" stands for what ends in +json, as the type of our problems.
+		// "json" stands for every type that ends in +json, such as that of problems.
 		Formats:       map[string]huma.Format{"application/json": json, "json": json},
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{toProblem},
 	}
 }
 
-// register adds the routes of orders, which all pass authorize first.
+// register adds the routes of orders, each behind authorize.
 func (a *api) register(h huma.API) {
 	route := func(id, method, path, summary string, status int) huma.Operation {
 		return huma.Operation{
@@ -100,41 +94,27 @@ func (a *api) register(h huma.API) {
 	huma.Register(h, create, a.create)
 	huma.Register(h, route("list-orders", http.MethodGet, "/orders", "List orders", http.StatusOK), a.list)
 	huma.Register(h, route("get-order", http.MethodGet, "/orders/{id}", "Get an order, or wait for it", http.StatusOK), a.get)
-	huma.Register(h, route("cancel-order", http.MethodPost, "/orders/{id}/cancel", "Take back a PENDING order", http.StatusOK), a.cancel)
-	huma.Register(h, route("refund-order", http.MethodPost, "/orders/{id}/refund", "Give the money of a PAID order back", http.StatusAccepted), a.refund)
-	huma.Register(h, route("retry-order", http.MethodPost, "/orders/{id}/retry", "Try a FAILED order again", http.StatusAccepted), a.retry)
+	huma.Register(h, route("cancel-order", http.MethodPost, "/orders/{id}/cancel", "Cancel a PENDING order", http.StatusOK), a.cancel)
+	huma.Register(h, route("refund-order", http.MethodPost, "/orders/{id}/refund", "Refund a PAID order", http.StatusAccepted), a.refund)
+	huma.Register(h, route("retry-order", http.MethodPost, "/orders/{id}/retry", "Retry a FAILED order", http.StatusAccepted), a.retry)
 }
 
-// openRoutes adds the routes that nobody needs a token for.
-func openRoutes(mux *http.ServeMux) {
+// openRoutes adds the routes that need no access token.
+func openRoutes(mux *http.ServeMux, tokens gateway.TokenDescription) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
 	})
-	mux.HandleFunc("GET /openapi.json", serveDocument())
-	mux.HandleFunc("GET /docs", serveDocs)
+	mux.HandleFunc("GET /openapi.json", serveDocument(tokens))
+	mux.HandleFunc("GET /docs", servePage(tokens))
 }
 
-// problem translates an error of a use case, and logs it if nobody expected it.
-func (a *api) problem(ctx context.Context, err error) error {
-	p, known := problemFor(err)
-	switch {
-	case !known && errors.Is(err, context.Canceled):
-		// The caller has gone; nobody reads the answer.
-	case !known:
-		a.log.ErrorContext(ctx, "request failed", "error", err)
-	case p.Status >= http.StatusInternalServerError:
-		a.log.WarnContext(ctx, "request failed", "error", err)
-	}
-	return p
-}
-
-// guardBody refuses what must not get as far as a decoder: another media type, a body
-// that is too large, a card number.
+// guardBody refuses what must not reach a decoder: another media type, a body that is too
+// large, a card number.
 func guardBody(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	if text := r.Header.Get("Content-Type"); text != "" {
-		// Case and parameters do not matter (RFC 9110, section 8.3.1).
+		// Case and parameters are insignificant (RFC 9110, section 8.3.1).
 		mediaType, _, err := mime.ParseMediaType(text)
 		if err != nil || mediaType != "application/json" {
 			writeProblem(w, wrongMediaType())
@@ -164,12 +144,12 @@ func writeJSON(w io.Writer, v any) error {
 
 var errNotJSON = errors.New("is not valid JSON")
 
-// readJSON decodes as encoding/json does, with errors fit for a caller.
+// readJSON decodes as encoding/json does. Its errors are fit for a caller.
 func readJSON(data []byte, v any) error {
 	err := json.Unmarshal(data, v)
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
-		return fmt.Errorf("%s must be a whole number that fits in 64 bits, written without fraction or exponent", mismatch.Field)
+		return fmt.Errorf("%s must be a whole number that fits in 64 bits, written without a fraction or an exponent", mismatch.Field)
 	}
 	if err != nil {
 		return errNotJSON
@@ -177,20 +157,23 @@ func readJSON(data []byte, v any) error {
 	return nil
 }
 
-// cleanPaths answers a path with empty or dot segments as what it is, a path that is
-// not there; the mux would redirect it.
-func cleanPaths(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// guarded returns what every request passes: a panic becomes a 500, a path that mux does
+// not have a 404 with the detail missing, and a method that a path does not have a 405.
+func guarded(mux *http.ServeMux, missing string, log *slog.Logger) http.Handler {
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, noRoute(mux, missing, r))
+	})
+	return recoverer(log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux would redirect a path with empty or dot segments.
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
-			writeProblem(w, notThere())
+			writeProblem(w, plain(http.StatusNotFound, missing))
 			return
 		}
-		next.ServeHTTP(w, r)
-	})
+		mux.ServeHTTP(w, r)
+	}))
 }
 
-// noRoute tells a path that is not there from one that has other methods.
-func noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+func noRoute(mux *http.ServeMux, missing string, r *http.Request) *Problem {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 		if _, pattern := mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host}); pattern != "/" {
@@ -198,14 +181,56 @@ func noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if len(allowed) == 0 {
-		writeProblem(w, notThere())
-		return
+		return plain(http.StatusNotFound, missing)
 	}
-	p := plain(http.StatusMethodNotAllowed, "This path has "+strings.Join(allowed, ", ")+".")
-	p.headers = http.Header{"Allow": {strings.Join(allowed, ", ")}}
-	writeProblem(w, p)
+	list := strings.Join(allowed, ", ")
+	sentence := list
+	if i := strings.LastIndex(list, ", "); i >= 0 {
+		sentence = list[:i] + " and" + list[i+1:]
+	}
+	p := plain(http.StatusMethodNotAllowed, "This path allows "+sentence+".")
+	p.headers = http.Header{"Allow": {list}}
+	return p
 }
 
-func notThere() *Problem {
-	return plain(http.StatusNotFound, "There is nothing at this path; see /docs for what there is.")
+// recoverer answers a panic with a 500, unless the answer has begun, and logs it. Behind a
+// Function URL a panic would otherwise end the process, with every stream in it.
+func recoverer(log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out := &trackingWriter{ResponseWriter: w}
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(p)
+			default:
+				log.ErrorContext(r.Context(), "panic in a request",
+					"method", r.Method, "panic", p, "stack", string(debug.Stack()))
+				if !out.begun {
+					writeProblem(w, plain(http.StatusInternalServerError, ""))
+				}
+			}
+		}()
+		next.ServeHTTP(out, r)
+	})
 }
+
+// trackingWriter notes whether the answer has begun.
+type trackingWriter struct {
+	http.ResponseWriter
+
+	begun bool
+}
+
+func (t *trackingWriter) WriteHeader(status int) {
+	t.begun = true
+	t.ResponseWriter.WriteHeader(status)
+}
+
+func (t *trackingWriter) Write(p []byte) (int, error) {
+	t.begun = true
+	return t.ResponseWriter.Write(p)
+}
+
+// Unwrap is for [http.ResponseController].
+func (t *trackingWriter) Unwrap() http.ResponseWriter { return t.ResponseWriter }

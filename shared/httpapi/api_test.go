@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"paylane/shared/gateway"
 	"paylane/shared/gateway/simulator"
 	"paylane/shared/httpapi"
 	"paylane/shared/order"
@@ -27,6 +28,7 @@ import (
 type api struct {
 	handler http.Handler
 	store   order.Store
+	tokens  gateway.TokenDescription
 	log     *strings.Builder
 }
 
@@ -45,9 +47,9 @@ func newAPI(tb testing.TB, change ...func(*pipeline.CheckoutConfig)) *api {
 	for _, f := range change {
 		f(&c)
 	}
-	a := &api{store: c.Store, log: &strings.Builder{}}
+	a := &api{store: c.Store, tokens: c.Tokens.Describe(), log: &strings.Builder{}}
 	a.handler = httpapi.New(httpapi.Config{
-		Checkout: pipeline.NewCheckout(c),
+		Checkout: pipeline.NewCheckout(c), Tokens: a.tokens,
 		Tenant: func(ctx context.Context) (string, bool) {
 			tenant, ok := ctx.Value(tenantKey{}).(string)
 			return tenant, ok

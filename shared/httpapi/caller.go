@@ -8,19 +8,28 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// everyTenant is the claim of an operator over all tenants. Such a caller says with the
-// query parameter tenant whose orders a request is about; nobody else is asked.
+// The scopes of access tokens. API Gateway requires them as the template's routes say.
+const (
+	// ScopeRead allows seeing orders.
+	ScopeRead = "orders/read"
+	// ScopeOperate is the operator's.
+	ScopeOperate = "orders/operate"
+)
+
+// everyTenant is the tenant claim of an operator over all tenants. Such a caller names in
+// the query parameter tenant whose orders a request is about; for everybody else the
+// parameter is ignored.
 const everyTenant = "*"
 
-// maxTenant is how long a tenant in the query may be, in bytes.
+// maxTenant bounds a tenant in the query, in bytes.
 const maxTenant = 128
 
 type callerKey struct{}
 
-// caller is whose orders a request is about.
+// caller identifies whose orders a request is about.
 type caller struct {
 	tenant string
-	named  bool // in the query, by an operator over all tenants
+	named  bool // by an operator over all tenants, in the query
 }
 
 func callerOf(ctx context.Context) caller {
@@ -30,7 +39,7 @@ func callerOf(ctx context.Context) caller {
 
 func tenantOf(ctx context.Context) string { return callerOf(ctx).tenant }
 
-// link is a path as this caller can follow it: with the tenant, if its token names none.
+// link returns a path as this caller can follow it: with the tenant, if its token names none.
 func (c caller) link(path string, query url.Values) string {
 	if c.named {
 		if query == nil {
@@ -44,14 +53,19 @@ func (c caller) link(path string, query url.Values) string {
 	return path + "?" + query.Encode()
 }
 
-// events is the Link header that says where an order's changes can be followed.
-func (a *api) events(ctx context.Context, id string) string {
-	return "<" + a.eventsURL + callerOf(ctx).link("/orders/"+id+"/events", nil) + `>; rel="events"`
+// eventsLink returns the Link header that says where an order's changes can be followed.
+func (a *api) eventsLink(ctx context.Context, id string) string {
+	return "<" + a.EventsURL + callerOf(ctx).link("/orders/"+id+"/events", nil) + `>; rel="events"`
 }
 
-// authorize finds out whose orders the request is about.
+// authorize determines whose orders the request is about.
 func (a *api) authorize(ctx huma.Context, next func(huma.Context)) {
-	c, p := a.caller(ctx)
+	tenant, ok := a.Tenant(ctx.Context())
+	if !ok {
+		tenant = ""
+	}
+	at := ctx.URL()
+	c, p := callerBy(tenant, tenant == everyTenant && a.Operator(ctx.Context()), &at)
 	if p != nil {
 		_, w := humago.Unwrap(ctx)
 		writeProblem(w, p)
@@ -60,22 +74,15 @@ func (a *api) authorize(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, callerKey{}, c))
 }
 
-func (a *api) caller(ctx huma.Context) (caller, *Problem) {
-	tenant, ok := a.tenant(ctx.Context())
-	if !ok {
-		tenant = ""
-	}
-	at := ctx.URL()
-	return callerBy(tenant, func() bool { return a.operator(ctx.Context()) }, &at)
-}
-
-func callerBy(claimed string, operator func() bool, at *url.URL) (caller, *Problem) {
+// callerBy returns the caller whose token claims a tenant: that tenant, or the one in the
+// query if the claim is everyTenant and the token is an operator's.
+func callerBy(claimed string, operator bool, at *url.URL) (caller, *Problem) {
 	switch {
 	case claimed == "":
 		return caller{}, noTenant()
 	case claimed != everyTenant:
 		return caller{tenant: claimed}, nil
-	case !operator():
+	case !operator:
 		return caller{}, everyTenantForbidden()
 	}
 	named := at.Query()["tenant"]
@@ -85,18 +92,8 @@ func callerBy(claimed string, operator func() bool, at *url.URL) (caller, *Probl
 	return caller{tenant: named[0], named: true}, nil
 }
 
-// TenantOf is whose orders a request is about: the tenant that its token claims, or the one
-// in the query where that is every tenant and an operator asks. The error is a [*Problem].
-func TenantOf(claimed string, operator bool, at *url.URL) (string, error) {
-	c, p := callerBy(claimed, func() bool { return operator }, at)
-	if p != nil {
-		return "", p
-	}
-	return c.tenant, nil
-}
-
-// validTenant tells whether a text may name a tenant: visible ASCII, as an OAuth client
-// id is (RFC 6749, appendix A.1), and not the claim for all.
+// validTenant reports whether a text may name a tenant: visible ASCII, as in an OAuth
+// client id (RFC 6749, appendix A.1), without the claim for all.
 func validTenant(s string) bool {
 	for i := range len(s) {
 		if s[i] < '!' || s[i] > '~' || s[i] == '*' {

@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// holdsCardNumber tells whether a JSON text has something in it that looks like a
-// payment card's number: 13 to 19 digits that pass the Luhn check (ISO/IEC 7812-1),
-// perhaps in groups parted by blanks or dashes. Names, values and numbers count.
+// holdsCardNumber reports whether a JSON text contains something that looks like a payment
+// card's number: 13 to 19 digits that pass the Luhn check (ISO/IEC 7812-1), perhaps in
+// groups separated by spaces or dashes. Names, values and numbers count.
 func holdsCardNumber(body []byte) bool {
 	if cardIn(body) {
 		return true
@@ -30,7 +30,7 @@ func holdsCardNumber(body []byte) bool {
 	}
 }
 
-// unescapeDigits is for a text that is no JSON and will be refused anyhow.
+// unescapeDigits is for a text that is not JSON, which will be refused anyway.
 func unescapeDigits(body []byte) []byte {
 	for d := byte('0'); d <= '9'; d++ {
 		body = bytes.ReplaceAll(body, []byte{'\\', 'u', '0', '0', '3', d}, []byte{d})
@@ -43,8 +43,8 @@ const (
 	maxCard = 19
 )
 
-// cardIn looks at every run of digit groups. A number may begin and end only where a
-// group does, or every long number would hold one.
+// cardIn checks every run of digit groups. A card number may begin and end only where a
+// group does; otherwise nearly every long number would contain one.
 func cardIn(text []byte) bool {
 	for i := 0; i < len(text); {
 		if !isDigit(text[i]) {
@@ -62,7 +62,7 @@ func cardIn(text []byte) bool {
 	return false
 }
 
-// cardAt tells whether a card number begins right here, at the start of a group.
+// cardAt reports whether a card number begins at the start of text, which is that of a group.
 func cardAt(text []byte) bool {
 	var digits [maxCard]byte
 	n := 0

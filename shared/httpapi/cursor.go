@@ -11,15 +11,15 @@ import (
 	"paylane/shared/order"
 )
 
-var errCursor = errors.New("not a cursor of ours")
+var errCursor = errors.New("not a cursor")
 
-// cursorVersion leads every cursor, so that its form may change.
+// cursorVersion is the first byte of every cursor, so that the form can change.
 const cursorVersion = 1
 
 const cursorBytes = 1 + 8 + 16 // version, milliseconds, UUID
 
-// encodeCursor makes a position opaque. It holds the position and nothing else: not
-// the tenant, which is always the caller's own.
+// encodeCursor makes a position opaque. A cursor contains nothing else: not the tenant,
+// which is always the caller's own.
 func encodeCursor(p order.Position) (string, error) {
 	id, err := uuid.Parse(p.ID)
 	if err != nil {
@@ -32,9 +32,9 @@ func encodeCursor(p order.Position) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(raw), nil
 }
 
-// decodeCursor reads what encodeCursor made, and nothing else.
+// decodeCursor accepts only what encodeCursor returns.
 func decodeCursor(text string) (order.Position, error) {
-	// The length, too: the decoder overlooks line breaks.
+	// The length matters because the decoder ignores line breaks.
 	if len(text) != base64.RawURLEncoding.EncodedLen(cursorBytes) {
 		return order.Position{}, errCursor
 	}

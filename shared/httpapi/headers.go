@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// maxWait is the longest wait that Prefer is granted. API Gateway gives up after 30 s.
+// maxWait is the longest wait that is granted. API Gateway gives up after 30 s.
 const maxWait = 20 * time.Second
 
-// preferWait reads wait=N from Prefer headers (RFC 7240). A preference that can't be
-// understood is ignored, as that RFC has it; a longer wait than allowed is cut.
+// preferWait parses wait=N in Prefer headers (RFC 7240). As the RFC demands, a preference
+// that can't be understood is ignored. A wait longer than maxWait is cut.
 func preferWait(prefer string) (wait time.Duration, ok bool) {
 	for preference := range strings.SplitSeq(prefer, ",") {
 		token, _, _ := strings.Cut(preference, ";")
@@ -27,13 +27,13 @@ func preferWait(prefer string) (wait time.Duration, ok bool) {
 	return 0, false
 }
 
-// etag is the entity tag of an order's version.
+// etag returns the entity tag of an order's version.
 func etag(version int64) string {
 	return `"` + strconv.FormatInt(version, 10) + `"`
 }
 
-// matchesETag compares If-None-Match with an entity tag, weakly (RFC 9110, sections
-// 8.8.3.2 and 13.1.2).
+// matchesETag reports whether If-None-Match matches an entity tag, by the weak comparison
+// (RFC 9110, sections 8.8.3.2 and 13.1.2).
 func matchesETag(ifNoneMatch, tag string) bool {
 	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {
 		candidate = strings.TrimSpace(candidate)

@@ -61,9 +61,17 @@ func plain(t *testing.T, v any) (out any) {
 	return out
 }
 
-// TestRequestExamples sends the document's requests, and gets the answers of the same name.
+// TestRequestExamples sends the document's requests, and gets the answers of the same
+// name, whichever gateway is in use.
 func TestRequestExamples(t *testing.T) {
-	a := newAPI(t)
+	t.Run("simulator", func(t *testing.T) { sendExamples(t, newAPI(t)) })
+	t.Run("another gateway", func(t *testing.T) {
+		sendExamples(t, newAPI(t, func(c *pipeline.CheckoutConfig) { c.Tokens = vault{} }))
+	})
+}
+
+func sendExamples(t *testing.T, a *api) {
+	t.Helper()
 	doc := document(t, a)
 	requests := at(t, doc, "paths", "/orders", "post", "requestBody", "content", "application/json", "examples")
 	created := at(t, doc, "paths", "/orders", "post", "responses", "201")

@@ -13,8 +13,8 @@ import (
 	"paylane/shared/order"
 )
 
-// headerValues collects a request header the way API Gateway passes it on: repeats
-// joined with a comma.
+// headerValues returns a request header as API Gateway passes it on, its repeats joined
+// with a comma.
 func headerValues(ctx huma.Context, name string) (value string, present bool) {
 	var values []string
 	ctx.EachHeader(func(n, v string) {
@@ -26,13 +26,13 @@ func headerValues(ctx huma.Context, name string) (value string, present bool) {
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters. A repeated request with the same key and body gets the first answer again; the key never expires."`
+	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters. A repeated request with the same key and body gets the first answer again. Keys never expire."`
 	Body createRequest
 
 	keyPresent bool
 }
 
-// Resolve implements huma.Resolver: it sees a key that is empty or repeated, too.
+// Resolve implements huma.Resolver, to see a key that is empty or repeated.
 func (in *createInput) Resolve(ctx huma.Context) []error {
 	in.Key, in.keyPresent = headerValues(ctx, "Idempotency-Key")
 	return nil
@@ -49,12 +49,12 @@ func (a *api) create(ctx context.Context, in *createInput) (*createOutput, error
 	if in.keyPresent && !order.ValidKey(in.Key) {
 		return nil, keyMalformed()
 	}
-	o, replayed, err := a.checkout.Create(ctx, tenantOf(ctx), in.Key, in.Body.request())
+	o, replayed, err := a.Checkout.Create(ctx, tenantOf(ctx), in.Key, in.Body.request())
 	if err != nil {
-		return nil, a.problem(ctx, err)
+		return nil, report(ctx, a.Log, err)
 	}
 	out := &createOutput{
-		Location: callerOf(ctx).link("/orders/"+o.ID, nil), Link: a.events(ctx, o.ID), Body: newOrderBody(o),
+		Location: callerOf(ctx).link("/orders/"+o.ID, nil), Link: a.eventsLink(ctx, o.ID), Body: newOrderBody(o),
 	}
 	if replayed {
 		out.Replayed = "true"
@@ -68,8 +68,8 @@ type idInput struct {
 
 type getInput struct {
 	ID          string `path:"id" doc:"The order's id."`
-	Prefer      string `header:"Prefer" doc:"wait=N waits up to N seconds, at most 20, for the order's end; with If-None-Match for its next change (RFC 7240)." example:"wait=20"`
-	IfNoneMatch string `header:"If-None-Match" doc:"The ETag you have; 304 if it is still that."`
+	Prefer      string `header:"Prefer" doc:"wait=N waits up to N seconds, at most 20, for the order's end, or with If-None-Match for its next change (RFC 7240)." example:"wait=20"`
+	IfNoneMatch string `header:"If-None-Match" doc:"The ETag you have; the answer is 304 if it is still current."`
 }
 
 // Resolve implements huma.Resolver.
@@ -93,22 +93,22 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 	unchanged := func(o order.Order) bool {
 		return in.IfNoneMatch != "" && matchesETag(in.IfNoneMatch, etag(o.Version))
 	}
-	out := &getOutput{Status: http.StatusOK, CacheControl: "private, no-cache", Link: a.events(ctx, in.ID)}
+	out := &getOutput{Status: http.StatusOK, CacheControl: "private, no-cache", Link: a.eventsLink(ctx, in.ID)}
 	var o order.Order
 	var err error
 	if wait, ok := preferWait(in.Prefer); ok {
 		out.Applied = "wait=" + strconv.Itoa(int(wait/time.Second))
-		o, err = a.checkout.Await(ctx, ref, wait, func(o order.Order) bool {
+		o, err = a.Checkout.Await(ctx, ref, wait, func(o order.Order) bool {
 			if in.IfNoneMatch != "" {
 				return !unchanged(o)
 			}
 			return o.Status.End()
 		})
 	} else {
-		o, err = a.checkout.Get(ctx, ref)
+		o, err = a.Checkout.Get(ctx, ref)
 	}
 	if err != nil {
-		return nil, a.problem(ctx, err)
+		return nil, report(ctx, a.Log, err)
 	}
 	out.ETag, out.Body = etag(o.Version), newOrderBody(o)
 	if unchanged(o) {
@@ -118,15 +118,15 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 }
 
 type listInput struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many orders at the most."`
-	Status string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders of this status. A page may then be short, or empty, and still have a next."`
-	Cursor string `query:"cursor" doc:"What next was in the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The largest number of orders in a page."`
+	Status string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders with this status. A page may then be short, or empty, and still have a next."`
+	Cursor string `query:"cursor" doc:"The previous page's next."`
 
 	cursorPresent bool
 }
 
-// Resolve implements huma.Resolver: it sees what is empty or repeated, which huma takes
-// for absent, or for the first.
+// Resolve implements huma.Resolver, to see what is empty, which huma takes for absent, or
+// repeated, of which huma takes the first.
 func (in *listInput) Resolve(ctx huma.Context) []error {
 	at := ctx.URL()
 	query := at.Query()
@@ -134,7 +134,7 @@ func (in *listInput) Resolve(ctx huma.Context) []error {
 	var bad []error
 	for _, name := range []string{"limit", "status", "cursor"} {
 		if values := query[name]; len(values) > 1 || len(values) == 1 && values[0] == "" && name != "cursor" {
-			bad = append(bad, &huma.ErrorDetail{Location: "query." + name, Message: "must be there once and not be empty, or be left out"})
+			bad = append(bad, &huma.ErrorDetail{Location: "query." + name, Message: "must not be empty or repeated"})
 		}
 	}
 	return bad
@@ -159,9 +159,9 @@ func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 		}
 		q.After = &after
 	}
-	page, err := a.checkout.List(ctx, q)
+	page, err := a.Checkout.List(ctx, q)
 	if err != nil {
-		return nil, a.problem(ctx, err)
+		return nil, report(ctx, a.Log, err)
 	}
 	out := &listOutput{Body: orderListBody{Orders: make([]orderBody, len(page.Orders))}}
 	for i, o := range page.Orders {
@@ -170,7 +170,7 @@ func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if page.Next != nil {
 		next, err := encodeCursor(*page.Next)
 		if err != nil {
-			return nil, a.problem(ctx, err)
+			return nil, report(ctx, a.Log, err)
 		}
 		out.Body.Next = next
 		query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {next}}
@@ -189,12 +189,12 @@ type changeOutput struct {
 }
 
 func (a *api) cancel(ctx context.Context, in *idInput) (*changeOutput, error) {
-	o, err := a.checkout.Cancel(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
+	o, err := a.Checkout.Cancel(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
 	return a.changed(ctx, http.StatusOK, o, err)
 }
 
 func (a *api) refund(ctx context.Context, in *idInput) (*changeOutput, error) {
-	o, changed, err := a.checkout.Refund(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
+	o, changed, err := a.Checkout.Refund(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
 	status := http.StatusOK
 	if changed {
 		status = http.StatusAccepted
@@ -203,13 +203,13 @@ func (a *api) refund(ctx context.Context, in *idInput) (*changeOutput, error) {
 }
 
 func (a *api) retry(ctx context.Context, in *idInput) (*changeOutput, error) {
-	o, err := a.checkout.Retry(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
+	o, err := a.Checkout.Retry(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
 	return a.changed(ctx, http.StatusAccepted, o, err)
 }
 
 func (a *api) changed(ctx context.Context, status int, o order.Order, err error) (*changeOutput, error) {
 	if err != nil {
-		return nil, a.problem(ctx, err)
+		return nil, report(ctx, a.Log, err)
 	}
 	return &changeOutput{Status: status, ETag: etag(o.Version), Body: newOrderBody(o)}, nil
 }

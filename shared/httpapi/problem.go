@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,18 +17,18 @@ import (
 
 // Problem is an error as callers see it: problem details of RFC 9457.
 type Problem struct {
-	Type   string        `json:"type" format:"uri-reference" doc:"What kind of problem it is: about:blank if the status says it all, else a part of /docs." example:"/docs#order-not-found"`
-	Title  string        `json:"title" doc:"The kind of problem in words; the same for every occurrence." example:"No such order"`
+	Type   string        `json:"type" format:"uri-reference" doc:"The kind of problem: about:blank if the status says it all, otherwise a section of /docs." example:"/docs#order-not-found"`
+	Title  string        `json:"title" doc:"The kind of problem in words, the same each time." example:"No such order"`
 	Status int           `json:"status" doc:"The HTTP status." example:"404"`
-	Detail string        `json:"detail,omitempty" doc:"What is wrong here, and what to do about it."`
-	Errors []FieldDetail `json:"errors,omitempty" nullable:"false" doc:"Each thing that is wrong with the request."`
+	Detail string        `json:"detail,omitempty" doc:"What is wrong this time, and what to do about it."`
+	Errors []FieldDetail `json:"errors,omitempty" nullable:"false" doc:"What is wrong with the request, one by one."`
 
 	headers http.Header
 }
 
-// FieldDetail is one thing wrong with a request.
+// FieldDetail is one thing that is wrong with a request.
 type FieldDetail struct {
-	Location string `json:"location" doc:"Where it is, as body.items[0].sku or query.limit." example:"body.amount"`
+	Location string `json:"location" doc:"Where it is, such as body.items[0].sku or query.limit." example:"body.amount"`
 	Message  string `json:"message" doc:"What is wrong with it." example:"must be at least 1"`
 }
 
@@ -43,7 +44,7 @@ func (p *Problem) GetHeaders() http.Header { return p.headers }
 // ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// problemType is an entry of the table of problems that /docs explains.
+// problemType is an entry in the table of problems that /docs explains.
 type problemType struct {
 	anchor string
 	title  string
@@ -55,27 +56,19 @@ type problemType struct {
 //nolint:gochecknoglobals // a table, never written
 var (
 	typeInvalid       = problemType{"invalid-request", "The request is not valid", http.StatusUnprocessableEntity}
-	typeCard          = problemType{"card-number", "The request holds a card number", http.StatusUnprocessableEntity}
+	typeCard          = problemType{"card-number", "The request contains a card number", http.StatusUnprocessableEntity}
 	typeKeyReused     = problemType{"idempotency-key-reused", "The idempotency key was used for another request", http.StatusUnprocessableEntity}
 	typeKeyMalformed  = problemType{"idempotency-key-malformed", "The idempotency key is malformed", http.StatusBadRequest}
 	typeCursor        = problemType{"bad-cursor", "The cursor is not valid", http.StatusBadRequest}
 	typeNotFound      = problemType{"order-not-found", "No such order", http.StatusNotFound}
-	typeState         = problemType{"wrong-state", "The order is not in a state for that", http.StatusConflict}
+	typeState         = problemType{"wrong-state", "The order's state does not allow that", http.StatusConflict}
 	typeTenant        = problemType{"no-tenant", "The token names no tenant", http.StatusForbidden}
 	typeTenantUnnamed = problemType{"tenant-unnamed", "The request names no tenant", http.StatusBadRequest}
 	typeUnavailable   = problemType{"unavailable", "Temporarily unavailable", http.StatusServiceUnavailable}
 )
 
-// seeErrors is the detail of a problem whose errors say it all.
+// seeErrors is the detail of a problem whose errors say everything.
 const seeErrors = "See errors for what to change."
-
-// anchor is the last part of the problem's type, or the status where it has none of its own.
-func (p *Problem) anchor() string {
-	if _, anchor, ok := strings.Cut(p.Type, "#"); ok {
-		return anchor
-	}
-	return strings.ToLower(strings.ReplaceAll(p.Title, " ", "-"))
-}
 
 func (t problemType) problem(detail string, fields ...FieldDetail) *Problem {
 	return &Problem{Type: "/docs#" + t.anchor, Title: t.title, Status: t.status, Detail: detail, Errors: fields}
@@ -86,13 +79,38 @@ func plain(status int, detail string) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// problemFor is the one place where an error of the inside becomes one of the
-// outside. What it does not know is a bare 500; known is false then, and the cause
-// belongs in the log.
+// Refusal is the problem of a caller who is not let in: status is 401 or 403, challenge the
+// value of WWW-Authenticate.
+func Refusal(status int, challenge, detail string) *Problem {
+	p := plain(status, detail)
+	p.headers = http.Header{"Www-Authenticate": {challenge}}
+	return p
+}
+
+// report returns the problem that an error is to callers. It logs the error unless it is
+// an ordinary refusal.
+func report(ctx context.Context, log *slog.Logger, err error) *Problem {
+	p, known := problemFor(err)
+	switch {
+	case !known && errors.Is(err, context.Canceled):
+		// The caller has gone; nobody reads the answer.
+	case !known:
+		log.ErrorContext(ctx, "request failed", "error", err)
+	case p.Status >= http.StatusInternalServerError:
+		log.WarnContext(ctx, "request failed", "error", err)
+	}
+	return p
+}
+
+// problemFor is the one place where an internal error becomes a problem. An error that it
+// does not know is a bare 500; its cause belongs in the log.
 func problemFor(err error) (p *Problem, known bool) {
+	var own *Problem
 	var invalid *order.InvalidError
 	var transition *order.TransitionError
 	switch {
+	case errors.As(err, &own):
+		return own, true
 	case errors.As(err, &invalid):
 		fields := make([]FieldDetail, len(invalid.Fields))
 		for i, f := range invalid.Fields {
@@ -102,7 +120,7 @@ func problemFor(err error) (p *Problem, known bool) {
 	case errors.Is(err, pipeline.ErrKeyMalformed):
 		return keyMalformed(), true
 	case errors.Is(err, pipeline.ErrKeyReused):
-		return typeKeyReused.problem("Another request was made with this Idempotency-Key. Take a new key for a new order."), true
+		return typeKeyReused.problem("Another request was made with this Idempotency-Key. Use a new key for a new order."), true
 	case errors.Is(err, order.ErrNotFound):
 		return typeNotFound.problem("There is no order with this id."), true
 	case errors.As(err, &transition):
@@ -115,18 +133,19 @@ func problemFor(err error) (p *Problem, known bool) {
 	return plain(http.StatusInternalServerError, ""), false
 }
 
-// keyMalformed is one of the problems that are found in more than one place; the others
-// are below. The OpenAPI document shows them all.
+// The problems below are reported from more than one place, or shown by the OpenAPI
+// document.
+
 func keyMalformed() *Problem {
-	return typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without blanks.")
+	return typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without spaces.")
 }
 
 func badCursor() *Problem {
-	return typeCursor.problem("Pass next of the page before as it is, or no cursor to begin at the newest order.")
+	return typeCursor.problem("Pass the previous page's next unchanged, or no cursor to start at the newest order.")
 }
 
 func cardNumber() *Problem {
-	return typeCard.problem("Never send card numbers here: have the payment gateway's client turn the card into a token, and send that as paymentToken.")
+	return typeCard.problem("Never send card numbers here: have the payment gateway's client turn the card into a token, and send the token as paymentToken.")
 }
 
 func noTenant() *Problem {
@@ -134,17 +153,17 @@ func noTenant() *Problem {
 }
 
 func everyTenantForbidden() *Problem {
-	return typeTenant.problem("Only an access token with the scope " + ScopeOperate + " may be for every tenant.")
+	return typeTenant.problem("Only an access token with the scope " + ScopeOperate + " may be for all tenants.")
 }
 
 func tenantUnnamed() *Problem {
-	return typeTenantUnnamed.problem(fmt.Sprintf("This access token is for every tenant: name one in the query parameter tenant, once, by 1 to %d visible ASCII characters other than *.", maxTenant))
+	return typeTenantUnnamed.problem(fmt.Sprintf("This access token is for all tenants: name one in the query parameter tenant, once, in 1 to %d visible ASCII characters other than *.", maxTenant))
 }
 
 func notJSON() *Problem { return plain(http.StatusBadRequest, "The body must be JSON.") }
 
 func tooLarge() *Problem {
-	return plain(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have %d bytes.", maxBody))
+	return plain(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body must not exceed %d bytes.", maxBody))
 }
 
 func wrongMediaType() *Problem {
@@ -159,7 +178,7 @@ func stateDetail(e *order.TransitionError) string {
 		return "Only a PAID order can be refunded; this one is " + string(e.From) + "."
 	case order.EventRetry:
 		if e.From == order.Failed {
-			return "The payment was declined; trying it again would not change that."
+			return "The payment was declined; a retry would not change that."
 		}
 		return "Only a FAILED order can be retried; this one is " + string(e.From) + "."
 	default:
@@ -167,22 +186,22 @@ func stateDetail(e *order.TransitionError) string {
 	}
 }
 
-// writeProblem answers outside of huma.
+// writeProblem answers outside huma.
 func writeProblem(w http.ResponseWriter, p *Problem) {
 	for name, values := range p.headers {
 		w.Header()[name] = values
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // strings and integers can't fail to encode
+		panic(err) // strings and integers always encode
 	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // the caller has gone if this fails
 }
 
-// toProblem is a huma transformer that turns huma's own errors into ours. It drops
-// their values: they repeat what was sent.
+// toProblem is a huma transformer that turns huma's own errors into problems. It drops
+// their values, which repeat what was sent.
 func toProblem(_ huma.Context, _ string, v any) (any, error) {
 	e, ok := v.(*huma.ErrorModel)
 	if !ok {
@@ -198,28 +217,9 @@ func toProblem(_ huma.Context, _ string, v any) (any, error) {
 	for _, f := range e.Errors {
 		p.Errors = append(p.Errors, FieldDetail{
 			Location: f.Location,
-			// Only the first line, and without huma's hint at the schema's own words.
+			// Only the first line: huma's hint at the schema follows.
 			Message: strings.TrimSpace(strings.SplitN(f.Message, "\n", 2)[0]),
 		})
 	}
 	return p, nil
-}
-
-// recoverer answers a panic with a 500 and logs it.
-func recoverer(next http.Handler, log *slog.Logger, stack func() []byte) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := r.Context()
-		defer func() {
-			switch p := recover(); p {
-			case nil:
-			case http.ErrAbortHandler:
-				panic(p)
-			default:
-				log.ErrorContext(ctx, "panic in a request",
-					"method", r.Method, "panic", p, "stack", string(stack()))
-				writeProblem(w, plain(http.StatusInternalServerError, ""))
-			}
-		}()
-		next.ServeHTTP(w, r)
-	})
 }

@@ -6,17 +6,18 @@ import (
 	"paylane/shared/order"
 )
 
-// createRequest is the body of POST /orders. Limits in its tags are those of
-// order.Request; they stand here for the OpenAPI document and for texts that name the
-// field, and again there because an order must not depend on who made it.
+// createRequest is the body of POST /orders. The limits in its tags are those of
+// order.Request. They are here for the OpenAPI document and for error texts that name the
+// field, and there because an order must be valid whoever made it. What a payment token may
+// be is for the gateway to say.
 type createRequest struct {
 	_            struct{}          `json:"-" additionalProperties:"false"`
-	Amount       int64             `json:"amount,omitempty" minimum:"1" doc:"What to charge, in the currency's minor unit. Required unless items is there, which then gives it; if both are, they must agree." example:"12000"`
-	Currency     string            `json:"currency,omitempty" default:"KRW" minLength:"3" maxLength:"3" doc:"ISO 4217 code, upper case." example:"KRW"`
+	Amount       int64             `json:"amount,omitempty" minimum:"1" doc:"What to charge, in the currency's minor unit. Required unless items are given, whose sum it then is; if both are given, they must agree." example:"12000"`
+	Currency     string            `json:"currency,omitempty" default:"KRW" minLength:"3" maxLength:"3" doc:"ISO 4217 code, in upper case." example:"KRW"`
 	Items        []createItem      `json:"items,omitempty" maxItems:"100" nullable:"false" doc:"What is bought."`
 	CustomerID   string            `json:"customerId,omitempty" maxLength:"64" doc:"Your name for the customer." example:"c-42"`
-	PaymentToken string            `json:"paymentToken,omitempty" default:"tok_ok" minLength:"1" maxLength:"64" doc:"Stands for the means of payment at the gateway, here the simulator: tok_ok is approved; tok_declined, tok_insufficient_funds and tok_expired_card are declined; tok_flaky_N (1 to 9) is approved after N attempts that fail; tok_outage always fails; tok_timeout_charged and tok_timeout_not_charged time out; tok_unknown_N (0 to 600) is not known for N seconds; tok_slow_MS (0 to 8000) takes that long. Never a card number." example:"tok_ok"`
-	Metadata     map[string]string `json:"metadata,omitempty" doc:"Up to 20 entries of your own; keys up to 40 characters, values up to 500."`
+	PaymentToken string            `json:"paymentToken,omitempty" minLength:"1" maxLength:"64"`
+	Metadata     map[string]string `json:"metadata,omitempty" doc:"Up to 20 entries of your own, with keys of up to 40 characters and values of up to 500."`
 }
 
 type createItem struct {
@@ -41,10 +42,10 @@ func (i createItem) item() order.Item {
 	return order.Item{SKU: i.SKU, Quantity: i.Quantity, UnitPrice: i.UnitPrice}
 }
 
-// orderBody is an order as callers see it. The payment token is not in it.
+// orderBody is an order as callers see it, which is without the payment token.
 type orderBody struct {
 	ID         string            `json:"id" format:"uuid" doc:"The order's id."`
-	Status     string            `json:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Where it stands. PAID, FAILED, CANCELED and REFUNDED are ends."`
+	Status     string            `json:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"The order's state. PAID, FAILED, CANCELED and REFUNDED are ends."`
 	Amount     int64             `json:"amount" minimum:"1" doc:"In the currency's minor unit." example:"12000"`
 	Currency   string            `json:"currency" doc:"ISO 4217 code." example:"KRW"`
 	Items      []itemBody        `json:"items,omitempty" maxItems:"100" nullable:"false" doc:"What is bought."`
@@ -52,8 +53,8 @@ type orderBody struct {
 	Metadata   map[string]string `json:"metadata,omitempty" doc:"Your own entries."`
 	PaymentRef string            `json:"paymentRef,omitempty" doc:"The gateway's reference of the charge." example:"PAY-5F0C21AB"`
 	Failure    *failureBody      `json:"failure,omitempty" doc:"Why it FAILED."`
-	Attempts   []attemptBody     `json:"attempts" nullable:"false" doc:"Each attempt at charging it, oldest first."`
-	Version    int64             `json:"version" minimum:"1" doc:"Rises with every change; also the ETag."`
+	Attempts   []attemptBody     `json:"attempts" nullable:"false" doc:"Each attempt to charge it, oldest first."`
+	Version    int64             `json:"version" minimum:"1" doc:"Rises by one with every change; also the ETag."`
 	CreatedAt  string            `json:"createdAt" format:"date-time" doc:"When it was placed."`
 	UpdatedAt  string            `json:"updatedAt" format:"date-time" doc:"When it last changed."`
 }
@@ -65,14 +66,14 @@ type itemBody struct {
 }
 
 type failureBody struct {
-	Code    string `json:"code" doc:"For programs: the gateway's reason, or gateway_unavailable or not_processed." example:"insufficient_funds"`
+	Code    string `json:"code" doc:"For programs: the gateway's reason, gateway_unavailable or not_processed." example:"insufficient_funds"`
 	Message string `json:"message" doc:"For people." example:"The card has insufficient funds."`
 }
 
 type attemptBody struct {
-	Number    int    `json:"number" minimum:"1" doc:"1 is the first." example:"1"`
-	StartedAt string `json:"startedAt" format:"date-time" doc:"When it began."`
-	Outcome   string `json:"outcome" enum:"pending,approved,declined,unavailable,unknown" doc:"pending while it runs; unavailable is known not to have charged; unknown is not known yet."`
+	Number    int    `json:"number" minimum:"1" doc:"The first is 1." example:"1"`
+	StartedAt string `json:"startedAt" format:"date-time" doc:"When it started."`
+	Outcome   string `json:"outcome" enum:"pending,approved,declined,unavailable,unknown" doc:"pending: it is under way; unavailable: it is known not to have charged; unknown: what it did is not known yet."`
 	Code      string `json:"code,omitempty" doc:"The gateway's reason."`
 }
 
@@ -97,5 +98,5 @@ func newOrderBody(o order.Order) orderBody {
 	return b
 }
 
-// timestamp is RFC 3339 in UTC with milliseconds.
+// timestamp formats t by RFC 3339, in UTC with milliseconds.
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -69,28 +69,12 @@ type Store interface {
 	List(ctx context.Context, q Query) (Page, error)
 }
 
-// Watcher is what a [Store] may also be, where it learns of changes by itself.
+// Watcher is implemented by stores that can announce changes.
 type Watcher interface {
 	// Watch returns a channel that receives after the order changed, at least once
 	// for any number of changes since the last receive, and only once the change is
 	// durable. A change right after Watch returned is seen. Call stop to end it.
 	Watch(ref Ref) (changed <-chan struct{}, stop func())
-}
-
-// Where a store can't tell of changes, an order is looked at again after pauses, which
-// double from FirstPoll to LastPoll while nothing changes.
-const (
-	FirstPoll = 100 * time.Millisecond
-	LastPoll  = 2 * time.Second
-)
-
-// Watch is [Watcher.Watch] of a store that is one. Of any other, changed is nil, and the
-// caller has to look by itself. Call stop in any case.
-func Watch(store any, ref Ref) (changed <-chan struct{}, stop func()) {
-	if watcher, ok := store.(Watcher); ok {
-		return watcher.Watch(ref)
-	}
-	return nil, func() {}
 }
 
 // Query asks for a page of a tenant's orders.

@@ -26,6 +26,8 @@ const contended = 16
 
 // Checkout is what callers do with orders. It holds no state of its own.
 type Checkout struct {
+	Reader
+
 	store  order.Store
 	queue  order.Queue
 	tokens gateway.Tokens
@@ -46,7 +48,7 @@ type CheckoutConfig struct {
 
 // NewCheckout makes a Checkout.
 func NewCheckout(c CheckoutConfig) *Checkout {
-	return &Checkout{store: c.Store, queue: c.Queue, tokens: c.Tokens, now: c.Now, newID: c.NewID}
+	return &Checkout{Reader: NewReader(c.Store), store: c.Store, queue: c.Queue, tokens: c.Tokens, now: c.Now, newID: c.NewID}
 }
 
 // Create places an order. Once it returns nil the order is durable, and so is its
@@ -134,21 +136,6 @@ func replay(existing, wanted order.Order) (order.Order, bool, error) {
 		return order.Order{}, false, ErrKeyReused
 	}
 	return existing.AsCreated(), true, nil
-}
-
-// Get returns an order. The error is [order.ErrNotFound], or the store's.
-func (c *Checkout) Get(ctx context.Context, ref order.Ref) (order.Order, error) {
-	if !order.ValidID(ref.ID) {
-		return order.Order{}, order.ErrNotFound
-	}
-	o, err := c.store.Get(ctx, ref)
-	if err == nil && o.Status == order.Void {
-		err = order.ErrNotFound
-	}
-	if err != nil {
-		return order.Order{}, fmt.Errorf("read the order: %w", err)
-	}
-	return o, nil
 }
 
 // List returns a page of a tenant's orders; see [order.Store].

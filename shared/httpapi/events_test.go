@@ -1,4 +1,4 @@
-package stream_test
+package httpapi_test
 
 import (
 	"bytes"
@@ -22,12 +22,11 @@ import (
 	"paylane/shared/httpapi"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
-	"paylane/shared/stream"
 )
 
-const id = "018f2f5e-7b1a-7c3d-9e4f-5a6b7c8d9e0f"
+const followedID = "018f2f5e-7b1a-7c3d-9e4f-5a6b7c8d9e0f"
 
-// polled is a store of one order that can't tell of changes.
+// polled is a store of one order that does not announce changes.
 type polled struct {
 	mu    sync.Mutex
 	order order.Order
@@ -48,7 +47,7 @@ func (s *polled) Get(_ context.Context, ref order.Ref) (order.Order, error) {
 	return s.order, nil
 }
 
-// becomes changes the order.
+// becomes changes the order's status.
 func (s *polled) becomes(status order.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +61,7 @@ func (s *polled) fails(err error) {
 	s.err = err
 }
 
-// watched is one that can.
+// watched is one that does.
 type watched struct {
 	polled
 	changed chan struct{}
@@ -81,20 +80,20 @@ func (s *watched) becomes(status order.Status) {
 }
 
 func pending() order.Order {
-	o := order.New(order.Ref{Tenant: "t", ID: id}, order.Request{
+	o := order.New(order.Ref{Tenant: "t", ID: followedID}, order.Request{
 		Amount: 12_000, Currency: "KRW", PaymentToken: "tok_ok", Metadata: map[string]string{"note": "<a>\nb"},
 	}, "", time.Date(2026, 7, 10, 12, 0, 0, 0, time.UTC))
 	return o
 }
 
-// at gives the order at a version.
-func at(status order.Status, version int64) order.Order {
+// orderAt returns the order at a version.
+func orderAt(status order.Status, version int64) order.Order {
 	o := pending()
 	o.Status, o.Version = status, version
 	return o
 }
 
-// wire is a response writer like lambdaurl's, no Flusher, that notes each Write with its
+// wire is a response writer like lambdaurl's, no Flusher, that records each Write with its
 // time. It fails once broken is set.
 type wire struct {
 	*httptest.ResponseRecorder
@@ -125,34 +124,36 @@ func (w *wire) Write(p []byte) (int, error) {
 
 func (w *wire) Flush() { panic("not reached: the recorder is hidden") }
 
-// plain hides all but a writer's three methods.
-type plain struct{ http.ResponseWriter }
+// hidden hides all but a writer's three methods.
+type hidden struct{ http.ResponseWriter }
 
-// follows runs a request in the bubble until it ends. Then is what happens meanwhile.
-func follows(t *testing.T, c stream.Config, lastEventID string, then func(w *wire)) *wire {
+// follows runs a request in the bubble until it ends; then runs meanwhile.
+func follows(t *testing.T, c httpapi.EventsConfig, lastEventID string, then func(w *wire)) *wire {
 	t.Helper()
 	w := &wire{ResponseRecorder: httptest.NewRecorder(), began: time.Now()}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/orders/"+id+"/events", nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/orders/"+followedID+"/events", nil)
 	if lastEventID != "" {
 		r.Header.Set("Last-Event-ID", lastEventID)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
-	if c.Tenant == nil {
-		c.Tenant = anybody
+	if c.Authenticate == nil {
+		c.Authenticate = as("t")
 	}
 	var meanwhile sync.WaitGroup
 	meanwhile.Go(func() { then(w) })
-	stream.New(c).ServeHTTP(plain{w}, r)
+	httpapi.NewEvents(c).ServeHTTP(hidden{w}, r)
 	meanwhile.Wait()
 	return w
 }
 
-func nothing(*wire) {}
+func idle(*wire) {}
 
-// anybody takes every caller for the tenant t.
-func anybody(*http.Request) (string, time.Time, error) { return "t", time.Time{}, nil }
+// as takes every caller for one tenant.
+func as(tenant string) func(*http.Request) (httpapi.Identity, error) {
+	return func(*http.Request) (httpapi.Identity, error) { return httpapi.Identity{Tenant: tenant}, nil }
+}
 
 func diff(t *testing.T, what string, want, got any) {
 	t.Helper()
@@ -166,7 +167,7 @@ func diff(t *testing.T, what string, want, got any) {
 func TestPolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &polled{order: pending()}
-		w := follows(t, stream.Config{Store: s}, "", func(*wire) {
+		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s)}, "", func(*wire) {
 			time.Sleep(50 * time.Millisecond)
 			s.becomes(order.Processing) // 2, seen at 100 ms
 			time.Sleep(20 * time.Second)
@@ -187,33 +188,33 @@ func TestPolled(t *testing.T) {
 func TestPollingIsCheap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &polled{order: pending()}
-		follows(t, stream.Config{Store: s, Lifetime: time.Minute}, "", nothing)
+		follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s), Lifetime: time.Minute}, "", idle)
 		// One at once, then after 0.1, 0.3, 0.7, 1.5, 3.1 s, and every 2 s.
 		diff(t, "reads in a minute", 1+5+28, s.gets)
 	})
 }
 
-// TestWatched: a store that tells of changes is asked then only, and at once.
+// TestWatched: a store that announces changes is read only then, and at once.
 func TestWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &watched{polled{order: pending()}, make(chan struct{}, 1)}
-		w := follows(t, stream.Config{Store: s}, "", func(*wire) {
-			time.Sleep(time.Minute)
+		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s)}, "", func(*wire) {
+			time.Sleep(time.Minute + time.Second)
 			s.becomes(order.Processing)
 			time.Sleep(7 * time.Millisecond)
 			s.becomes(order.Failed)
 		})
 		diff(t, "what was written", []string{
-			"0s retry: 1000", "0s 1 PENDING", "15s :", "30s :", "45s :", "1m0s :", "1m0s 2 PROCESSING", "1m0.007s 3 FAILED",
+			"0s retry: 1000", "0s 1 PENDING", "15s :", "30s :", "45s :", "1m0s :", "1m1s 2 PROCESSING", "1m1.007s 3 FAILED",
 		}, w.writes)
 		diff(t, "reads", 3, s.gets)
 		if s.changed != nil {
-			t.Error("the store goes on telling")
+			t.Error("the store still announces changes")
 		}
 	})
 }
 
-// TestResume: what a client gets by what it has.
+// TestResume: what a client gets, by its Last-Event-ID.
 func TestResume(t *testing.T) {
 	all := []string{"0s retry: 1000", "0s 3 PAID"}
 	rows := []struct {
@@ -222,22 +223,22 @@ func TestResume(t *testing.T) {
 		status            int
 		writes            []string
 	}{
-		{"an older version", "2", at(order.Paid, 3), 200, all},
-		{"the end", "3", at(order.Paid, 3), 204, nil},
-		{"the end of which something more came", "3", at(order.Refunded, 5), 200, []string{"0s retry: 1000", "0s 5 REFUNDED"}},
-		{"the present state, which is no end", "3", at(order.Refunding, 3), 200, []string{"0s retry: 1000", "1.5s 4 REFUNDED"}},
-		{"nothing", "", at(order.Paid, 3), 200, all},
-		{"ahead of the order", "4", at(order.Paid, 3), 200, all},
-		{"malformed", "x", at(order.Paid, 3), 200, all},
-		{"malformed, like the end", "03", at(order.Paid, 3), 200, all},
-		{"negative", "-3", at(order.Paid, 3), 200, all},
-		{"too large", "99999999999999999999", at(order.Paid, 3), 200, all},
+		{"an older version", "2", orderAt(order.Paid, 3), 200, all},
+		{"the end", "3", orderAt(order.Paid, 3), 204, nil},
+		{"an end that was not the last", "3", orderAt(order.Refunded, 5), 200, []string{"0s retry: 1000", "0s 5 REFUNDED"}},
+		{"the present state, which is not an end", "3", orderAt(order.Refunding, 3), 200, []string{"0s retry: 1000", "1.5s 4 REFUNDED"}},
+		{"nothing", "", orderAt(order.Paid, 3), 200, all},
+		{"ahead of the order", "4", orderAt(order.Paid, 3), 200, all},
+		{"malformed", "x", orderAt(order.Paid, 3), 200, all},
+		{"malformed, but like the end", "03", orderAt(order.Paid, 3), 200, all},
+		{"negative", "-3", orderAt(order.Paid, 3), 200, all},
+		{"too large", "99999999999999999999", orderAt(order.Paid, 3), 200, all},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &polled{order: row.order}
-				w := follows(t, stream.Config{Store: s}, row.lastEventID, func(*wire) {
+				w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s)}, row.lastEventID, func(*wire) {
 					time.Sleep(time.Second)
 					s.becomes(order.Refunded)
 				})
@@ -251,32 +252,32 @@ func TestResume(t *testing.T) {
 // TestNeverBack: a store that shows an older state than before does not confuse a client.
 func TestNeverBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &polled{order: at(order.Processing, 4)}
-		w := follows(t, stream.Config{Store: s}, "", func(*wire) {
+		s := &polled{order: orderAt(order.Processing, 4)}
+		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s)}, "", func(*wire) {
 			time.Sleep(time.Second)
 			s.mu.Lock()
-			s.order = at(order.Pending, 3)
+			s.order = orderAt(order.Pending, 3)
 			s.mu.Unlock()
 			time.Sleep(5 * time.Second)
 			s.mu.Lock()
-			s.order = at(order.Paid, 5)
+			s.order = orderAt(order.Paid, 5)
 			s.mu.Unlock()
 		})
 		diff(t, "what was written", []string{"0s retry: 1000", "0s 4 PROCESSING", "7.1s 5 PAID"}, w.writes)
 	})
 }
 
-// TestLifetime: a stream ends by itself, before the request's deadline, and with what was
-// verified of its caller.
+// TestLifetime: a stream ends by itself: before the request's deadline, and when its
+// caller's token expires.
 func TestLifetime(t *testing.T) {
 	rows := []struct {
 		name                              string
 		lifetime, deadline, expires, want time.Duration
 	}{
-		{"its own", 20 * time.Second, 0, 0, 20 * time.Second},
-		{"14 minutes, if not said", 0, 0, 0, 14 * time.Minute},
+		{"the configured one", 20 * time.Second, 0, 0, 20 * time.Second},
+		{"14 minutes by default", 0, 0, 0, 14 * time.Minute},
 		{"before the function's timeout", time.Hour, 900 * time.Second, 0, 890 * time.Second},
-		{"before one that is short", time.Hour, 4 * time.Second, 0, 2 * time.Second},
+		{"before a short timeout", time.Hour, 4 * time.Second, 0, 2 * time.Second},
 		{"until the token expires", 0, 900 * time.Second, time.Minute, time.Minute},
 		{"less than the token", 0, 0, time.Hour, 14 * time.Minute},
 		{"no time at all", 0, 0, -time.Second, 0},
@@ -294,10 +295,12 @@ func TestLifetime(t *testing.T) {
 				if row.expires != 0 {
 					expires = began.Add(row.expires)
 				}
-				r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/orders/"+id+"/events", nil)
-				stream.New(stream.Config{
-					Store: &polled{order: pending()}, Lifetime: row.lifetime, Log: slog.New(slog.DiscardHandler),
-					Tenant: func(*http.Request) (string, time.Time, error) { return "t", expires, nil },
+				r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/orders/"+followedID+"/events", nil)
+				httpapi.NewEvents(httpapi.EventsConfig{
+					Orders: pipeline.NewReader(&polled{order: pending()}), Lifetime: row.lifetime, Log: slog.New(slog.DiscardHandler),
+					Authenticate: func(*http.Request) (httpapi.Identity, error) {
+						return httpapi.Identity{Tenant: "t", Expires: expires}, nil
+					},
 				}).ServeHTTP(httptest.NewRecorder(), r)
 				diff(t, "lasted", row.want, time.Since(began))
 			})
@@ -305,11 +308,11 @@ func TestLifetime(t *testing.T) {
 	}
 }
 
-// TestClientGone: a write that fails ends the stream, which for one without changes is at
-// the next comment.
+// TestClientGone: a write that fails ends the stream; without changes that is the next
+// comment.
 func TestClientGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := follows(t, stream.Config{Store: &polled{order: pending()}}, "", func(w *wire) {
+		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(&polled{order: pending()})}, "", func(w *wire) {
 			time.Sleep(time.Second)
 			w.mu.Lock()
 			w.broken = true
@@ -319,14 +322,14 @@ func TestClientGone(t *testing.T) {
 	})
 }
 
-// TestStoreOutOfReach: a stream outlasts it, also on a store that tells of changes. The log
-// has why, once each time.
+// TestStoreOutOfReach: a stream outlasts an outage, also of a store that announces changes.
+// Each outage is logged once, with its cause.
 func TestStoreOutOfReach(t *testing.T) {
 	down := fmt.Errorf("get: %w", order.ErrUnavailable)
 	synctest.Test(t, func(t *testing.T) {
 		s := &watched{polled{order: pending()}, make(chan struct{}, 1)}
 		var log bytes.Buffer
-		w := follows(t, stream.Config{Store: s, Log: slog.New(slog.NewTextHandler(&log, nil))}, "", func(*wire) {
+		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s), Log: slog.New(slog.NewTextHandler(&log, nil))}, "", func(*wire) {
 			for _, status := range []order.Status{order.Processing, order.Paid} {
 				time.Sleep(time.Second)
 				s.fails(down)
@@ -341,18 +344,18 @@ func TestStoreOutOfReach(t *testing.T) {
 		}
 	})
 	var log bytes.Buffer
-	w := follows(t, stream.Config{Store: &polled{err: down}, Log: slog.New(slog.NewTextHandler(&log, nil))}, "", nothing)
+	w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(&polled{err: down}), Log: slog.New(slog.NewTextHandler(&log, nil))}, "", idle)
 	if w.Code != http.StatusServiceUnavailable || strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), down.Error()) {
-		t.Errorf("at first: %d, and the log says:\n%s", w.Code, &log)
+		t.Errorf("at first: %d, and the log is:\n%s", w.Code, &log)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := &polled{order: pending()}
-		w := follows(t, stream.Config{Store: s}, "", func(*wire) { s.fails(errors.New("a record of a newer build")) })
+		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s)}, "", func(*wire) { s.fails(errors.New("a record of a newer build")) })
 		diff(t, "what was written", []string{"0s retry: 1000", "0s 1 PENDING"}, w.writes)
 	})
 }
 
-// panics is a store with a fault.
+// panics is a store that panics after some reads.
 type panics struct{ after int }
 
 func (p *panics) Get(_ context.Context, ref order.Ref) (order.Order, error) {
@@ -364,37 +367,38 @@ func (p *panics) Get(_ context.Context, ref order.Ref) (order.Order, error) {
 	return o, nil
 }
 
-// TestProblems: what can go wrong before the first event is a problem, as the API's.
-func TestProblems(t *testing.T) {
-	const path = "/orders/" + id + "/events"
-	refused := func(status int, challenge string) func(*http.Request) (string, time.Time, error) {
-		return func(*http.Request) (string, time.Time, error) {
-			return "", time.Time{}, &stream.Refusal{Status: status, Challenge: challenge, Detail: "why"}
-		}
-	}
-	tenant := func(name string) func(*http.Request) (string, time.Time, error) {
-		return func(*http.Request) (string, time.Time, error) { return name, time.Time{}, nil }
+// TestEventProblems: what goes wrong before the first event is a problem, as elsewhere.
+func TestEventProblems(t *testing.T) {
+	const path = "/orders/" + followedID + "/events"
+	refused := func(err error) func(*http.Request) (httpapi.Identity, error) {
+		return func(*http.Request) (httpapi.Identity, error) { return httpapi.Identity{}, err }
 	}
 	rows := []struct {
 		name, method, path string
-		store              stream.Store
-		tenant             func(*http.Request) (string, time.Time, error)
+		store              pipeline.Getter
+		authenticate       func(*http.Request) (httpapi.Identity, error)
 		status             int
 		problem            string
 		header, value      string
 	}{
-		{"unknown order", "GET", "/orders/018f2f5e-7b1a-7c3d-9e4f-000000000000/events", nil, tenant("t"), 404, "/docs#order-not-found", "", ""},
-		{"no id", "GET", "/orders/nonsense/events", nil, tenant("t"), 404, "/docs#order-not-found", "", ""},
-		{"another tenant's", "GET", path, nil, tenant("u"), 404, "/docs#order-not-found", "", ""},
-		{"a tombstone", "GET", path, &polled{order: at(order.Void, 1)}, tenant("t"), 404, "/docs#order-not-found", "", ""},
-		{"another path", "GET", "/orders", nil, tenant("t"), 404, "about:blank", "", ""},
-		{"a longer path", "GET", "/orders/a/b/events", nil, tenant("t"), 404, "about:blank", "", ""},
-		{"method", "POST", path, nil, tenant("t"), 405, "about:blank", "Allow", "GET, HEAD"},
-		{"no token", "GET", path, nil, refused(401, "Bearer"), 401, "about:blank", "WWW-Authenticate", "Bearer"},
-		{"no scope", "GET", path, nil, refused(403, ""), 403, "about:blank", "WWW-Authenticate", ""},
-		{"verifier out of order", "GET", path, nil, func(*http.Request) (string, time.Time, error) { return "", time.Time{}, errors.New("x") }, 500, "about:blank", "", ""},
-		{"store out of reach", "GET", path, &polled{err: order.ErrUnavailable}, tenant("t"), 503, "/docs#unavailable", "Retry-After", "1"},
-		{"panic", "GET", path, &panics{}, tenant("t"), 500, "about:blank", "", ""},
+		{"unknown order", "GET", "/orders/018f2f5e-7b1a-7c3d-9e4f-000000000000/events", nil, as("t"), 404, "/docs#order-not-found", "", ""},
+		{"no id", "GET", "/orders/nonsense/events", nil, as("t"), 404, "/docs#order-not-found", "", ""},
+		{"another tenant's", "GET", path, nil, as("u"), 404, "/docs#order-not-found", "", ""},
+		{"a tombstone", "GET", path, &polled{order: orderAt(order.Void, 1)}, as("t"), 404, "/docs#order-not-found", "", ""},
+		{"another path", "GET", "/orders", nil, as("t"), 404, "about:blank", "", ""},
+		{"a longer path", "GET", "/orders/a/b/events", nil, as("t"), 404, "about:blank", "", ""},
+		{"method", "POST", path, nil, as("t"), 405, "about:blank", "Allow", "GET, HEAD"},
+		{"no tenant", "GET", path, nil, as(""), 403, "/docs#no-tenant", "", ""},
+		{"every tenant, no operator", "GET", path + "?tenant=t", nil, as("*"), 403, "/docs#no-tenant", "", ""},
+		{"every tenant, none named", "GET", path, nil, func(*http.Request) (httpapi.Identity, error) {
+			return httpapi.Identity{Tenant: "*", Operator: true}, nil
+		}, 400, "/docs#tenant-unnamed", "", ""},
+		{"a path that is not clean", "GET", "/" + path, nil, as("t"), 404, "about:blank", "", ""},
+		{"no token", "GET", path, nil, refused(httpapi.Refusal(401, "Bearer", "why")), 401, "about:blank", "WWW-Authenticate", "Bearer"},
+		{"no scope", "GET", path, nil, refused(httpapi.Refusal(403, "Bearer x", "why")), 403, "about:blank", "WWW-Authenticate", "Bearer x"},
+		{"a verifier that fails", "GET", path, nil, refused(errors.New("x")), 500, "about:blank", "", ""},
+		{"store out of reach", "GET", path, &polled{err: order.ErrUnavailable}, as("t"), 503, "/docs#unavailable", "Retry-After", "1"},
+		{"panic", "GET", path, &panics{}, as("t"), 500, "about:blank", "", ""},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -402,7 +406,7 @@ func TestProblems(t *testing.T) {
 				row.store = &polled{order: pending()}
 			}
 			w := httptest.NewRecorder()
-			stream.New(stream.Config{Store: row.store, Tenant: row.tenant, Log: slog.New(slog.DiscardHandler)}).
+			httpapi.NewEvents(httpapi.EventsConfig{Orders: pipeline.NewReader(row.store), Authenticate: row.authenticate, Log: slog.New(slog.DiscardHandler)}).
 				ServeHTTP(w, httptest.NewRequest(row.method, row.path, nil))
 			var p struct{ Type string }
 			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
@@ -416,24 +420,39 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// TestEventsOfEveryTenant: an operator over all tenants names the one that is meant, and
+// for nobody else does the parameter matter.
+func TestEventsOfEveryTenant(t *testing.T) {
+	for name, identity := range map[string]httpapi.Identity{
+		"t": {Tenant: "*", Operator: true}, "u": {Tenant: "t"},
+	} {
+		w := httptest.NewRecorder()
+		httpapi.NewEvents(httpapi.EventsConfig{
+			Orders: pipeline.NewReader(&polled{order: orderAt(order.Paid, 3)}), Log: slog.New(slog.DiscardHandler),
+			Authenticate: func(*http.Request) (httpapi.Identity, error) { return identity, nil },
+		}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/orders/"+followedID+"/events?tenant="+name, nil))
+		diff(t, "status for "+identity.Tenant, 200, w.Code)
+	}
+}
+
 // TestPanicLater: a panic after the first event ends the stream, and nothing else.
 func TestPanicLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := follows(t, stream.Config{Store: &panics{after: 1}}, "", nothing)
+		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(&panics{after: 1})}, "", idle)
 		diff(t, "what was written", []string{"0s retry: 1000", "0s 1 PENDING"}, w.writes)
 	})
 }
 
-// TestHead: HEAD tells what GET would be, and ends.
+// TestHead: HEAD answers like GET, without events.
 func TestHead(t *testing.T) {
 	w := httptest.NewRecorder()
-	stream.New(stream.Config{
-		Store: &polled{order: pending()}, Log: slog.New(slog.DiscardHandler), Tenant: anybody,
-	}).ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/orders/"+id+"/events", nil))
+	httpapi.NewEvents(httpapi.EventsConfig{
+		Orders: pipeline.NewReader(&polled{order: pending()}), Log: slog.New(slog.DiscardHandler), Authenticate: as("t"),
+	}).ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/orders/"+followedID+"/events", nil))
 	diff(t, "response", []any{200, "text/event-stream", ""}, []any{w.Code, w.Header().Get("Content-Type"), w.Body.String()})
 }
 
-// whole makes a store of the one order an order.Store, for the API.
+// whole makes a polled an order.Store, for the API.
 type whole struct {
 	order.Store
 	*polled
@@ -445,17 +464,17 @@ func (s whole) Get(ctx context.Context, ref order.Ref) (order.Order, error) {
 
 // TestSameBytes: an event's data is what GET /orders/{id} answers.
 func TestSameBytes(t *testing.T) {
-	o := at(order.Paid, 3)
+	o := orderAt(order.Paid, 3)
 	s := whole{polled: &polled{order: o}}
 	api := httpapi.New(httpapi.Config{
 		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{Store: s, Tokens: simulator.New(time.Now), Now: time.Now}),
 		Tenant:   func(context.Context) (string, bool) { return "t", true }, Log: slog.New(slog.DiscardHandler),
 	})
 	got := httptest.NewRecorder()
-	api.ServeHTTP(got, httptest.NewRequest(http.MethodGet, "/orders/"+id, nil))
+	api.ServeHTTP(got, httptest.NewRequest(http.MethodGet, "/orders/"+followedID, nil))
 	events := httptest.NewRecorder()
-	stream.New(stream.Config{Store: s.polled, Log: slog.New(slog.DiscardHandler), Tenant: anybody}).
-		ServeHTTP(events, httptest.NewRequest(http.MethodGet, "/orders/"+id+"/events", nil))
+	httpapi.NewEvents(httpapi.EventsConfig{Orders: pipeline.NewReader(s.polled), Log: slog.New(slog.DiscardHandler), Authenticate: as("t")}).
+		ServeHTTP(events, httptest.NewRequest(http.MethodGet, "/orders/"+followedID+"/events", nil))
 	diff(t, "the stream", "retry: 1000\n\nevent: order\nid: 3\ndata: "+strings.TrimSuffix(got.Body.String(), "\n")+"\n\n", events.Body.String())
 	if !events.Flushed {
 		t.Error("a writer that can be flushed was not")

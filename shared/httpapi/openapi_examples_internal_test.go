@@ -11,15 +11,15 @@ const (
 	exampleCursor = "AQAAAZwTyydAAZmmxR9ufBqdCz9uiitMXQ"
 )
 
-// createExamples are requests that are taken; a test sends them.
+// createExamples are requests that are accepted; a test sends them.
 func createExamples() map[string]any {
 	return map[string]any{
 		"items": createRequest{
 			Amount: 12000, Currency: "KRW", Items: []createItem{{SKU: "TEA-1", Quantity: 2, UnitPrice: 6000}},
-			CustomerID: "c-42", PaymentToken: "tok_ok", Metadata: map[string]string{"cart": "77"},
+			CustomerID: "c-42", PaymentToken: "${token.approved}", Metadata: map[string]string{"cart": "77"},
 		},
-		"amount":   createRequest{Amount: 12000},
-		"declined": createRequest{Amount: 4999, Currency: "USD", PaymentToken: "tok_insufficient_funds"},
+		"amount":   createRequest{Amount: 12000, PaymentToken: "${token.approved}" + ifRequired},
+		"declined": createRequest{Amount: 4999, Currency: "USD", PaymentToken: "${token.declined}"},
 	}
 }
 
@@ -80,11 +80,11 @@ func exampleRetried() orderBody {
 	return o
 }
 
-// exampleEvent is the event of an order that was just PAID.
+// exampleEvent is the event of an order that has just become PAID.
 func exampleEvent() map[string]string {
 	data, err := json.Marshal(examplePaid())
 	if err != nil {
-		panic(err) // it is made of our own types
+		panic(err) // fails the test
 	}
 	return map[string]string{"event": "order", "id": "3", "data": string(data)}
 }

@@ -9,47 +9,46 @@ import (
 	"paylane/shared/pipeline"
 )
 
-const aboutAPI = `Takes orders at once and collects their payments behind a queue. An order is answered PENDING; ` +
+const aboutAPI = `Takes orders at once and collects their payments behind a queue. A new order is PENDING; ` +
 	`follow it to its end (PAID, FAILED, CANCELED or REFUNDED) by its events, by GET with Prefer: wait=20, or by its ETag.` + "\n\n" +
-	`Send an Idempotency-Key with each order. After a timeout, a 429 or a 5xx send the same request again under the same key. ` +
-	`A body with anything that looks like a card number is refused.` + "\n\n" +
-	`Times are RFC 3339 in UTC with milliseconds. Amounts are whole numbers in the currency's minor unit (for USD cents), written without fraction or exponent. ` +
-	`In a request null is the same as leaving a field out. In an answer fields that do not apply are absent, never null, and fields may be added.` + "\n\n" +
-	`A path that is not there is answered 404, a method that a path does not have 405 with Allow.`
+	`Send an Idempotency-Key with each order. After a timeout, a 429 or a 5xx, send the same request again with the same key. ` +
+	`A body that contains anything like a card number is refused.` + "\n\n" +
+	`Times are RFC 3339 in UTC with milliseconds. Amounts are whole numbers in the currency's minor unit (cents for USD), written without a fraction or an exponent. ` +
+	`In a request, null is the same as leaving a field out. In an answer, fields that do not apply are absent, never null, and fields may be added in the future.` + "\n\n" +
+	`An unknown path is answered with 404, a method that a path does not have with 405 and Allow.`
 
 const aboutTokens = `An access token (JWT, RFC 9068) of the issuer that the deployment trusts, signed with RSA. ` +
-	`Its client_id is the tenant (the claim can be configured), its scope must hold what the operation asks for. ` +
-	`A local runner without -auth jwt asks for none.`
+	`Its client_id is the tenant (the claim can be configured); its scope must include the one that the operation requires. ` +
+	`A local runner without -auth jwt requires none.`
 
-const aboutTenant = `For operators over all tenants only, whose token's tenant is *, and required of them: ` +
-	`whose orders the request is about, by 1 to 128 visible ASCII characters other than *. ` +
-	`It is ignored for everybody else, whose tenant is the token's.`
+const aboutTenant = `Whose orders the request is about, in 1 to 128 visible ASCII characters other than *. ` +
+	`Required of operators over all tenants, whose token's tenant is *. It is ignored for everybody else, whose tenant is the token's.`
 
-const aboutEvents = "Server-Sent Events, one for each change, as in\n\n" +
+const aboutEvents = "Server-Sent Events, one for each change:\n\n" +
 	"    retry: 1000\n\n    event: order\n    id: 2\n    data: {\"id\":\"…\",\"status\":\"PROCESSING\",…}\n\n" +
-	"data is an Order on one line and id its version. The present state comes first, unless Last-Event-ID is its version; " +
-	"no version comes twice or out of order, and changes that follow each other closely are merged into the newest. " +
-	"A comment line comes every 15 s. The stream ends with the order's end, or after a while; reconnect then with Last-Event-ID " +
-	"after as many milliseconds as retry says, which EventSource does by itself " +
+	"data is an Order on one line, and id is its version. The present state comes first, unless Last-Event-ID is its version. " +
+	"No version comes twice or out of order; changes in quick succession are merged into the newest. " +
+	"A comment line comes every 15 s. The stream ends with the order's end, or after a while; then reconnect with Last-Event-ID " +
+	"after the milliseconds in retry, as an EventSource does by itself " +
 	"(a browser's own EventSource can't send a token: use fetch, or a library over it). " +
-	"Another function serves it, maybe at another origin: take its URL from the Link header with rel=\"events\" of an order."
+	"Another function serves the events, perhaps at another origin: take the URL from an order's Link header with rel=\"events\"."
 
-// operations lists what is said by hand about each operation.
+// operations lists what is written by hand about each operation.
 func operations() []operationDoc {
 	return []operationDoc{
 		{http.MethodPost, "/orders", tagOrders, scopeWrite, aboutCreate, createResponses(), true},
-		{http.MethodGet, "/orders", tagOrders, ScopeRead, "Newest first. Pass next of a page as cursor to get the page after it, until there is no next.", listResponses(), false},
+		{http.MethodGet, "/orders", tagOrders, ScopeRead, "Newest first. Pass a page's next as cursor to get the page after it, until there is no next.", listResponses(), false},
 		{http.MethodGet, "/orders/{id}", tagOrders, ScopeRead, aboutGet, getResponses(), true},
-		{http.MethodPost, "/orders/{id}/cancel", tagOrders, scopeWrite, "Only before its payment is begun. Canceling twice is the same as once.", map[string]*huma.Response{
+		{http.MethodPost, "/orders/{id}/cancel", tagOrders, scopeWrite, "Only before its payment has started. Canceling twice is the same as once.", map[string]*huma.Response{
 			"200": changed("It is CANCELED", exampleCanceled()),
 			"404": notFound(), "409": conflict(order.EventCancel, order.Paid), "413": gatewayTooLarge(),
 		}, true},
-		{http.MethodPost, "/orders/{id}/refund", tagOrders, scopeWrite, "The order becomes REFUNDING, and REFUNDED once the gateway has given the money back. Refunding twice is the same as once.", map[string]*huma.Response{
-			"202": changed("The refund has begun", exampleRefunding()),
-			"200": changed("It is REFUNDING or REFUNDED already", exampleRefunding()),
+		{http.MethodPost, "/orders/{id}/refund", tagOrders, scopeWrite, "The order becomes REFUNDING, and REFUNDED once the gateway has returned the money. Refunding twice is the same as once.", map[string]*huma.Response{
+			"202": changed("The refund has started", exampleRefunding()),
+			"200": changed("It is already REFUNDING or REFUNDED", exampleRefunding()),
 			"404": notFound(), "409": conflict(order.EventRefund, order.Pending), "413": gatewayTooLarge(),
 		}, true},
-		{http.MethodPost, "/orders/{id}/retry", tagOperators, ScopeOperate, "Only an order whose payment failed for another reason than the gateway's decline.", map[string]*huma.Response{
+		{http.MethodPost, "/orders/{id}/retry", tagOperators, ScopeOperate, "Only an order whose payment failed without being declined.", map[string]*huma.Response{
 			"202": changed("It is PENDING again", exampleRetried()),
 			"404": notFound(), "409": conflict(order.EventRetry, order.Paid, order.Failed), "413": gatewayTooLarge(),
 		}, true},
@@ -66,17 +65,17 @@ func operations() []operationDoc {
 			Content:     map[string]*huma.MediaType{typeJSON: {Schema: &huma.Schema{Type: huma.TypeObject}}},
 		}}, false},
 		{http.MethodGet, "/docs", tagService, "", "", map[string]*huma.Response{"200": {
-			Description: "A page that needs nothing else to be shown",
+			Description: "A page without dependencies",
 			Content:     map[string]*huma.MediaType{"text/html; charset=utf-8": {Schema: &huma.Schema{Type: huma.TypeString}}},
 		}}, false},
 	}
 }
 
-const aboutCreate = "The order is durable when it is answered, and its payment is on its way. " +
+const aboutCreate = "When the answer arrives, the order is durable and its payment is on its way. " +
 	"The same Idempotency-Key with the same body gets the first answer again, byte for byte; with another body it is refused."
 
-const aboutGet = "With Prefer: wait=N the answer comes as soon as the order is at an end, or after N seconds as it then is; " +
-	"with If-None-Match as well, as soon as it is at another version than that."
+const aboutGet = "With Prefer: wait=N the answer comes as soon as the order has ended, or after N seconds, whatever its state. " +
+	"With If-None-Match as well, it comes as soon as the order is at another version."
 
 func createResponses() map[string]*huma.Response {
 	disagree := &order.InvalidError{Fields: []order.FieldError{{
@@ -85,12 +84,12 @@ func createResponses() map[string]*huma.Response {
 	broken := notJSON()
 	broken.Errors = []FieldDetail{{Location: "body", Message: errNotJSON.Error()}}
 	return map[string]*huma.Response{
-		"201": answer("The order was placed, or had been under the same key", createdExamples(), "Location", "Link", "Idempotency-Replayed"),
+		"201": answer("The order was placed, now or by an earlier request with the same key", createdExamples(), "Location", "Link", "Idempotency-Replayed"),
 		"400": problems("The body is not JSON, the key is malformed, or the request names no tenant", broken, keyMalformed(), tenantUnnamed()),
-		"413": orGateway(problems("The body is too large: over 64 KiB here, or over API Gateway's own limit", tooLarge()), "Request Entity Too Large"),
-		"415": problems("The body is of another media type", wrongMediaType()),
-		"422": problems("The request is not valid, holds a card number, or its key was used for another",
-			problemOf(disagree), cardNumber(), problemOf(pipeline.ErrKeyReused)),
+		"413": orGateway(problems("The body is too large: over 64 KiB, or over API Gateway's own limit", tooLarge()), "Request Entity Too Large"),
+		"415": problems("The body has another media type", wrongMediaType()),
+		"422": problems("The request is not valid or contains a card number, or its key was used for another",
+			problemOfError(disagree), cardNumber(), problemOfError(pipeline.ErrKeyReused)),
 	}
 }
 
@@ -113,7 +112,7 @@ func getResponses() map[string]*huma.Response {
 	conditional := []string{"ETag", "Cache-Control", "Preference-Applied", "Link"}
 	return map[string]*huma.Response{
 		"200": answer("The order", map[string]any{"paid": examplePaid(), "declined": exampleDeclined()}, conditional...),
-		"304": {Description: "It is still at the version of If-None-Match", Headers: headerRefs(conditional...)},
+		"304": {Description: "The order is still at the version of If-None-Match", Headers: headerRefs(conditional...)},
 		"404": notFound(),
 	}
 }
@@ -127,7 +126,7 @@ func eventsResponses() map[string]*huma.Response {
 	noToken := problems("The access token is missing or not valid", plain(http.StatusUnauthorized, "Send an access token in the header Authorization."))
 	noToken.Headers = headerRefs("WWW-Authenticate")
 	return map[string]*huma.Response{
-		"200": {Description: "The events, as they come; the schema is one event's", Headers: headerRefs("Cache-Control"), Content: map[string]*huma.MediaType{
+		"200": {Description: "The events as they happen; the schema is that of one event", Headers: headerRefs("Cache-Control"), Content: map[string]*huma.MediaType{
 			"text/event-stream": {
 				Schema: &huma.Schema{
 					Type: huma.TypeObject, Required: []string{"event", "id", "data"},
@@ -136,13 +135,13 @@ func eventsResponses() map[string]*huma.Response {
 				Example: exampleEvent(),
 			},
 		}},
-		"204": {Description: "The order has ended with the version of Last-Event-ID: there is nothing to come, and EventSource does not ask again", Headers: headerRefs("Cache-Control")},
+		"204": {Description: "The order has ended at the version of Last-Event-ID: nothing will follow, and an EventSource stops reconnecting", Headers: headerRefs("Cache-Control")},
 		"401": noToken,
 		"404": notFound(),
 	}
 }
 
-// answer documents an answer with an order.
+// answer documents an answer that is an order.
 func answer(description string, values map[string]any, headers ...string) *huma.Response {
 	return &huma.Response{
 		Description: description, Headers: headerRefs(headers...),
@@ -165,26 +164,27 @@ func gatewayTooLarge() *huma.Response {
 func conflict(event order.Event, from ...order.Status) *huma.Response {
 	var all []*Problem
 	for _, status := range from {
-		all = append(all, problemOf(&order.TransitionError{From: status, Event: event}))
+		all = append(all, problemOfError(&order.TransitionError{From: status, Event: event}))
 	}
-	return problems("The order is not in a state for that", all...)
+	return problems("The order's state does not allow that", all...)
 }
 
-func problemOf(err error) *Problem {
+// problemOfError returns the problem that an error is to callers.
+func problemOfError(err error) *Problem {
 	p, _ := problemFor(err)
 	return p
 }
 
-// sharedResponses are the answers that many operations may give.
+// sharedResponses are the answers that several operations have in common.
 func sharedResponses() map[string]*huma.Response {
 	out := map[string]*huma.Response{
 		"Unauthorized":          orGateway(&huma.Response{Description: "The access token is missing or not valid", Headers: headerRefs("WWW-Authenticate")}, "Unauthorized"),
-		"Forbidden":             orGateway(problems("The token lacks the scope (from the gateway), or names no tenant that it may", noTenant(), everyTenantForbidden()), "Forbidden"),
-		"NotFound":              problems("No such order of this tenant", problemOf(order.ErrNotFound)),
-		"RequestEntityTooLarge": orGateway(&huma.Response{Description: "The body is over the gateway's limit"}, "Request Entity Too Large"),
+		"Forbidden":             orGateway(problems("The token lacks the scope (answered by API Gateway), or does not name a tenant that it may", noTenant(), everyTenantForbidden()), "Forbidden"),
+		"NotFound":              problems("This tenant has no such order", problemOfError(order.ErrNotFound)),
+		"RequestEntityTooLarge": orGateway(&huma.Response{Description: "The body exceeds API Gateway's limit"}, "Request Entity Too Large"),
 		"TooManyRequests":       orGateway(&huma.Response{Description: "Too many requests; try again in a moment"}, "Too Many Requests"),
-		"InternalServerError":   orGateway(problems("It could not be answered; what became of the request is not known", plain(http.StatusInternalServerError, "")), "Internal Server Error"),
-		"ServiceUnavailable":    orGateway(problems("Temporarily unavailable; try again in a moment", problemOf(order.ErrUnavailable)), "Service Unavailable"),
+		"InternalServerError":   orGateway(problems("The request could not be answered; its outcome is unknown", plain(http.StatusInternalServerError, "")), "Internal Server Error"),
+		"ServiceUnavailable":    orGateway(problems("Temporarily unavailable; try again in a moment", problemOfError(order.ErrUnavailable)), "Service Unavailable"),
 	}
 	for name, r := range out {
 		if r.Headers == nil {
@@ -208,7 +208,7 @@ func headerRefs(names ...string) map[string]*huma.Header {
 	return out
 }
 
-// headers are the headers of answers.
+// headers documents the headers of answers.
 func headers() map[string]*huma.Header {
 	text := func(description, pattern, example string, always bool) *huma.Header {
 		return &huma.Header{
@@ -216,17 +216,17 @@ func headers() map[string]*huma.Header {
 			Schema: &huma.Schema{Type: huma.TypeString, Pattern: pattern},
 		}
 	}
-	tenant := "; for an operator over all tenants with the query parameter tenant"
+	tenant := ", with the query parameter tenant for an operator over all tenants"
 	return map[string]*huma.Header{
 		"Location":             text("Where the order is"+tenant+".", `^/orders/`, "/orders/"+exampleID, true),
 		"Link":                 text("Where the order's events are"+tenant+".", `>; rel="events"$`, "</orders/"+exampleID+`/events>; rel="events"`, true),
 		"Link-next":            text("Where the next page is, if there is one"+tenant+".", `>; rel="next"$`, "</orders?cursor="+exampleCursor+`&limit=1>; rel="next"`, false),
-		"Idempotency-Replayed": text("true where the order was there already.", `^true$`, "true", false),
-		"ETag":                 text("The order's version in quotes.", etagPattern, `"1"`, true),
-		"Cache-Control":        text("Caches of the caller's own may keep it if they ask each time.", "", "private, no-cache", true),
-		"Preference-Applied":   text("The wait that was granted, if one was asked for.", `^wait=([0-9]|1[0-9]|20)$`, "wait=20", false),
+		"Idempotency-Replayed": text("true if the order existed already.", `^true$`, "true", false),
+		"ETag":                 text("The order's version, in quotes.", etagPattern, `"1"`, true),
+		"Cache-Control":        text("Private caches may keep the answer if they revalidate it each time.", "", "private, no-cache", true),
+		"Preference-Applied":   text("The wait that was granted, if one was requested.", `^wait=([0-9]|1[0-9]|20)$`, "wait=20", false),
 		"Retry-After":          text("Seconds to wait before the next try.", `^[0-9]+$`, "1", false),
-		"WWW-Authenticate":     text("What was wrong with the token.", `^Bearer`, `Bearer scope="" error="invalid_token" error_description="the token does not have a valid audience"`, false),
-		"Apigw-Requestid":      text("The gateway's id of the request: quote it when you ask about one.", "", "JKJaXmPLvHcESHA=", false),
+		"WWW-Authenticate":     text("What is wrong with the token.", `^Bearer`, `Bearer scope="" error="invalid_token" error_description="the token does not have a valid audience"`, false),
+		"Apigw-Requestid":      text("API Gateway's id of the request: quote it when you ask about one.", "", "JKJaXmPLvHcESHA=", false),
 	}
 }

@@ -3,160 +3,121 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"html/template"
 	"maps"
-	"os"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/danielgtaylor/huma/v2"
 )
 
-var update = flag.Bool("update", false, "write docs.html and openapi.yaml anew")
-
-// TestDocs: the page is the one that docs.tmpl makes of the OpenAPI document.
-func TestDocs(t *testing.T) {
-	var page bytes.Buffer
-	if err := template.Must(template.ParseFiles("docs.tmpl")).Execute(&page, newDocsContent(document())); err != nil {
-		t.Fatal(err)
-	}
-	fresh(t, "docs.html", page.Bytes())
-}
-
-// TestDocsOpenAPI: openapi.yaml is the document that /openapi.json serves.
-func TestDocsOpenAPI(t *testing.T) {
-	text, err := document().YAML()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fresh(t, "openapi.yaml", text)
-}
-
-// fresh compares a checked-in file with what it is made from, or writes it anew.
-func fresh(t *testing.T, name string, want []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(name, want, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	got, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is stale: run go test ./shared/httpapi -run TestDocs -update", name)
-	}
-}
-
-// docsContent is what the template shows.
-type docsContent struct {
+// pageContent is what openapi.tmpl shows.
+type pageContent struct {
 	Title   string
 	About   []string // paragraphs
 	Tokens  string
-	Groups  []docsGroup
-	Schemas []docsSchema
-	// Problems have a type of their own; the others are all in their status.
-	Problems []docsProblem
-	Headers  []docsField
+	Groups  []pageGroup
+	Schemas []pageSchema
+	// Problems are those with a type; the status of any other says everything.
+	Problems []pageProblem
+	Headers  []pageField
 }
 
-type docsGroup struct {
+type pageGroup struct {
 	Name, About string
-	Operations  []docsOperation
+	Operations  []pageOperation
 }
 
-type docsOperation struct {
+type pageOperation struct {
 	ID, Method, Path, Summary, Scope string
-	Description                      []docsText
-	Parameters                       []docsField
+	Description                      []pageText
+	Parameters                       []pageField
 	Body                             string // name of its schema
-	Responses                        []docsResponse
-	Requests, Answers                []docsExample
+	Responses                        []pageResponse
+	Requests, Answers                []pageExample
 }
 
-// docsText is a paragraph, or a text that is shown as it is.
-type docsText struct {
+// pageText is a paragraph, or text that is shown verbatim.
+type pageText struct {
 	Text     string
 	Verbatim bool
 }
 
-type docsResponse struct {
+type pageResponse struct {
 	Status, Description string
 	Bodies              []string
 	Headers             []string
 	Problems            []string // their anchors
 }
 
-type docsExample struct {
+type pageExample struct {
 	Name, Text string
 }
 
-type docsSchema struct {
+type pageSchema struct {
 	Name   string
-	Fields []docsField
+	Fields []pageField
 }
 
-type docsField struct {
+type pageField struct {
 	Name, In, Type, Doc string
-	Required            bool
+	Required            string // "required", a mark, or nothing
 }
 
-type docsProblem struct {
+type pageProblem struct {
 	Anchor, Title string
 	Status        int
 }
 
-func newDocsContent(doc *huma.OpenAPI) docsContent {
-	page := docsContent{
+func newPageContent(doc *huma.OpenAPI) pageContent {
+	page := pageContent{
 		Title: doc.Info.Title, About: strings.Split(doc.Info.Description, "\n\n"),
 		Tokens: doc.Components.SecuritySchemes["jwt"].Description,
 	}
 	for _, t := range []problemType{
 		typeInvalid, typeCard, typeKeyReused, typeKeyMalformed, typeCursor, typeNotFound, typeState, typeTenant, typeTenantUnnamed, typeUnavailable,
 	} {
-		page.Problems = append(page.Problems, docsProblem{Anchor: t.anchor, Title: t.title, Status: t.status})
+		page.Problems = append(page.Problems, pageProblem{Anchor: t.anchor, Title: t.title, Status: t.status})
 	}
 	for _, tag := range doc.Tags {
-		group := docsGroup{Name: tag.Name, About: tag.Description}
+		group := pageGroup{Name: tag.Name, About: tag.Description}
 		for _, d := range operations() {
 			if d.tag == tag.Name {
-				group.Operations = append(group.Operations, newDocsOperation(doc, operationAt(doc, d.method, d.path), d))
+				group.Operations = append(group.Operations, newPageOperation(doc, operationAt(doc, d.method, d.path), d))
 			}
 		}
 		page.Groups = append(page.Groups, group)
 	}
 	schemas := doc.Components.Schemas.Map()
 	for _, name := range sortedKeys(schemas) {
-		s := docsSchema{Name: name}
+		s := pageSchema{Name: name}
 		for _, field := range sortedKeys(schemas[name].Properties) {
 			p := schemas[name].Properties[field]
-			s.Fields = append(s.Fields, docsField{
-				Name: field, Type: typeName(p), Doc: described(p),
-				Required: slices.Contains(schemas[name].Required, field),
-			})
+			row := pageField{Name: field, Type: typeName(p), Doc: described(p)}
+			for _, required := range schemas[name].Required {
+				if mark, ok := strings.CutPrefix(required, field); ok && (mark == "" || mark == ifRequired) {
+					row.Required = "required" + mark
+				}
+			}
+			s.Fields = append(s.Fields, row)
 		}
 		page.Schemas = append(page.Schemas, s)
 	}
 	for _, name := range sortedKeys(doc.Components.Headers) {
 		h := doc.Components.Headers[name]
-		page.Headers = append(page.Headers, docsField{Name: name, Type: fmt.Sprint(h.Example), Doc: h.Description})
+		page.Headers = append(page.Headers, pageField{Name: name, Type: fmt.Sprint(h.Example), Doc: h.Description})
 	}
 	return page
 }
 
-func newDocsOperation(doc *huma.OpenAPI, op *huma.Operation, d operationDoc) docsOperation {
-	out := docsOperation{ID: op.OperationID, Method: d.method, Path: d.path, Summary: op.Summary, Scope: d.scope}
+func newPageOperation(doc *huma.OpenAPI, op *huma.Operation, d operationDoc) pageOperation {
+	out := pageOperation{ID: op.OperationID, Method: d.method, Path: d.path, Summary: op.Summary, Scope: d.scope}
 	for text := range strings.SplitSeq(op.Description, "\n\n") {
 		verbatim := strings.HasPrefix(text, "    ")
 		if n := len(out.Description); verbatim && n > 0 && out.Description[n-1].Verbatim {
 			out.Description[n-1].Text += "\n\n" + strings.ReplaceAll(text[4:], "\n    ", "\n")
 		} else if text != "" {
-			out.Description = append(out.Description, docsText{strings.ReplaceAll(strings.TrimSpace(text), "\n    ", "\n"), verbatim})
+			out.Description = append(out.Description, pageText{strings.ReplaceAll(strings.TrimSpace(text), "\n    ", "\n"), verbatim})
 		}
 	}
 	for _, p := range op.Parameters {
@@ -167,18 +128,18 @@ func newDocsOperation(doc *huma.OpenAPI, op *huma.Operation, d operationDoc) doc
 		if limits := limited(p.Schema); limits != "" {
 			text += " (" + limits + ")"
 		}
-		out.Parameters = append(out.Parameters, docsField{Name: p.Name, In: p.In, Type: typeName(p.Schema), Doc: text, Required: p.Required})
+		out.Parameters = append(out.Parameters, pageField{Name: p.Name, In: p.In, Type: typeName(p.Schema), Doc: text})
 	}
 	if op.RequestBody != nil {
 		out.Body = typeName(op.RequestBody.Content[typeJSON].Schema)
-		out.Requests = docsExamples("", op.RequestBody.Content)
+		out.Requests = pageExamples("", op.RequestBody.Content)
 	}
 	for _, status := range sortedKeys(op.Responses) {
 		r := op.Responses[status]
 		if r.Ref != "" {
 			r = doc.Components.Responses[last(r.Ref)]
 		}
-		row := docsResponse{Status: status, Description: r.Description}
+		row := pageResponse{Status: status, Description: r.Description}
 		for _, media := range sortedKeys(r.Content) {
 			if schema := r.Content[media].Schema; schema.Ref != "" {
 				row.Bodies = append(row.Bodies, typeName(schema))
@@ -187,29 +148,29 @@ func newDocsOperation(doc *huma.OpenAPI, op *huma.Operation, d operationDoc) doc
 				continue
 			}
 			for _, example := range sortedKeys(r.Content[media].Examples) {
-				if p := r.Content[media].Examples[example].Value.(*Problem); strings.Contains(p.Type, "#") && !slices.Contains(row.Problems, p.anchor()) {
-					row.Problems = append(row.Problems, p.anchor())
+				if p := r.Content[media].Examples[example].Value.(*Problem); strings.Contains(p.Type, "#") && !slices.Contains(row.Problems, anchor(p)) {
+					row.Problems = append(row.Problems, anchor(p))
 				}
 			}
 		}
 		for _, name := range sortedKeys(r.Headers) {
-			if name != "Apigw-Requestid" { // which every answer has
+			if name != "Apigw-Requestid" { // every answer has it
 				row.Headers = append(row.Headers, last(r.Headers[name].Ref))
 			}
 		}
 		if status[0] == '2' {
-			out.Answers = append(out.Answers, docsExamples(status+" ", r.Content)...)
+			out.Answers = append(out.Answers, pageExamples(status+" ", r.Content)...)
 		}
 		out.Responses = append(out.Responses, row)
 	}
 	return out
 }
 
-func docsExamples(prefix string, content map[string]*huma.MediaType) []docsExample {
-	var out []docsExample
+func pageExamples(prefix string, content map[string]*huma.MediaType) []pageExample {
+	var out []pageExample
 	for _, media := range sortedKeys(content) {
 		if text, ok := content[media].Example.(string); ok {
-			out = append(out, docsExample{strings.TrimSpace(prefix), text})
+			out = append(out, pageExample{strings.TrimSpace(prefix), text})
 		}
 		for _, name := range sortedKeys(content[media].Examples) {
 			var text bytes.Buffer
@@ -218,7 +179,7 @@ func docsExamples(prefix string, content map[string]*huma.MediaType) []docsExamp
 			if err := encoder.Encode(content[media].Examples[name].Value); err != nil {
 				panic(err) // fails the test
 			}
-			out = append(out, docsExample{prefix + name, strings.TrimSpace(text.String())})
+			out = append(out, pageExample{prefix + name, strings.TrimSpace(text.String())})
 		}
 	}
 	return out
@@ -237,7 +198,7 @@ func typeName(s *huma.Schema) string {
 	}
 }
 
-// described is what a schema says of itself and of its limits.
+// described returns a schema's description, with its limits.
 func described(s *huma.Schema) string {
 	limits := limited(s)
 	switch {
@@ -250,7 +211,7 @@ func described(s *huma.Schema) string {
 	}
 }
 
-// limited says what limits a schema has. A list of codes is left to the document.
+// limited lists a schema's limits. A long list of values is left to the document.
 func limited(s *huma.Schema) string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
@@ -284,7 +245,7 @@ func limited(s *huma.Schema) string {
 	return strings.Join(out, "; ")
 }
 
-// last is the last part of a reference.
+// last returns the last part of a reference.
 func last(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

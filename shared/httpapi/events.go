@@ -1,0 +1,156 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"paylane/shared/order"
+	"paylane/shared/pipeline"
+)
+
+// EventsConfig is what [NewEvents] needs. All fields but Lifetime are required.
+type EventsConfig struct {
+	// Orders is where orders are followed.
+	Orders pipeline.Reader
+	// Authenticate verifies who sent the request. Its error is a [*Problem], such as
+	// [Refusal] returns, or one of a use case.
+	Authenticate func(*http.Request) (Identity, error)
+	// Lifetime bounds how long a stream lasts; 0 means 14 minutes. A stream always ends in
+	// good time before its request's deadline.
+	Lifetime time.Duration
+	Log      *slog.Logger
+}
+
+// Identity is what was verified about the sender of a request.
+type Identity struct {
+	// Tenant is the tenant that the access token names, or "*" for an operator over all.
+	Tenant string
+	// Operator reports whether the token's scopes include orders/operate.
+	Operator bool
+	// Expires is when the token expires, which ends the stream; zero means never.
+	Expires time.Time
+}
+
+type events struct{ EventsConfig }
+
+// NewEvents returns the handler of GET /orders/{id}/events, which sends an order's changes
+// as Server-Sent Events as they happen.
+//
+// A client gets the order as it is, then each newer version:
+//
+//	retry: 1000
+//
+//	event: order
+//	id: 2
+//	data: {"id":"…","status":"PROCESSING", …, "version":2, …}
+//
+// The data is what GET /orders/{id} answers, and the id is its version. No version comes
+// twice and none out of order; see [pipeline.Reader.Follow]. A comment every 15 seconds
+// shows a client that its connection is alive. This side notices a client that has gone
+// only by a write that fails: behind a real Function URL none does, and the stream lasts
+// until its end.
+//
+// The stream ends when the order does, and also after a while: a Lambda function has at
+// most 15 minutes, and an access token expires. The client then reconnects, and its
+// Last-Event-ID is the version it has; if that is the order's end, the answer is 204, on
+// which an EventSource stops reconnecting.
+func NewEvents(c EventsConfig) http.Handler {
+	c.Lifetime = cmp.Or(c.Lifetime, 14*time.Minute)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /orders/{id}/events", events{c}.serve)
+	return guarded(mux, "Not found. This address serves only /orders/{id}/events.", c.Log)
+}
+
+func (e events) serve(w http.ResponseWriter, r *http.Request) {
+	identity, err := e.Authenticate(r)
+	if err != nil {
+		writeProblem(w, report(r.Context(), e.Log, err))
+		return
+	}
+	caller, refusal := callerBy(identity.Tenant, identity.Operator, r.URL)
+	if refusal != nil {
+		writeProblem(w, refusal)
+		return
+	}
+	var beats sync.WaitGroup
+	defer beats.Wait()
+	ctx, cancel := context.WithTimeoutCause(r.Context(), e.lifetime(r.Context(), identity.Expires), order.ErrUnavailable)
+	defer cancel()
+	ref := order.Ref{Tenant: caller.tenant, ID: r.PathValue("id")}
+	out, last, begun := newEventWriter(w), int64(noVersion), false
+	for o, err := range e.Orders.Follow(ctx, ref) {
+		switch {
+		case err != nil && !begun:
+			writeProblem(w, report(ctx, e.Log, err))
+			return
+		case errors.Is(err, order.ErrUnavailable):
+			e.Log.WarnContext(ctx, "a stream waits for the store", "order", ref.ID, "error", err)
+			continue
+		case err != nil:
+			e.Log.ErrorContext(ctx, "a stream failed", "order", ref.ID, "error", err)
+			return
+		case !begun:
+			last = lastSeen(r.Header.Get("Last-Event-ID"), o)
+			if !begin(w, r, last == o.Version && o.Status.End()) || out.write(retryHint) != nil {
+				return
+			}
+			begun = true
+			beats.Go(func() { out.beat(ctx, cancel) })
+		}
+		if o.Version > last && out.order(o) != nil {
+			return // the client has gone
+		}
+	}
+	if !begun { // the stream's time was over before the order was read
+		writeProblem(w, report(ctx, e.Log, context.Cause(ctx)))
+	}
+}
+
+// begin writes the head of the answer. It reports whether events follow.
+func begin(w http.ResponseWriter, r *http.Request, seenTheEnd bool) bool {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	if seenTheEnd {
+		w.WriteHeader(http.StatusNoContent)
+		return false
+	}
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("X-Accel-Buffering", "no") // nginx would hold the events back
+	w.WriteHeader(http.StatusOK)
+	return r.Method != http.MethodHead
+}
+
+// noVersion is a version that no order has.
+const noVersion = 0
+
+// lastSeen parses Last-Event-ID. It returns noVersion if the id is malformed or newer
+// than the order.
+func lastSeen(lastEventID string, o order.Order) int64 {
+	version, err := strconv.ParseInt(lastEventID, 10, 64)
+	if err != nil || version > o.Version || strconv.FormatInt(version, 10) != lastEventID {
+		return noVersion
+	}
+	return max(version, noVersion)
+}
+
+// margin is how long before the request's deadline a stream ends: enough for what is under
+// way.
+const margin = 10 * time.Second
+
+func (e events) lifetime(ctx context.Context, expires time.Time) time.Duration {
+	lifetime := e.Lifetime
+	if !expires.IsZero() {
+		lifetime = min(lifetime, time.Until(expires))
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		lifetime = min(lifetime, max(left-margin, left/2))
+	}
+	return lifetime
+}
