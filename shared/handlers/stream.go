@@ -46,7 +46,7 @@ func Stream(c StreamConfig) StreamHandler {
 		serve.ServeHTTP(w, r)
 		line := telemetry.From(r.Context())
 		line.Tell(slog.String("route", "GET /orders/{id}/events"))
-		if id := r.PathValue("id"); order.ValidID(id) { // which the handler's mux has set
+		if id := r.PathValue("id"); order.ValidID(id) { // which serve has set
 			line.Tell(slog.String("order_id", id))
 		}
 	}))

@@ -51,7 +51,8 @@ func New(c Config) http.Handler {
 	mux := http.NewServeMux()
 	(&api{c}).register(humago.New(mux, humaConfig()))
 	openRoutes(mux, c.Tokens)
-	return guarded(mux, "There is nothing at this path; see /docs for what there is.", c.Log)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeProblem(w, noRoute(mux, r)) })
+	return recoverer(c.Log, cleanPaths(mux))
 }
 
 // init has huma refuse "Amount" as the unknown field that it is. The library has only this
@@ -157,23 +158,20 @@ func readJSON(data []byte, v any) error {
 	return nil
 }
 
-// guarded returns what every request passes: a panic becomes a 500, a path that mux does
-// not have a 404 with the detail missing, and a method that a path does not have a 405.
-func guarded(mux *http.ServeMux, missing string, log *slog.Logger) http.Handler {
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, noRoute(mux, missing, r))
-	})
-	return recoverer(log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The mux would redirect a path with empty or dot segments.
+// cleanPaths answers a path with empty or dot segments as what it is, one that does not
+// exist; the mux would redirect it.
+func cleanPaths(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
-			writeProblem(w, plain(http.StatusNotFound, missing))
+			writeProblem(w, notThere())
 			return
 		}
-		mux.ServeHTTP(w, r)
-	}))
+		next.ServeHTTP(w, r)
+	})
 }
 
-func noRoute(mux *http.ServeMux, missing string, r *http.Request) *Problem {
+// noRoute distinguishes a path that does not exist from one that has other methods.
+func noRoute(mux *http.ServeMux, r *http.Request) *Problem {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 		if _, pattern := mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host}); pattern != "/" {
@@ -181,16 +179,9 @@ func noRoute(mux *http.ServeMux, missing string, r *http.Request) *Problem {
 		}
 	}
 	if len(allowed) == 0 {
-		return plain(http.StatusNotFound, missing)
+		return notThere()
 	}
-	list := strings.Join(allowed, ", ")
-	sentence := list
-	if i := strings.LastIndex(list, ", "); i >= 0 {
-		sentence = list[:i] + " and" + list[i+1:]
-	}
-	p := plain(http.StatusMethodNotAllowed, "This path allows "+sentence+".")
-	p.headers = http.Header{"Allow": {list}}
-	return p
+	return methodNotAllowed(allowed...)
 }
 
 // recoverer answers a panic with a 500, unless the answer has begun, and logs it. Behind a

@@ -346,10 +346,18 @@ func TestRefusals(t *testing.T) {
 
 func TestAllow(t *testing.T) {
 	a := newAPI(t)
-	for path, want := range map[string]string{"/orders": "GET, HEAD, POST", "/orders/1": "GET, HEAD", "/orders/1/cancel": "POST", "/docs": "GET, HEAD"} {
+	for path, want := range map[string]struct{ header, detail string }{
+		"/orders":          {"GET, HEAD, POST", "This path allows GET, HEAD and POST."},
+		"/orders/1":        {"GET, HEAD", "This path allows GET and HEAD."},
+		"/orders/1/cancel": {"POST", "This path allows POST."},
+		"/docs":            {"GET, HEAD", "This path allows GET and HEAD."},
+	} {
 		r := a.do(t, request{method: http.MethodPut, path: path})
-		if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != want {
-			t.Errorf("%s: %d, Allow %q, want %q", path, r.StatusCode, r.Header.Get("Allow"), want)
+		if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != want.header {
+			t.Errorf("%s: %d, Allow %q, want %q", path, r.StatusCode, r.Header.Get("Allow"), want.header)
+		}
+		if p := decode[problem](t, r); p.Detail != want.detail {
+			t.Errorf("%s: %s", path, p.Detail)
 		}
 	}
 }

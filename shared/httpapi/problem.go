@@ -166,6 +166,21 @@ func tooLarge() *Problem {
 	return plain(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body must not exceed %d bytes.", maxBody))
 }
 
+func notThere() *Problem {
+	return plain(http.StatusNotFound, "There is nothing at this path; see /docs for what there is.")
+}
+
+func methodNotAllowed(allowed ...string) *Problem {
+	last := len(allowed) - 1
+	sentence := strings.Join(allowed[:last], ", ")
+	if last > 0 {
+		sentence += " and "
+	}
+	p := plain(http.StatusMethodNotAllowed, "This path allows "+sentence+allowed[last]+".")
+	p.headers = http.Header{"Allow": {strings.Join(allowed, ", ")}}
+	return p
+}
+
 func wrongMediaType() *Problem {
 	return plain(http.StatusUnsupportedMediaType, "Send the body as application/json.")
 }
