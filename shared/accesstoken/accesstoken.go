@@ -1,16 +1,16 @@
 // Package accesstoken verifies access tokens as API Gateway's JWT authorizer does
-// ("Control access to HTTP APIs with JWT authorizers"), for whoever stands where no
-// such authorizer is: the local gateway, and a function behind a Function URL.
+// ("Control access to HTTP APIs with JWT authorizers"), for code that does not run behind
+// such an authorizer: the local gateway, and a function behind a Function URL.
 //
-// [Verifier.Verify] takes a token through these steps, and it may end at each:
+// [Verifier.Verify] takes a token through these steps, each of which may refuse it:
 //
 //	form and algorithm   RSA with SHA-256, 384 or 512, nothing else
 //	key                  the issuer's own, by the token's kid (keys.go)
 //	signature
 //	claims               issuer, times, audience (claims.go)
 //
-// What a token must hold beyond that, such as a scope, its [Claims] tell. Neither an
-// error nor anything that is logged has any part of a token in it.
+// Whatever else is required of a token, such as a scope, is checked by the caller, on its
+// [Claims]. Neither an error nor a log line ever contains any part of a token.
 package accesstoken
 
 import (
@@ -24,24 +24,24 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Config says whose tokens are good.
+// Config says whose tokens are accepted.
 type Config struct {
-	// Issuer is the URL that a token's iss must be, letter by letter. The issuer's keys
-	// are found through <Issuer>/.well-known/openid-configuration.
+	// Issuer is the URL that a token's iss must equal exactly. The issuer's keys are found
+	// through <Issuer>/.well-known/openid-configuration.
 	Issuer string
-	// Audience are those of which a token must be meant for one.
+	// Audience lists the accepted audiences; a token must name at least one.
 	Audience []string
-	// Client fetches the keys; nil is http.DefaultClient.
+	// Client fetches the keys; nil means http.DefaultClient.
 	Client *http.Client
-	// Now is the clock; nil is time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Log gets a line for each time that the keys could not be had, which is once a second
-	// at the most, however many tokens come; nil is none.
+	// Log gets a line each time the keys can't be fetched, which is at most once a second,
+	// however many tokens there are; nil means no log.
 	Log *slog.Logger
 }
 
-// Verifier verifies the tokens of one issuer. It is safe for concurrent use, and holds
-// the issuer's keys: keep it.
+// Verifier verifies the tokens of one issuer. It is safe for concurrent use. It caches the
+// issuer's keys, so keep it.
 type Verifier struct {
 	issuer   string
 	audience []string
@@ -50,7 +50,7 @@ type Verifier struct {
 	keys     *keys
 }
 
-// New makes a Verifier. It fetches nothing yet.
+// New returns a Verifier. It fetches nothing yet.
 func New(c Config) *Verifier {
 	if c.Client == nil {
 		c.Client = http.DefaultClient
@@ -65,13 +65,13 @@ func New(c Config) *Verifier {
 		issuer: c.Issuer, audience: c.Audience, now: c.Now,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{"RS256", "RS384", "RS512"}), jwt.WithStrictDecoding(), jwt.WithJSONNumber(),
-			jwt.WithoutClaimsValidation(), // API Gateway's rules are its own
+			jwt.WithoutClaimsValidation(), // API Gateway has rules of its own
 		),
 		keys: &keys{issuer: c.Issuer, client: c.Client, now: c.Now, log: c.Log},
 	}
 }
 
-// InvalidError says that a token is not good.
+// InvalidError reports that a token is not valid.
 type InvalidError struct {
 	// Description is for the error_description of a challenge (RFC 6750, section 3).
 	Description string
@@ -79,18 +79,18 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return "invalid access token: " + e.Description }
 
-// Bearer takes the token out of the value that it is sent in: the token alone, or
-// "Bearer " and the token. It is empty if there is none. Values that are sent twice are
-// joined, as in an event, and then are no token.
+// Bearer returns the token in the value that it is sent in: the token alone, or "Bearer "
+// and the token. It returns "" if there is none. Repeated values are joined, as in an
+// event, and are then not a valid token.
 func Bearer(values ...string) string {
 	return strings.TrimPrefix(strings.Join(values, ","), "Bearer ")
 }
 
-// Verify gives the claims of a token that is good now. The error is an [*InvalidError]
-// if it is not, a [*KeysError] if the issuer's keys can't be had, and otherwise the
+// Verify returns the claims of a token that is valid now. The error is an [*InvalidError]
+// if it is not, a [*KeysError] if the issuer's keys can't be fetched, and otherwise the
 // context's.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
-	if strings.ContainsAny(raw, "\r\n") { // base64's decoder overlooks them
+	if strings.ContainsAny(raw, "\r\n") { // base64's decoder ignores them
 		return nil, &InvalidError{Description: describe(jwt.ErrTokenMalformed)}
 	}
 	claims := jwt.MapClaims{}
@@ -98,7 +98,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	_, err := v.parser.ParseWithClaims(raw, claims, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)
 		if _, ok := t.Header["crit"]; ok || kid == "" {
-			// An extension that must be understood (RFC 7515, section 4.1.11) is not.
+			// No extension that must be understood (RFC 7515, section 4.1.11) is.
 			keyErr = unknownKey()
 			return nil, keyErr
 		}
@@ -122,7 +122,7 @@ func unknownKey() error {
 	return &InvalidError{Description: "the token is not signed with a key of the issuer"}
 }
 
-// describe says what is wrong with a token's form. The library's own words could hold
+// describe says what is wrong with a token's form. The library's own texts could contain
 // parts of it.
 func describe(err error) string {
 	switch {

@@ -19,7 +19,7 @@ const issuerURL = "https://issuer.test/pool"
 
 func noon() time.Time { return time.Date(2026, 7, 10, 12, 0, 0, 0, time.UTC) }
 
-// served is an issuer whose URL has a path, as Cognito's.
+// served returns an issuer whose URL has a path, like Cognito's.
 func served(t *testing.T) (*tokentest.Issuer, *http.Client) {
 	t.Helper()
 	issuer := tokentest.New(t, issuerURL)
@@ -32,6 +32,7 @@ func verifier(client *http.Client, now func() time.Time) *accesstoken.Verifier {
 	})
 }
 
+// TestGood: what a token may be.
 func TestGood(t *testing.T) {
 	issuer, client := served(t)
 	v := verifier(client, noon)
@@ -56,7 +57,7 @@ func TestGood(t *testing.T) {
 	}
 }
 
-// Other sizes of RSA with SHA-2 are good, too.
+// TestAlgorithms: RSA with SHA-2 of any size is accepted.
 func TestAlgorithms(t *testing.T) {
 	issuer, client := served(t)
 	v := verifier(client, noon)
@@ -67,6 +68,7 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
+// TestBad: what is refused, by an error that contains nothing of the token.
 func TestBad(t *testing.T) {
 	issuer, client := served(t)
 	v := verifier(client, noon)
@@ -89,7 +91,7 @@ func TestBad(t *testing.T) {
 			}
 			for part := range strings.SplitSeq(token, ".") {
 				if len(part) > 3 && strings.Contains(err.Error(), part) {
-					t.Errorf("the error tells of the token: %v", err)
+					t.Errorf("the error contains a part of the token: %v", err)
 				}
 			}
 		})
@@ -133,7 +135,7 @@ func TestClaims(t *testing.T) {
 		}
 	}
 	if claims.Text("none") != "" || claims.Text("absent") != "" {
-		t.Errorf("a claim that is not there: %q, %q", claims.Text("none"), claims.Text("absent"))
+		t.Errorf("an absent claim: %q, %q", claims.Text("none"), claims.Text("absent"))
 	}
 }
 

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// Claims are what a verified token says, as encoding/json decodes it with numbers as
+// Claims are the claims of a verified token, as encoding/json decodes them with numbers as
 // [json.Number].
 type Claims map[string]any
 
-// wrong says which of the authorizer's rules the claims break; empty is none. There is
-// no leeway for clocks that differ: none is documented.
+// wrong says which of the authorizer's rules the claims break; it returns "" if none. There
+// is no leeway for clocks that differ, because none is documented.
 func (v *Verifier) wrong(c Claims) string {
 	now := float64(v.now().UnixNano()) / float64(time.Second)
 	if c["iss"] != v.issuer {
@@ -42,17 +42,17 @@ func (v *Verifier) wrong(c Claims) string {
 	return ""
 }
 
-// seconds is a time since 1970; ok is false if the claim is no number.
+// seconds returns a claim that is a time since 1970; ok is false if it is not a number.
 func (c Claims) seconds(name string) (s float64, ok bool) {
 	number, ok := c[name].(json.Number)
 	if !ok {
 		return 0, false
 	}
-	s, _ = number.Float64() // infinite, where it is too large
+	s, _ = number.Float64() // infinite if it is too large
 	return s, true
 }
 
-// Expires is when the token does; zero where that is after the year 9999.
+// Expires returns when the token expires, or zero if that is after the year 9999.
 func (c Claims) Expires() time.Time {
 	const beyond = 253402300800 // seconds: the year 10000
 	s, ok := c.seconds("exp")
@@ -63,12 +63,12 @@ func (c Claims) Expires() time.Time {
 	return time.Unix(int64(whole), int64(part*float64(time.Second)))
 }
 
-// Text is a claim as API Gateway hands it to functions: numbers and booleans in words,
-// a list as "[a b]", an object as JSON. It is empty where the claim is absent or null.
+// Text returns a claim as API Gateway passes it to functions: numbers and booleans as text,
+// a list as "[a b]", an object as JSON. It returns "" if the claim is absent or null.
 func (c Claims) Text(name string) string { return text(c[name]) }
 
-// Strings are all claims as API Gateway hands them to functions. Those that are null
-// are left out.
+// Strings returns all claims as API Gateway passes them to functions, without those that
+// are null.
 func (c Claims) Strings() map[string]string {
 	all := make(map[string]string, len(c))
 	for name, value := range c {
@@ -79,8 +79,8 @@ func (c Claims) Strings() map[string]string {
 	return all
 }
 
-// Scopes are what the token allows: the claim scope, with blanks between, or else the
-// list scp.
+// Scopes returns the scopes of the token: those in the claim scope, separated by spaces, or
+// without that claim the list scp.
 func (c Claims) Scopes() []string {
 	if _, ok := c["scope"]; ok {
 		return fields(c["scope"])
@@ -96,7 +96,7 @@ func fields(claim any) []string {
 	return all
 }
 
-// texts are the strings of a claim that is one or a list of them.
+// texts returns the strings in a claim that is a string or a list.
 func texts(claim any) []string {
 	switch claim := claim.(type) {
 	case string:
@@ -134,7 +134,7 @@ func text(claim any) string {
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(claim); err != nil {
-		panic(err) // what was decoded from JSON can be encoded
+		panic(err) // it was decoded from JSON
 	}
 	return strings.TrimSuffix(out.String(), "\n")
 }

@@ -24,29 +24,29 @@ const (
 	maxAge       = 2 * time.Hour           // of the keys
 )
 
-// How often tokens can make the keys be fetched. Whoever sends random kids must not
-// cause a request each; nor must everybody while the issuer is down. Each process that
-// verifies has these bounds of its own.
+// How long the keys are not fetched again after an unknown kid, and after a failure. Random
+// kids must not cause a request each, nor must every token while the issuer is down. The
+// bounds hold for each process.
 const (
 	betweenUnknown  = time.Minute
 	betweenFailures = time.Second
 )
 
-// KeysError says that the issuer's keys could not be had, so that nothing is known of
-// the token.
+// KeysError reports that the issuer's keys could not be fetched, so that nothing is known
+// about the token.
 type KeysError struct {
-	// Description is what API Gateway says in such a case.
+	// Description is API Gateway's text for it.
 	Description string
-	// Err is why.
+	// Err is the cause.
 	Err error
 }
 
 func (e *KeysError) Error() string { return e.Description + ": " + e.Err.Error() }
 
-// Unwrap gives the reason.
+// Unwrap returns the cause.
 func (e *KeysError) Unwrap() error { return e.Err }
 
-// keys are an issuer's public keys. They are fetched when a token needs them, by one
+// keys caches an issuer's public keys. They are fetched when a token needs them, by one
 // caller for all that wait.
 type keys struct {
 	issuer string
@@ -55,15 +55,15 @@ type keys struct {
 	log    *slog.Logger
 	flight singleflight.Group
 
-	mu      sync.Mutex // guards what follows; nothing is fetched under it
+	mu      sync.Mutex // guards the fields below; it is not held during a fetch
 	byID    map[string]*rsa.PublicKey
-	fetched time.Time // when byID was; zero is never
-	refetch time.Time // for an unknown kid not before then
-	retry   time.Time // after a failure not before then
+	fetched time.Time // when byID was fetched; zero means never
+	refetch time.Time // an unknown kid causes no fetch before then
+	retry   time.Time // after a failure, nothing is fetched before then
 	failure error
 }
 
-// find gives the key of a kid.
+// find returns the key of a kid.
 func (k *keys) find(ctx context.Context, kid string) (*rsa.PublicKey, error) {
 	fetched := false
 	for {
@@ -71,7 +71,7 @@ func (k *keys) find(ctx context.Context, kid string) (*rsa.PublicKey, error) {
 		switch {
 		case !due:
 			return key, err
-		case fetched: // it is not among those that were fetched just now
+		case fetched: // the kid is not among the keys that were just fetched
 			return nil, unknownKey()
 		}
 		done := k.flight.DoChan("", func() (any, error) { return k.refresh(ctx, kid) })
@@ -87,22 +87,23 @@ func (k *keys) find(ctx context.Context, kid string) (*rsa.PublicKey, error) {
 	}
 }
 
-// refresh fetches the keys for a kid. It says false where it had not to: another fetch had
-// just ended, which brought this kid, but perhaps not that of another caller who waits.
+// refresh fetches the keys for a kid. It returns false if no fetch was needed because one
+// had just completed; that one brought this kid, though perhaps not the one another caller
+// waits for.
 func (k *keys) refresh(ctx context.Context, kid string) (fetched bool, err error) {
 	if _, due, _ := k.look(kid); !due {
 		return false, nil
 	}
-	// It is for everybody, so it does not end with one caller.
+	// The fetch is for everybody who waits, so it does not end with one caller.
 	byID, err := k.fetch(context.WithoutCancel(ctx))
 	if err != nil {
-		k.log.ErrorContext(ctx, "no token can be verified", "issuer", k.issuer, "error", err)
+		k.log.ErrorContext(ctx, "can't fetch the keys that verify tokens", "issuer", k.issuer, "error", err)
 	}
 	k.keep(byID, err)
 	return true, err
 }
 
-// look says what is known of a kid, or that the keys are due to be fetched.
+// look returns what is known about a kid, or reports that a fetch of the keys is due.
 func (k *keys) look(kid string) (key *rsa.PublicKey, due bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -123,7 +124,7 @@ func (k *keys) fresh(now time.Time) bool {
 	return !k.fetched.IsZero() && now.Before(k.fetched.Add(maxAge))
 }
 
-// keep takes what a fetch brought.
+// keep stores the result of a fetch.
 func (k *keys) keep(byID map[string]*rsa.PublicKey, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -138,8 +139,8 @@ func (k *keys) keep(byID map[string]*rsa.PublicKey, err error) {
 	k.byID, k.fetched = byID, now
 }
 
-// fetch gets the keys from where the issuer says that they are (OpenID Connect
-// Discovery 1.0, section 4).
+// fetch gets the keys from the address that the issuer publishes (OpenID Connect Discovery
+// 1.0, section 4).
 func (k *keys) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error) {
 	var discovered struct {
 		Issuer  string `json:"issuer"`
@@ -173,7 +174,7 @@ func (k *keys) get(ctx context.Context, url string, document any) error {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return fmt.Errorf("ask for %s: %w", url, err)
+		return fmt.Errorf("request %s: %w", url, err)
 	}
 	response, err := k.client.Do(request)
 	if err != nil {
@@ -196,7 +197,7 @@ func (k *keys) get(ctx context.Context, url string, document any) error {
 	return nil
 }
 
-// jwk is a public key as RFC 7517 and, for RSA, RFC 7518, section 6.3.1 have it.
+// jwk is a public key (RFC 7517, and for RSA RFC 7518, section 6.3.1).
 type jwk struct {
 	Kty string `json:"kty"`
 	Use string `json:"use"`
@@ -205,8 +206,8 @@ type jwk struct {
 	E   string `json:"e"`
 }
 
-// rsa gives the key if signatures can be checked with it. Others in the set are
-// nobody's fault.
+// rsa returns the key, and whether signatures can be verified with it. A set may well
+// contain other keys.
 func (j jwk) rsa() (*rsa.PublicKey, bool) {
 	n, errN := base64.RawURLEncoding.DecodeString(j.N)
 	e, errE := base64.RawURLEncoding.DecodeString(j.E)

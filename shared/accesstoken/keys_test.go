@@ -34,7 +34,7 @@ func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// verdict is what became of a token: "good", "bad" or "no keys".
+// verdict returns what became of a token: "good", "bad" or "no keys".
 func verdict(t *testing.T, v *accesstoken.Verifier, token string) string {
 	t.Helper()
 	_, err := v.Verify(t.Context(), token)
@@ -52,8 +52,8 @@ func verdict(t *testing.T, v *accesstoken.Verifier, token string) string {
 	return ""
 }
 
-// step is one of a test that goes through time: a token, what becomes of it, and how
-// often the keys have been fetched since the beginning.
+// step is a step of a test through time: it checks what becomes of a token, and how often
+// the keys have been fetched since the test began.
 func step(t *testing.T, v *accesstoken.Verifier, issuer *tokentest.Issuer, token, want string, fetches int) {
 	t.Helper()
 	if got := verdict(t, v, token); got != want {
@@ -64,8 +64,8 @@ func step(t *testing.T, v *accesstoken.Verifier, issuer *tokentest.Issuer, token
 	}
 }
 
-// TestRotation: a new key is found at once, and an old one no more. Unknown kids cause
-// one fetch a minute at the most, however many there are.
+// TestRotation: a new key is found at once, and the old one no longer. Unknown kids cause
+// at most one fetch a minute, however many there are.
 func TestRotation(t *testing.T) {
 	issuer, client := served(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestRotation(t *testing.T) {
 		step(t, v, issuer, token(), "good", 2)
 		step(t, v, issuer, first, "bad", 2) // its kid is unknown now, within the minute
 		stranger := tokentest.New(t, issuerURL)
-		for range 9 { // until its kids are no longer the issuer's
+		for range 9 { // until its kids differ from the issuer's
 			stranger.Rotate(t)
 		}
 		for range 100 {
@@ -92,7 +92,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// TestAge: the keys hold for two hours.
+// TestAge: the keys are used for two hours.
 func TestAge(t *testing.T) {
 	issuer, client := served(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -105,11 +105,11 @@ func TestAge(t *testing.T) {
 		step(t, v, issuer, token, "good", 2)
 		issuer.Rotate(t)
 		time.Sleep(2 * time.Hour)
-		step(t, v, issuer, token, "bad", 3) // what was fetched just now is not fetched again
+		step(t, v, issuer, token, "bad", 3) // what has just been fetched is not fetched again
 	})
 }
 
-// TestNoFetch: what can't be good whatever the keys are does not ask for them.
+// TestNoFetch: a token that can't be valid under any key causes no fetch.
 func TestNoFetch(t *testing.T) {
 	issuer, client := served(t)
 	v := verifier(client, noon)
@@ -121,8 +121,8 @@ func TestNoFetch(t *testing.T) {
 	}
 }
 
-// TestFailures: an issuer that does not do as it should means that nothing is known of
-// a token; and not every token asks it again.
+// TestFailures: if the issuer misbehaves, nothing is known about a token, and not every
+// token causes another request.
 func TestFailures(t *testing.T) {
 	issuer := tokentest.New(t, issuerURL)
 	answers := func(status int, body string) handler {
@@ -150,10 +150,10 @@ func TestFailures(t *testing.T) {
 		took   time.Duration
 	}{
 		{"no document", answers(404, ""), "OIDC discovery endpoint communication error: https://issuer.test/pool/.well-known/openid-configuration answers 404", 0},
-		{"no JSON", answers(200, "<html>"), "OIDC discovery endpoint", 0},
+		{"not JSON", answers(200, "<html>"), "OIDC discovery endpoint", 0},
 		{"another issuer", answers(200, `{"issuer":"https://issuer.test/","jwks_uri":"https://keys.test/"}`), "names another issuer", 0},
 		{"too large a document", answers(200, discovered+padding+" "), "more than 150000 bytes", 0},
-		{"as large a document as may be", func(w http.ResponseWriter, r *http.Request) {
+		{"the largest document that is accepted", func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Host == "issuer.test" {
 				answers(200, discovered+padding)(w, r)
 			} else {
@@ -185,7 +185,7 @@ func TestFailures(t *testing.T) {
 				once := asked
 				for range 100 {
 					if got := verdict(t, v, token); got != "no keys" || asked != once {
-						t.Fatalf("at once again: %s, asked %d times", got, asked)
+						t.Fatalf("again at once: %s, asked %d times", got, asked)
 					}
 				}
 				time.Sleep(time.Second)
@@ -197,7 +197,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// endless is a body that goes on for as long as somebody reads.
+// endless is a body without an end.
 type endless struct{ read *int }
 
 func (e endless) Read(p []byte) (int, error) {
@@ -214,7 +214,7 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
-// TestEndless: a document without end is not read to it.
+// TestEndless: a document without an end is not read forever.
 func TestEndless(t *testing.T) {
 	issuer, read := tokentest.New(t, issuerURL), 0
 	v := verifier(&http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
@@ -242,7 +242,7 @@ func TestRecovery(t *testing.T) {
 		down = false
 		time.Sleep(time.Second)
 		step(t, v, issuer, token, "good", 1)
-		// While it is down, what is known goes on, and an unknown kid is no verdict.
+		// While the issuer is down, known keys are still used, and an unknown kid is not refused.
 		down = true
 		step(t, v, issuer, token, "good", 1)
 		issuer.Rotate(t)
@@ -251,8 +251,8 @@ func TestRecovery(t *testing.T) {
 	})
 }
 
-// TestShared: whoever waits for the keys shares one fetch, and one that goes does not
-// end it.
+// TestShared: all callers that wait for the keys share one fetch, and one that gives up
+// does not end it.
 func TestShared(t *testing.T) {
 	issuer, client := served(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -269,10 +269,10 @@ func TestShared(t *testing.T) {
 		wg.Go(func() {
 			_, err := v.Verify(hasty, token)
 			if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 500*time.Millisecond {
-				t.Errorf("one that goes: %v after %v", err, time.Since(began))
+				t.Errorf("the one that gives up: %v after %v", err, time.Since(began))
 			}
 		})
-		synctest.Wait() // it has begun the fetch
+		synctest.Wait() // the fetch has begun
 		for range 100 {
 			wg.Go(func() { _ = verdict(t, v, token) })
 		}
@@ -284,7 +284,7 @@ func TestShared(t *testing.T) {
 	})
 }
 
-// Keys that are for something else, or none, are left out; the others count.
+// TestKeySet: keys for other purposes, and broken ones, are ignored; the others are used.
 func TestKeySet(t *testing.T) {
 	issuer := tokentest.New(t, issuerURL)
 	key := issuer.JWK()

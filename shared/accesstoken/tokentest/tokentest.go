@@ -1,5 +1,5 @@
-// Package tokentest is an issuer of access tokens for tests: one that makes good tokens
-// and bad ones, serves its keys, and counts how often they are asked for.
+// Package tokentest is an issuer of access tokens for tests: it issues valid and invalid
+// tokens, serves its keys, and counts how often they are fetched.
 package tokentest
 
 import (
@@ -23,10 +23,10 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Audience is whom the tokens are for.
+// Audience is the audience of the tokens.
 const Audience = "paylane"
 
-// Issuer makes tokens. It is safe for concurrent use.
+// Issuer issues tokens. It is safe for concurrent use.
 type Issuer struct {
 	URL string
 
@@ -36,7 +36,7 @@ type Issuer struct {
 	fetches int
 }
 
-// New makes an issuer with this URL, which something may serve it at; see also
+// New returns an issuer with this URL, where a server may serve it; see also
 // [Issuer.Client].
 func New(t testing.TB, url string) *Issuer {
 	t.Helper()
@@ -45,7 +45,7 @@ func New(t testing.TB, url string) *Issuer {
 	return i
 }
 
-// Rotate replaces the key by another.
+// Rotate replaces the key.
 func (i *Issuer) Rotate(t testing.TB) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -57,7 +57,7 @@ func (i *Issuer) Rotate(t testing.TB) {
 	i.key, i.number = key, i.number+1
 }
 
-// Fetches is how often the keys were asked for.
+// Fetches returns how often the keys were fetched.
 func (i *Issuer) Fetches() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -81,7 +81,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// JWK is the key as the issuer publishes it.
+// JWK returns the key as the issuer publishes it.
 func (i *Issuer) JWK() map[string]string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -95,12 +95,12 @@ func (i *Issuer) jwk() map[string]string {
 
 func write(w http.ResponseWriter, document any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(document) // a test's client that has gone
+	_ = json.NewEncoder(w).Encode(document) // fails only if the client has gone
 }
 
 func (i *Issuer) kid() string { return "key-" + strconv.Itoa(i.number) }
 
-// Client reaches the issuer without a network.
+// Client returns a client that reaches the issuer without a network.
 func (i *Issuer) Client() *http.Client { return &http.Client{Transport: transport{i}} }
 
 type transport struct{ handler http.Handler }
@@ -111,8 +111,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), r.Context().Err()
 }
 
-// Claims are those of a good token, for an hour from now, with others in their place or
-// beside them; a nil one is left out.
+// Claims returns the claims of a token that is valid for an hour from now, changed and
+// completed by other; a nil claim is left out.
 func (i *Issuer) Claims(now time.Time, other map[string]any) map[string]any {
 	claims := map[string]any{
 		"iss": i.URL, "aud": Audience, "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
@@ -128,7 +128,7 @@ func (i *Issuer) Token(t testing.TB, claims any) string {
 	return i.TokenBy(t, jwt.SigningMethodRS256, claims)
 }
 
-// TokenBy signs claims by another of RSA's methods.
+// TokenBy signs claims with another RSA method.
 func (i *Issuer) TokenBy(t testing.TB, method jwt.SigningMethod, claims any) string {
 	t.Helper()
 	i.mu.Lock()
@@ -136,7 +136,7 @@ func (i *Issuer) TokenBy(t testing.TB, method jwt.SigningMethod, claims any) str
 	return Sign(t, method, i.key, map[string]any{"kid": i.kid()}, claims)
 }
 
-// Sign makes a token of any kind.
+// Sign returns a token of any kind.
 func Sign(t testing.TB, method jwt.SigningMethod, key any, header map[string]any, claims any) string {
 	t.Helper()
 	head := map[string]any{"typ": "JWT", "alg": method.Alg()}
@@ -145,7 +145,7 @@ func Sign(t testing.TB, method jwt.SigningMethod, key any, header map[string]any
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, ok := claims.([]byte) // as they are, or else as JSON
+	body, ok := claims.([]byte) // used unchanged; anything else becomes JSON
 	if !ok {
 		if body, err = json.Marshal(claims); err != nil {
 			t.Fatal(err)
@@ -159,8 +159,8 @@ func Sign(t testing.TB, method jwt.SigningMethod, key any, header map[string]any
 	return text + "." + encode(signature)
 }
 
-// Bad are tokens that nobody may take, by what is wrong with them. Each would be good
-// but for that; other are its claims besides.
+// Bad returns tokens that must be refused, by what is wrong with them. Each would be valid
+// but for that; other are further claims.
 func (i *Issuer) Bad(t testing.TB, now time.Time, other map[string]any) map[string]string {
 	t.Helper()
 	claims := func(name string, value any) map[string]any {
@@ -210,7 +210,7 @@ func (i *Issuer) Bad(t testing.TB, now time.Time, other map[string]any) map[stri
 		"truncated":                         whole[:len(whole)-8],
 		"without signature":                 whole[:len(whole)-len(encode(make([]byte, 256)))],
 		"no token at all":                   "nonsense",
-		"claims that are no JSON":           i.Token(t, []byte("nonsense")),
+		"claims that are not JSON":          i.Token(t, []byte("nonsense")),
 	}
 }
 
