@@ -13,34 +13,33 @@ import (
 	"paylane/shared/stream"
 )
 
-// RequestTenant names the tenant of a request that nobody has verified yet, and when the
+// requestTenant names the tenant of a request that nobody has verified yet, and when the
 // caller's token expires; zero is never. Its error is a [*stream.Refusal], or one that
 // [httpapi.WriteError] knows.
-type RequestTenant = func(*http.Request) (tenant string, expires time.Time, err error)
+type requestTenant = func(*http.Request) (tenant string, expires time.Time, err error)
 
-// AnyRequestIsLocal takes every caller for LocalTenant.
-func AnyRequestIsLocal(*http.Request) (tenant string, expires time.Time, err error) {
-	return LocalTenant, time.Time{}, nil
-}
-
-// RequestTenantBy is [TenantBy] behind a Function URL, where no authorizer is: jwt
-// verifies the token that the request has in its header Authorization.
-func RequestTenantBy(mode, claim string, tokens accesstoken.Config) (RequestTenant, error) {
-	switch {
-	case mode == "none":
-		return AnyRequestIsLocal, nil
-	case mode != "jwt":
-		return nil, fmt.Errorf("AUTH_MODE must be jwt or none, not %q", mode)
-	case tokens.Issuer == "" || len(tokens.Audience) == 0:
-		return nil, errors.New("AUTH_MODE jwt needs ISSUER and AUDIENCE")
+// tenantFromToken is [tenantFromAuthorizer] behind a Function URL, where no authorizer is: it
+// verifies the token in the request's header Authorization.
+func tenantFromToken(e streamEnvironment, s Services) (requestTenant, error) {
+	required, err := e.Auth.Required()
+	if err != nil {
+		return nil, err
 	}
-	verifier := accesstoken.New(tokens)
+	if !required {
+		return func(*http.Request) (string, time.Time, error) { return LocalTenant, time.Time{}, nil }, nil
+	}
+	if err := e.Issuer.Check(); err != nil {
+		return nil, err
+	}
+	verifier := accesstoken.New(accesstoken.Config{
+		Issuer: e.Issuer.URL, Audience: e.Issuer.Audience, Client: s.Client, Now: s.Now, Log: s.Log,
+	})
 	return func(r *http.Request) (tenant string, expires time.Time, err error) {
 		claims, err := verified(verifier, r)
 		if err != nil {
 			return "", time.Time{}, err
 		}
-		tenant, err = httpapi.TenantOf(claims.Text(claim), slices.Contains(claims.Scopes(), httpapi.ScopeOperate), r.URL)
+		tenant, err = httpapi.TenantOf(claims.Text(e.Claim.Name), slices.Contains(claims.Scopes(), httpapi.ScopeOperate), r.URL)
 		return tenant, claims.Expires(), err
 	}, nil
 }

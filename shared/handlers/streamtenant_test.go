@@ -1,30 +1,40 @@
 package handlers_test
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
-	"paylane/shared/accesstoken"
+	"github.com/aws/aws-lambda-go/events"
+
 	"paylane/shared/accesstoken/tokentest"
 	"paylane/shared/handlers"
-	"paylane/shared/httpapi"
-	"paylane/shared/stream"
+	"paylane/shared/handlers/handlerstest"
+	"paylane/shared/order"
+	"paylane/shared/pebblestore/pebbletest"
 )
 
-// TestRequestTenant: who may follow orders, by the token that the request brings.
-func TestRequestTenant(t *testing.T) {
+// TestStreamTenant: who may follow an order, by the token that the request brings.
+func TestStreamTenant(t *testing.T) {
 	issuer := tokentest.New(t, "")
 	server := httptest.NewServer(issuer)
 	t.Cleanup(server.Close)
 	issuer.URL = server.URL
-	tenantOf, err := handlers.RequestTenantBy("jwt", "client_id", accesstoken.Config{Issuer: issuer.URL, Audience: []string{tokentest.Audience}})
-	if err != nil {
-		t.Fatal(err)
+	store, queue := pebbletest.Open(t, time.Minute)
+	for tenant, id := range map[string]string{"a": order.KeyedID("a", "1"), "b": order.KeyedID("b", "1")} {
+		o, err := order.New(order.Ref{Tenant: tenant, ID: id}, order.Request{Amount: 1, Currency: "KRW"}, "", time.Now()).Cancel(time.Now())
+		if err == nil {
+			err = store.Create(t.Context(), o)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	began := time.Now()
+	follow := handlerstest.Must[handlers.StreamHandler](t)(handlers.Stream(
+		handlerstest.Environment("AUTH_MODE", "jwt", "ISSUER", issuer.URL, "AUDIENCE", tokentest.Audience+",other"),
+		handlerstest.Services(store, queue)))
 	token := func(claims map[string]any) string {
 		return "Bearer " + issuer.Token(t, issuer.Claims(time.Now(), claims))
 	}
@@ -34,7 +44,7 @@ func TestRequestTenant(t *testing.T) {
 		name    string
 		headers []string
 		query   string
-		tenant  string
+		tenant  string // whose order is found; the other's is not
 		status  int
 	}{
 		{"good", []string{good}, "", "a", 0},
@@ -51,30 +61,33 @@ func TestRequestTenant(t *testing.T) {
 		{"every tenant, an operator", []string{token(map[string]any{"client_id": "*", "scope": operate})}, "?tenant=b", "b", 0},
 	}
 	for _, row := range rows {
-		r := httptest.NewRequest(http.MethodGet, "/orders/"+sampleID+"/events"+row.query, nil)
-		r.Header["Authorization"] = row.headers
-		tenant, expires, err := tenantOf(r)
-		status := 0
-		var refusal *stream.Refusal
-		var problem *httpapi.Problem
-		switch {
-		case errors.As(err, &refusal):
-			status = refusal.Status
-		case errors.As(err, &problem):
-			status = problem.Status
-		case err != nil:
-			t.Errorf("%s: %v", row.name, err)
-		}
-		if err == nil && (expires.Before(began.Add(time.Hour-time.Second)) || expires.After(time.Now().Add(time.Hour))) {
-			t.Errorf("%s: it expires at %v", row.name, expires)
-		}
-		if tenant != row.tenant || status != row.status {
-			t.Errorf("%s: tenant %q, status %d, %v; want %q, %d", row.name, tenant, status, err, row.tenant, row.status)
+		for _, tenant := range []string{"a", "b"} {
+			want := row.status
+			switch {
+			case want == 0 && tenant == row.tenant:
+				want = http.StatusOK
+			case want == 0:
+				want = http.StatusNotFound
+			}
+			response, err := follow(t.Context(), &events.LambdaFunctionURLRequest{
+				RawPath: "/orders/" + order.KeyedID(tenant, "1") + "/events", RawQueryString: strings.TrimPrefix(row.query, "?"),
+				Headers: map[string]string{"authorization": strings.Join(row.headers, ",")}, // as repeats are passed on
+				RequestContext: events.LambdaFunctionURLRequestContext{
+					DomainName: "id.on.aws", HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: http.MethodGet},
+				},
+			})
+			if err != nil || response.StatusCode != want {
+				t.Errorf("%s: an order of tenant %s: %d, %v; want %d", row.name, tenant, response.StatusCode, err, want)
+			}
 		}
 	}
+}
+
+// TestStreamEnvironment: without an issuer no token could be verified.
+func TestStreamEnvironment(t *testing.T) {
 	for _, mode := range []string{"", "NONE", "jwt"} {
-		if _, err := handlers.RequestTenantBy(mode, "client_id", accesstoken.Config{}); err == nil {
-			t.Errorf("AUTH_MODE %q without an issuer is taken", mode)
+		if _, err := handlers.Stream(handlerstest.Environment("AUTH_MODE", mode), handlerstest.Services(nil, nil)); err == nil {
+			t.Errorf("AUTH_MODE %q without an issuer is accepted", mode)
 		}
 	}
 }

@@ -20,14 +20,24 @@ var (
 	ErrKeyMalformed = errors.New("the idempotency key must be 1 to 255 visible ASCII characters")
 )
 
-// contended bounds how often one call starts anew because others change the same
-// order; each round that fails means that another call succeeded.
-const contended = 16
+// maxConflicts bounds how often one call starts anew because others change the same order;
+// each round that fails means that another call succeeded.
+const maxConflicts = 16
+
+// Sender sends messages to a queue.
+type Sender interface {
+	// Send adds a message and returns its id. Once it returned nil, the message is durable
+	// no later than any write to the [order.Store] that is begun afterwards, and by itself
+	// within moments; it is delivered only once it is durable. After an error it may have
+	// been added; where trying again may help, the error wraps [order.ErrUnavailable].
+	// Delay is 0 to 15 minutes, in whole seconds.
+	Send(ctx context.Context, body string, delay time.Duration) (messageID string, err error)
+}
 
 // Checkout is what callers do with orders. It holds no state of its own.
 type Checkout struct {
 	store  order.Store
-	queue  order.Queue
+	queue  Sender
 	tokens gateway.Tokens
 	now    func() time.Time
 	newID  func() (string, error)
@@ -36,8 +46,8 @@ type Checkout struct {
 // CheckoutConfig is what a [Checkout] needs. All fields are required.
 type CheckoutConfig struct {
 	Store order.Store
-	// Queue takes the messages that [Payments] works on.
-	Queue  order.Queue
+	// Queue takes the messages that [Payments] handles.
+	Queue  Sender
 	Tokens gateway.Tokens
 	Now    func() time.Time
 	// NewID makes the ids of orders without an idempotency key.
@@ -80,7 +90,7 @@ func (c *Checkout) Create(ctx context.Context, tenant, key string, r order.Reque
 // put stores a new order whose message was sent, or finds the one that has its place.
 func (c *Checkout) put(ctx context.Context, o order.Order) (order.Order, bool, error) {
 	var tombstone *order.Order
-	for range contended {
+	for range maxConflicts {
 		var err error
 		if tombstone == nil {
 			err = c.store.Create(ctx, o)
@@ -203,7 +213,7 @@ func (c *Checkout) change(
 	if err != nil {
 		return order.Order{}, err
 	}
-	for range contended {
+	for range maxConflicts {
 		next, err := step(current)
 		if err != nil {
 			return order.Order{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"paylane/shared/job"
 	"paylane/shared/order"
 )
 
@@ -23,10 +24,10 @@ type DeadLetters struct {
 func NewDeadLetters(c WorkerConfig) *DeadLetters { return &DeadLetters{worker{c}} }
 
 // Handle works on one message of the dead-letter queue.
-func (l *DeadLetters) Handle(ctx context.Context, d Delivery) Verdict {
+func (l *DeadLetters) Handle(ctx context.Context, d job.Delivery) job.Verdict {
 	m, err := order.ParseMessage(d.Body)
 	if err != nil {
-		return Verdict{Result: ResultPoison, RetryAfter: poisonPause, Err: err}
+		return job.Verdict{Next: job.Again, After: poisonPause, Result: job.ResultPoison, Err: err}
 	}
 	h, verdict := l.take(ctx, m, d, l.hold)
 	if verdict != nil {

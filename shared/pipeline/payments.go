@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"paylane/shared/job"
 	"paylane/shared/order"
 )
 
@@ -18,11 +19,11 @@ func NewPayments(c WorkerConfig) *Payments { return &Payments{worker{c}} }
 
 // Handle works on one message: it claims the order, asks the gateway and settles or
 // releases the order. It takes until about the context's deadline at the most.
-func (p *Payments) Handle(ctx context.Context, d Delivery) Verdict {
+func (p *Payments) Handle(ctx context.Context, d job.Delivery) job.Verdict {
 	m, err := order.ParseMessage(d.Body)
 	if err != nil {
 		// It gets no better, so let it reach the dead-letter queue soon.
-		return Verdict{Result: ResultPoison, Err: err}
+		return job.Verdict{Next: job.Again, Result: job.ResultPoison, Err: err}
 	}
 	h, verdict := p.take(ctx, m, d, p.hold)
 	if verdict != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"paylane/shared/gateway"
+	"paylane/shared/job"
 	"paylane/shared/order"
 )
 
@@ -133,9 +134,9 @@ func (w *walk) settleStuck(ctx context.Context, o order.Order) (f Finding, asked
 	case err != nil:
 		return Finding{Kind: FindingError, Err: err}, false
 	}
-	v := w.work(ctx, h, Delivery{ReceiveCount: 1}, kind == order.KindCharge)
+	v := w.work(ctx, h, job.Delivery{ReceiveCount: 1}, kind == order.KindCharge)
 	switch {
-	case v.Done:
+	case v.Next == job.Done:
 		return Finding{Kind: FindingSettled, Settled: v.Result}, true
 	case v.Result == ResultDeclined:
 		return Finding{Kind: RefundDeclined}, true
