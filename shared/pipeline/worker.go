@@ -20,7 +20,7 @@ const (
 	// settleReserve is the part of an invocation's time kept for writing down what
 	// the gateway said.
 	settleReserve = time.Second
-	// defaultLease holds where the context has no deadline.
+	// defaultLease is the lease if the context has no deadline.
 	defaultLease = 10 * time.Second
 )
 
