@@ -59,7 +59,7 @@ coldstart: ## from exec to ready, of the api function beside an empty one
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -tags $(LAMBDA_TAGS) -o "$$work/empty/bootstrap" ./shared/emulator/runtimeapi/testdata/empty; \
 	go test -run='^$$' -bench=ColdStart -benchtime=200x ./shared/emulator/runtimeapi -args \
 	  -binaries="$$work/api/bootstrap,$$work/empty/bootstrap" \
-	  -variables=ORDERS_TABLE=t,PAYMENT_QUEUE_URL=http://127.0.0.1:1/0/q,AUTH_MODE=none,TENANT_CLAIM=client_id
+	  -variables=ORDERS_TABLE=t,PAYMENT_QUEUE_URL=http://127.0.0.1:1/0/q,AUTH_MODE=none,GATEWAY=simulator
 
 ## —— On AWS's protocols ——
 

@@ -29,8 +29,8 @@ import (
 	"paylane/shared/emulator/provision"
 	"paylane/shared/emulator/sqssource"
 	"paylane/shared/emulator/template"
-	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
+	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/sqsqueue"
 )
 
@@ -98,11 +98,8 @@ func TestCost(t *testing.T) {
 	config.APIOptions = append(config.APIOptions, used.add)
 	store := dynamostore.New(dynamodb.NewFromConfig(config), ordersTable)
 	queue := sqsqueue.New(sqs.NewFromConfig(config), s.queueURL(paymentQueue))
-	simulator, log := simulator.New(time.Now), slog.New(slog.DiscardHandler)
-
-	api := handlers.API(handlers.APIConfig{
-		Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal, Now: time.Now, Log: log,
-	})
+	environment, services := handlerstest.Environment(), handlerstest.Services(store, queue)
+	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(environment, services))
 	create := apiEvent(http.MethodPost, "/orders",
 		`{"items": [{"sku": "TEA-SENCHA-200G", "quantity": 2, "unitPrice": 1250}], "customerId": "customer-0123456789", "metadata": {"cart": "77"}}`)
 	var load sync.WaitGroup
@@ -117,9 +114,8 @@ func TestCost(t *testing.T) {
 	}
 	load.Wait()
 
-	payment := emulator.NewInProcess(handlers.Payment(handlers.WorkerConfig{
-		Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
-	}), emulator.Config{ARN: "arn", Timeout: 10 * time.Second})
+	handler := handlerstest.Must[handlers.SQSHandler](t)(handlers.Payment(environment, services))
+	payment := emulator.NewInProcess(handler, emulator.Config{ARN: "arn", Timeout: 10 * time.Second})
 	defer payment.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

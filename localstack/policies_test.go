@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -29,10 +28,10 @@ import (
 
 	"paylane/shared/awscall/awstest"
 	"paylane/shared/dynamostore"
-	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
+	"paylane/shared/handlers/handlerstest"
+	"paylane/shared/handlers/hook"
 	"paylane/shared/order"
-	"paylane/shared/smoke/hook"
 	"paylane/shared/sqsqueue"
 )
 
@@ -49,12 +48,12 @@ func TestPolicies(t *testing.T) {
 		c.APIOptions = append(slices.Clone(c.APIOptions), m.add)
 		return m, dynamostore.New(dynamodb.NewFromConfig(c), ordersTable), sqsqueue.New(sqs.NewFromConfig(c), s.queueURL(queueName))
 	}
-	simulator, log := simulator.New(now), slog.New(slog.DiscardHandler)
+	environment := handlerstest.Environment()
 	apiCalls, store, queue := client(paymentQueue)
-	api := handlers.API(handlers.APIConfig{Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal, Now: now, Log: log})
-	worker := func(queueName string, wire func(handlers.WorkerConfig) handlers.SQSHandler) (*meter, handlers.SQSHandler) {
+	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(environment, handlerstest.Services(store, queue)))
+	worker := func(queueName string, function func(map[string]string, handlers.Services) (handlers.SQSHandler, error)) (*meter, handlers.SQSHandler) {
 		m, store, queue := client(queueName)
-		return m, wire(handlers.WorkerConfig{Store: store, Queue: queue, Gateway: simulator, Now: now, Jitter: func(int) int { return 0 }, Log: log})
+		return m, handlerstest.Must[handlers.SQSHandler](t)(function(environment, handlerstest.Services(store, queue)))
 	}
 	paymentCalls, payment := worker(paymentQueue, handlers.Payment)
 	deadCalls, dead := worker(paymentDLQ, handlers.DeadLetter)
@@ -112,7 +111,8 @@ func TestPolicies(t *testing.T) {
 	})
 
 	streamCalls, followed, _ := client(paymentQueue)
-	stream, err := handlers.Stream(handlers.StreamConfig{Store: followed, Authenticate: handlers.UnauthenticatedRequest, Log: log})(t.Context(), &events.LambdaFunctionURLRequest{
+	follow := handlerstest.Must[handlers.StreamHandler](t)(handlers.Stream(environment, handlerstest.Services(followed, nil)))
+	stream, err := follow(t.Context(), &events.LambdaFunctionURLRequest{
 		RawPath: "/orders/" + canceled + "/events",
 		RequestContext: events.LambdaFunctionURLRequestContext{
 			DomainName: "id.on.aws", HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: http.MethodGet},
@@ -126,10 +126,9 @@ func TestPolicies(t *testing.T) {
 	}
 
 	reconcileCalls, scanned, rest := client("local-ReconcileQueue")
-	reconcile := handlers.Reconcile(handlers.ReconcileConfig{
-		// Everything counts as stuck, and what is left is sent.
-		Store: scanned, Queue: rest, Gateway: simulator, Now: func() time.Time { return now().Add(48 * time.Hour) }, Days: 35, Rate: 50, Log: log,
-	})
+	services := handlerstest.Services(scanned, rest)
+	services.Now = func() time.Time { return now().Add(48 * time.Hour) } // everything counts as stuck, and what is left is sent
+	reconcile := handlerstest.Must[handlers.ReconcileHandler](t)(handlers.Reconcile(environment, services))
 	short, cancel := context.WithTimeout(t.Context(), 31*time.Second)
 	defer cancel()
 	if _, err := reconcile(short, json.RawMessage(`{"apply": true, "ratePerSecond": 1}`)); err != nil {
@@ -154,9 +153,10 @@ func TestPolicies(t *testing.T) {
 	hookCalls := &meter{calls: map[string]int{}}
 	config := awstest.ConfigAt(deployment.URL, "000000000001")
 	config.APIOptions = append(config.APIOptions, hookCalls.add)
-	if err := hook.New(hook.Config{
-		Functions: lambda.NewFromConfig(config), Deployments: codedeploy.NewFromConfig(config), API: "api:live", TenantClaim: "c", Log: log,
-	})(t.Context(), hook.Event{DeploymentID: "d", ExecutionID: "e"}); err != nil {
+	smoke := handlerstest.Must[hook.Handler](t)(hook.New(environment, hook.Services{
+		Functions: lambda.NewFromConfig(config), Deployments: codedeploy.NewFromConfig(config), Gateway: services.Gateway, Log: services.Log,
+	}))
+	if err := smoke(t.Context(), hook.Event{DeploymentID: "d", ExecutionID: "e"}); err != nil {
 		t.Error(err)
 	}
 	hookCalls.calls["InvokeFunction"] = hookCalls.calls["Invoke"] // the one that IAM calls otherwise

@@ -16,8 +16,8 @@ import (
 // module is the import path that all of the project's packages begin with.
 const module = "paylane/"
 
-// rooms says what each package may import besides the standard library; a path stands
-// for all below it. The longest room that a package lies in counts.
+// rooms lists what each package may import besides the standard library; a path stands
+// for all below it. The longest room that contains a package counts.
 var rooms = map[string][]string{
 	"shared/internal":          {},
 	"shared/order":             {"github.com/google/uuid"},
@@ -25,23 +25,27 @@ var rooms = map[string][]string{
 	"shared/gateway":           {"paylane/shared/order"},
 	"shared/gateway/simulator": {"paylane/shared/order", "paylane/shared/gateway"},
 	"shared/gateway/gateways":  {"paylane/shared/gateway"},
-	"shared/pipeline":          {"paylane/shared/order", "paylane/shared/gateway"},
+	"shared/job":               {"github.com/aws/aws-lambda-go/events"},
+	"shared/pipeline":          {"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job"},
 	"shared/httpapi": {
 		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
 	},
-	"shared/httpevent": {"github.com/aws/aws-lambda-go", "github.com/awslabs/aws-lambda-go-api-proxy"},
 	"shared/telemetry": {"github.com/aws/aws-lambda-go/lambdacontext"},
-	"shared/sqsevent": {
-		"paylane/shared/order", "paylane/shared/pipeline", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go/events",
-	},
 	"shared/handlers": {
-		"paylane/shared/accesstoken",
-		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "paylane/shared/httpapi",
-		"paylane/shared/httpevent", "paylane/shared/sqsevent", "paylane/shared/telemetry",
+		"paylane/shared/accesstoken", "paylane/shared/handlers/internal",
+		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job", "paylane/shared/pipeline", "paylane/shared/httpapi",
+		"paylane/shared/telemetry",
 		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-lambda-go/lambdaurl", "github.com/google/uuid",
 	},
-	"shared/awscall":         {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
-	"shared/awscall/awstest": {"github.com/aws/aws-sdk-go-v2"},
+	"shared/handlers/internal/environ":   {"github.com/caarlos0/env/v11"},
+	"shared/handlers/internal/httpevent": {"github.com/aws/aws-lambda-go", "github.com/awslabs/aws-lambda-go-api-proxy"},
+	"shared/handlers/hook": {
+		"paylane/shared/gateway", "paylane/shared/handlers/internal/environ", "paylane/shared/smoke",
+		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
+	},
+	"shared/handlers/handlerstest": {"paylane/shared/gateway", "paylane/shared/handlers"},
+	"shared/awscall":               {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"shared/awscall/awstest":       {"github.com/aws/aws-sdk-go-v2"},
 	"shared/dynamostore": {
 		"paylane/shared/awscall", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
 		"golang.org/x/sync/errgroup",
@@ -67,13 +71,9 @@ var rooms = map[string][]string{
 	},
 	"shared/e2e":   {},
 	"shared/smoke": {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},
-	"shared/smoke/hook": {
-		"paylane/shared/gateway", "paylane/shared/smoke", "github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
-	},
 	"functions": {
-		"paylane/shared/accesstoken",
-		"paylane/functions/internal", "paylane/shared/handlers", "paylane/shared/gateway", "paylane/shared/order",
-		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/smoke", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go",
+		"paylane/functions/internal", "paylane/shared/handlers", "paylane/shared/gateway",
+		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go",
 		"github.com/aws/aws-sdk-go-v2", "github.com/caarlos0/env/v11",
 	},
 	"cmd": {""},
@@ -86,6 +86,7 @@ var never = map[string]string{
 	"paylane/shared/emulator":              "the emulator stands in for what is real there",
 	"paylane/shared/contract":              "test code",
 	"paylane/shared/awscall/awstest":       "test code",
+	"paylane/shared/handlers/handlerstest": "test code",
 	"paylane/shared/accesstoken/tokentest": "test code",
 	"paylane/shared/e2e":                   "test code",
 	"testing":                              "test code",
@@ -123,7 +124,7 @@ func list(t *testing.T, args ...string) []goPackage {
 	}
 }
 
-// below tells whether a package is the one at path, or below it.
+// below reports whether a package is the one at path, or below it.
 func below(pkg, path string) bool {
 	return path == "" || pkg == path || strings.HasPrefix(pkg, path+"/")
 }
@@ -146,7 +147,7 @@ func TestArrows(t *testing.T) {
 		}
 		name, ok := room(p.ImportPath)
 		if !ok {
-			t.Errorf("%s lies in no room: give it one here", p.ImportPath)
+			t.Errorf("%s is in no room: give it one here", p.ImportPath)
 			continue
 		}
 		visited[name] = true
@@ -166,7 +167,7 @@ func TestArrows(t *testing.T) {
 	}
 	for name := range rooms {
 		if !visited[name] {
-			t.Errorf("the room %s has no package any more: take it out here", name)
+			t.Errorf("the room %s has no package: remove it here", name)
 		}
 	}
 }
@@ -188,7 +189,7 @@ func TestFunctionsLinkNoLocalParts(t *testing.T) {
 	}
 }
 
-// TestPackageComments: every package says what it is, once.
+// TestPackageComments: every package has one comment.
 func TestPackageComments(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		var with []string

@@ -1,19 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path"
-	"strconv"
-	"time"
 
-	"paylane/shared/accesstoken"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/asyncinvoke"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/queuesource"
 	"paylane/shared/emulator/template"
+	"paylane/shared/gateway"
+	"paylane/shared/gateway/gateways"
 	"paylane/shared/handlers"
 	"paylane/shared/pebblestore"
 )
@@ -76,97 +74,42 @@ func (p *embedded) invoker(f template.Function) (emulator.Invoker, error) {
 	return function, nil
 }
 
-// handler makes a function's handler. As on AWS, the function's environment says
-// which queue is its own.
+// handler returns the handler of a function of paylane's own.
 func (p *embedded) handler(f template.Function) (any, error) {
+	services := handlers.Services{
+		Store: func(string) handlers.Store { return p.db.Store() },
+		Queue: p.queue,
+		Gateway: func(name string) (gateway.Provider, error) {
+			if p.Gateway != nil {
+				return p.Gateway, nil
+			}
+			return gateways.New(name, p.Now)
+		},
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, OneOrigin: true, Client: p.Access.Client,
+	}
 	switch folder := path.Clean(f.CodeURI); folder {
 	case "functions/api":
-		queue, err := p.queue(f, "PAYMENT_QUEUE_URL")
-		if err != nil {
-			return nil, err
-		}
-		tenant, err := handlers.TenantBy(authMode(f), tenantClaim(f))
-		if err != nil {
-			return nil, err
-		}
-		return handlers.API(handlers.APIConfig{
-			Store: p.db.Store(), Payments: queue, Tokens: p.Gateway, Tenant: tenant, Now: p.Now, Log: p.Log,
-		}), nil
+		return handlers.API(f.Environment, services)
 	case "functions/payment":
-		worker, err := p.worker(f, "PAYMENT_QUEUE_URL")
-		return handlers.Payment(worker), err
+		return handlers.Payment(f.Environment, services)
 	case "functions/deadletter":
-		worker, err := p.worker(f, "DEAD_LETTER_QUEUE_URL")
-		return handlers.DeadLetter(worker), err
+		return handlers.DeadLetter(f.Environment, services)
 	case "functions/reconcile":
-		queue, err := p.queue(f, "RECONCILE_QUEUE_URL")
-		if err != nil {
-			return nil, err
-		}
-		days, err := number(f, "RECONCILE_DAYS")
-		if err != nil {
-			return nil, err
-		}
-		rate, err := number(f, "RECONCILE_RATE")
-		if err != nil {
-			return nil, err
-		}
-		stuckAfter, err := time.ParseDuration(f.Environment["RECONCILE_STUCK_AFTER"])
-		if err != nil {
-			return nil, fmt.Errorf("its variable RECONCILE_STUCK_AFTER: %w", err)
-		}
-		return handlers.Reconcile(handlers.ReconcileConfig{
-			Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now,
-			Days: days, Rate: rate, StuckAfter: stuckAfter, Log: p.Log,
-		}), nil
+		return handlers.Reconcile(f.Environment, services)
 	case "functions/stream":
-		authenticate, err := handlers.TenantFromToken(authMode(f), tenantClaim(f), accesstoken.Config{
-			Issuer: f.Environment["ISSUER"], Audience: list(f.Environment["AUDIENCE"]),
-			Client: p.Access.Client, Now: p.Now, Log: p.Log,
-		})
-		if err != nil {
-			return nil, err
-		}
-		return handlers.Stream(handlers.StreamConfig{Store: p.db.Store(), Authenticate: authenticate, Log: p.Log}), nil
+		return handlers.Stream(f.Environment, services)
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with -endpoint it is built and run", folder)
 	}
 }
 
-// authMode and tenantClaim read variables with the functions' own defaults.
-func authMode(f template.Function) string { return cmp.Or(f.Environment["AUTH_MODE"], "jwt") }
-
-func tenantClaim(f template.Function) string {
-	return cmp.Or(f.Environment["TENANT_CLAIM"], "client_id")
-}
-
-func (p *embedded) worker(f template.Function, variable string) (handlers.WorkerConfig, error) {
-	queue, err := p.queue(f, variable)
-	return handlers.WorkerConfig{
-		Store: p.db.Store(), Queue: queue, Gateway: p.Gateway, Now: p.Now, Jitter: p.Jitter, Log: p.Log,
-	}, err
-}
-
-// queue finds the queue whose URL a variable of the function's environment holds.
-func (p *embedded) queue(f template.Function, variable string) (*pebblestore.Queue, error) {
-	url, ok := f.Environment[variable]
-	if !ok {
-		return nil, fmt.Errorf("its environment lacks %s", variable)
-	}
+// queue returns the queue at a URL.
+func (p *embedded) queue(url string) (handlers.Queue, error) {
 	queue, ok := p.queues[url]
 	if !ok {
-		return nil, fmt.Errorf("its variable %s is %q, which is no queue of the template", variable, url)
+		return nil, fmt.Errorf("%q is not a queue of the template", url)
 	}
 	return queue, nil
-}
-
-// number reads a variable of the function's environment.
-func number(f template.Function, variable string) (int, error) {
-	n, err := strconv.Atoi(f.Environment[variable])
-	if err != nil {
-		return 0, fmt.Errorf("its variable %s: %w", variable, err)
-	}
-	return n, nil
 }
 
 // source implements [platform].

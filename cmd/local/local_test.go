@@ -15,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"paylane/shared/e2e"
-	"paylane/shared/gateway/simulator"
 )
 
 // root is the repository, seen from this folder.
@@ -27,7 +26,6 @@ func testConfig(t testing.TB) config {
 	return config{
 		Addr: "127.0.0.1:0", Data: t.TempDir(), Template: filepath.Join(root, "template.yaml"),
 		Out: io.Discard, Log: slog.New(slog.DiscardHandler), Now: time.Now, Jitter: rand.IntN,
-		Gateway: simulator.New(time.Now),
 	}
 }
 

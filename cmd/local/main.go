@@ -22,8 +22,6 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
-
-	"paylane/shared/gateway/simulator"
 )
 
 // gcPercent trades some 200 MB under full load for a tenth of the time.
@@ -44,11 +42,10 @@ func start(args []string) int {
 		return tokenCommand(args[1:], os.Stdout, os.Stderr, time.Now)
 	}
 	c := config{
-		Out:     os.Stdout,
-		Log:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Now:     time.Now,
-		Jitter:  rand.IntN,
-		Gateway: simulator.New(time.Now),
+		Out:    os.Stdout,
+		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Now:    time.Now,
+		Jitter: rand.IntN,
 	}
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
 	flags.StringVar(&c.Addr, "addr", defaultAddr, "`address` to listen on; without -auth jwt a loopback one")

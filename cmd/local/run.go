@@ -39,10 +39,11 @@ type config struct {
 
 	// Out gets the start page, and the lines of functions that run as programs. It
 	// must be safe for concurrent use.
-	Out     io.Writer
-	Log     *slog.Logger
-	Now     func() time.Time
-	Jitter  func(n int) int
+	Out    io.Writer
+	Log    *slog.Logger
+	Now    func() time.Time
+	Jitter func(n int) int
+	// Gateway is used instead of the one that the template names, unless nil.
 	Gateway gateway.Provider
 }
 

@@ -266,7 +266,7 @@ Resources:
       CodeUri: functions/stream
       Handler: bootstrap
       Runtime: provided.al2023
-      Environment: {Variables: {AUTH_MODE: none}}
+      Environment: {Variables: {AUTH_MODE: none, ORDERS_TABLE: orders}}
       FunctionUrlConfig: {AuthType: NONE, InvokeMode: RESPONSE_STREAM}
 `), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,15 +1,14 @@
 package handlers_test
 
 import (
-	"log/slog"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
+	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/pebblestore/pebbletest"
 )
 
@@ -17,10 +16,7 @@ import (
 // with the embedded store in memory.
 func BenchmarkCreate(b *testing.B) {
 	store, queue := pebbletest.Open(b, time.Minute)
-	api := handlers.API(handlers.APIConfig{
-		Store: store, Payments: queue, Tokens: simulator.New(time.Now), Tenant: handlers.AnyoneIsLocal,
-		Now: time.Now, Log: slog.New(slog.DiscardHandler),
-	})
+	api := handlerstest.Must[handlers.HTTPHandler](b)(handlers.API(handlerstest.Environment(), handlerstest.Services(store, queue)))
 	var event events.APIGatewayV2HTTPRequest
 	event.RawPath = "/orders"
 	event.RequestContext.HTTP.Method = http.MethodPost

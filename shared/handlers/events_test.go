@@ -3,7 +3,6 @@ package handlers_test
 import (
 	"bytes"
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,8 +13,8 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
+	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/pebblestore/pebbletest"
 )
 
@@ -52,20 +51,13 @@ func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		store, queue := pebbletest.Open(t, time.Minute)
-		simulator := simulator.New(time.Now)
-		worker := handlers.WorkerConfig{
-			Store: store, Queue: queue, Gateway: simulator, Now: time.Now,
-			Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
-		}
+		environment, services := handlerstest.Environment(), handlerstest.Services(store, queue)
+		worker := handlerstest.Must[handlers.SQSHandler](t)
 		test(t, functions{
-			api: handlers.API(handlers.APIConfig{
-				Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
-				Now: time.Now, Log: slog.New(slog.DiscardHandler),
-			}),
-			payment: handlers.Payment(worker), deadletter: handlers.DeadLetter(worker),
-			reconcile: handlers.Reconcile(handlers.ReconcileConfig{
-				Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Days: 35, Rate: 50, Log: slog.New(slog.DiscardHandler),
-			}),
+			api:        handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(environment, services)),
+			payment:    worker(handlers.Payment(environment, services)),
+			deadletter: worker(handlers.DeadLetter(environment, services)),
+			reconcile:  handlerstest.Must[handlers.ReconcileHandler](t)(handlers.Reconcile(environment, services)),
 		})
 	})
 }
@@ -138,11 +130,8 @@ func TestEvents(t *testing.T) {
 // TestTenantFromClaim: the verified claim decides, and nothing else.
 func TestTenantFromClaim(t *testing.T) {
 	event := sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json")
-	store, _ := pebbletest.Open(t, time.Minute)
-	api := handlers.API(handlers.APIConfig{
-		Store: store, Tokens: simulator.New(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
-		Now: time.Now, Log: slog.New(slog.DiscardHandler),
-	})
+	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(
+		handlerstest.Environment("AUTH_MODE", "jwt"), handlerstest.Services(pebbletest.Open(t, time.Minute))))
 	for _, tt := range []struct {
 		name   string
 		claims map[string]string
@@ -171,11 +160,9 @@ func TestTenantFromClaim(t *testing.T) {
 // and the events are where the configuration says.
 func TestEveryTenant(t *testing.T) {
 	event := sample[events.APIGatewayV2HTTPRequest](t, "api-create-order.json")
-	store, queue := pebbletest.Open(t, time.Minute)
-	api := handlers.API(handlers.APIConfig{
-		Store: store, Payments: queue, Tokens: simulator.New(time.Now), Tenant: handlers.TenantFromClaim("client_id"),
-		EventsURL: "https://events.example/", Now: time.Now, Log: slog.New(slog.DiscardHandler),
-	})
+	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(
+		handlerstest.Environment("AUTH_MODE", "jwt", "EVENTS_URL", "https://events.example/"),
+		handlerstest.Services(pebbletest.Open(t, time.Minute))))
 	for _, tt := range []struct {
 		name, query string
 		client      string

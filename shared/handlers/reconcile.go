@@ -12,38 +12,29 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"paylane/shared/gateway"
-	"paylane/shared/order"
+	"paylane/shared/handlers/internal/environ"
 	"paylane/shared/pipeline"
 	"paylane/shared/telemetry"
 )
 
-// errNoTime ends a walk that would go on for ever.
+// errNoTime ends a walk that would go on forever.
 var errNoTime = errors.New("the function's timeout is too short, or ratePerSecond too low")
 
-// ReconcileConfig is what [Reconcile] needs. All fields but StuckAfter and Telemetry are
-// required.
-type ReconcileConfig struct {
-	Store interface {
-		order.Store
-		order.Scanner
-	}
-	// Queue is the function's own: what one invocation has no time for comes back by it.
-	Queue   order.Queue
-	Gateway gateway.Gateway
-	Now     func() time.Time
+type reconcileEnvironment struct {
+	Orders environ.OrdersTable
+	// QueueURL is the function's own: what one invocation has no time for comes back by it.
+	QueueURL string `env:"RECONCILE_QUEUE_URL,required,notEmpty"`
+	Gateway  environ.PaymentGateway
 	// Days is how far back the orders lie that a scheduled run visits, by creation.
-	Days int
-	// Rate is how often the gateway is asked per second where nobody says.
-	Rate int
-	// StuckAfter is as in [pipeline.ReconcilerConfig].
-	StuckAfter time.Duration
-	Log        *slog.Logger
-	// Telemetry gets how many orders differ; nil is none.
-	Telemetry *telemetry.Recorder
+	Days environ.Positive `env:"RECONCILE_DAYS" envDefault:"35"`
+	// Rate is how often the gateway is asked per second, unless the event says otherwise.
+	Rate environ.Positive `env:"RECONCILE_RATE" envDefault:"50"`
+	// StuckAfter is how long an open order rests before it is settled from the gateway's
+	// answer: longer than any backlog of payments that is still to be worked off.
+	StuckAfter time.Duration `env:"RECONCILE_STUCK_AFTER" envDefault:"24h"`
 }
 
-// ReconcileResult is what an invocation by hand or by the schedule answers. Unless Done,
+// ReconcileResult is the answer to an invocation by hand or by the schedule. Unless Done,
 // the walk goes on in other invocations, and the last of them logs the whole report.
 type ReconcileResult struct {
 	Done   bool                     `json:"done"`
@@ -54,22 +45,33 @@ type ReconcileResult struct {
 // ReconcileHandler is a Lambda handler of several kinds of events.
 type ReconcileHandler = func(context.Context, json.RawMessage) (any, error)
 
-// Reconcile makes the handler of the reconcile function. It takes
+// Reconcile returns the handler of the reconcile function, which compares all orders with
+// what the gateway says of them. It takes
 //
-//   - an event of EventBridge Scheduler: a run that settles, over the last Days days;
+//   - an event of EventBridge Scheduler: a run that settles, over the last RECONCILE_DAYS;
 //   - an SQS event of its own queue, to go on, with a batch response
 //     (ReportBatchItemFailures); the batch size should be 1, for each record takes an
 //     invocation's whole time;
 //   - by hand {"from", "to", "apply", "ratePerSecond", "stuckAfter"}, all of them optional:
-//     a dry run over all orders unless "apply" is true. The last is a duration as "90m".
-func Reconcile(c ReconcileConfig) ReconcileHandler {
-	r := reconciler{c, pipeline.NewReconciler(pipeline.ReconcilerConfig{
-		Store: c.Store, Gateway: c.Gateway, Now: c.Now, StuckAfter: c.StuckAfter,
-		Found: func(ctx context.Context, f pipeline.Finding) { logFinding(ctx, c.Log, f) },
+//     a dry run over all orders unless "apply" is true. The last is a duration such as "90m".
+func Reconcile(environment map[string]string, s Services) (ReconcileHandler, error) {
+	e, err := environ.Parse[reconcileEnvironment](environment)
+	if err != nil {
+		return nil, err
+	}
+	queue, err := s.queue("RECONCILE_QUEUE_URL", e.QueueURL)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := s.Gateway(e.Gateway.Name)
+	if err != nil {
+		return nil, err
+	}
+	r := reconciler{queue: queue, log: s.Log, pipeline: pipeline.NewReconciler(pipeline.ReconcilerConfig{
+		Store: s.Store(e.Orders.Name), Gateway: opened, Now: s.Now, StuckAfter: e.StuckAfter,
+		Found: func(ctx context.Context, f pipeline.Finding) { logFinding(ctx, s.Log, f) },
 	})}
-	return func(ctx context.Context, event json.RawMessage) (any, error) {
-		ctx, end := c.Telemetry.Begin(ctx)
-		defer end()
+	return observed(s.Telemetry, func(ctx context.Context, event json.RawMessage) (any, error) {
 		var kind struct {
 			Records json.RawMessage
 			Source  string
@@ -79,15 +81,15 @@ func Reconcile(c ReconcileConfig) ReconcileHandler {
 		case kind.Records != nil:
 			return r.resume(ctx, event)
 		case kind.Source == "aws.scheduler":
-			from := c.Now().UTC().AddDate(0, 0, -c.Days)
-			return r.run(ctx, pipeline.NewReconcileState(from, time.Time{}, true, c.Rate))
+			from := s.Now().UTC().AddDate(0, 0, -int(e.Days))
+			return r.run(ctx, pipeline.NewReconcileState(from, time.Time{}, true, int(e.Rate)))
 		}
-		state, err := byHand(event, c.Rate)
+		state, err := byHand(event, int(e.Rate))
 		if err != nil {
 			return nil, err
 		}
 		return r.run(ctx, state)
-	}
+	}), nil
 }
 
 // byHand reads what a person asks for.
@@ -117,7 +119,8 @@ func byHand(event json.RawMessage, rate int) (pipeline.ReconcileState, error) {
 }
 
 type reconciler struct {
-	ReconcileConfig
+	queue    pipeline.Sender
+	log      *slog.Logger
 	pipeline *pipeline.Reconciler
 }
 
@@ -135,7 +138,7 @@ func (r reconciler) resume(ctx context.Context, event json.RawMessage) (any, err
 			_, err = r.run(ctx, state)
 		}
 		if err != nil {
-			r.Log.ErrorContext(ctx, "could not go on reconciling", "message_id", record.MessageId, "error", err)
+			r.log.ErrorContext(ctx, "could not go on reconciling", "message_id", record.MessageId, "error", err)
 			response.BatchItemFailures = append(response.BatchItemFailures,
 				events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
 		}
@@ -150,7 +153,7 @@ func (r reconciler) run(ctx context.Context, state pipeline.ReconcileState) (Rec
 	next, done, err := r.pipeline.Run(ctx, state)
 	result := ReconcileResult{Done: done, Apply: next.Apply, Report: next.Report}
 	if done {
-		r.Log.InfoContext(ctx, "reconciled", "from", next.From, "to", next.To, "apply", next.Apply, "report", next.Report)
+		r.log.InfoContext(ctx, "reconciled", "from", next.From, "to", next.To, "apply", next.Apply, "report", next.Report)
 		return result, nil
 	}
 	rest := next.Encode()
@@ -158,16 +161,16 @@ func (r reconciler) run(ctx context.Context, state pipeline.ReconcileState) (Rec
 	case rest == state.Encode():
 		return result, fmt.Errorf("reconcile: no order could be visited: %w", cmp.Or(err, errNoTime))
 	case err != nil:
-		r.Log.ErrorContext(ctx, "a part of the orders could not be read; it is tried again", "error", err)
+		r.log.ErrorContext(ctx, "a part of the orders could not be read; it is tried again", "error", err)
 	}
-	if _, err := r.Queue.Send(ctx, rest, 0); err != nil {
+	if _, err := r.queue.Send(ctx, rest, 0); err != nil {
 		return result, fmt.Errorf("reconcile: send what is left to do: %w", err)
 	}
-	r.Log.InfoContext(ctx, "reconciling goes on in another invocation", "report", next.Report)
+	r.log.InfoContext(ctx, "reconciling goes on in another invocation", "report", next.Report)
 	return result, nil
 }
 
-// logFinding writes a line for each finding. A difference is for a person to look at.
+// logFinding logs a finding. A difference is for a person to look at.
 func logFinding(ctx context.Context, log *slog.Logger, f pipeline.Finding) {
 	level, text := slog.LevelInfo, "finding"
 	switch {

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
+	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/pebblestore/pebbletest"
@@ -25,12 +25,14 @@ import (
 
 // reconciling is the reconcile function on a store and its queue in memory.
 type reconciling struct {
-	t       *testing.T
-	store   *pebblestore.Store
-	queue   *pebblestore.Queue
-	config  handlers.ReconcileConfig
-	log     *bytes.Buffer
-	timeout time.Duration
+	t     *testing.T
+	store *pebblestore.Store
+	queue *pebblestore.Queue
+	// services and environment are the function's.
+	services    handlers.Services
+	environment map[string]string
+	log         *bytes.Buffer
+	timeout     time.Duration
 }
 
 func inReconciling(t *testing.T, test func(t *testing.T, r *reconciling)) {
@@ -38,20 +40,19 @@ func inReconciling(t *testing.T, test func(t *testing.T, r *reconciling)) {
 	synctest.Test(t, func(t *testing.T) {
 		store, queue := pebbletest.Open(t, 90*time.Minute)
 		r := &reconciling{t: t, store: store, queue: queue, log: new(bytes.Buffer), timeout: 15 * time.Minute}
-		r.config = handlers.ReconcileConfig{
-			Store: r.store, Queue: queue, Gateway: simulator.New(time.Now), Now: time.Now, Days: 35, Rate: 50,
-			Log: slog.New(slog.NewJSONHandler(r.log, nil)),
-		}
+		r.services, r.environment = handlerstest.Services(store, queue), handlerstest.Environment("RECONCILE_STUCK_AFTER", "1h")
+		r.services.Log = slog.New(slog.NewJSONHandler(r.log, nil))
 		test(t, r)
 	})
 }
 
-// invoke calls the function as Lambda does, and gives its answer as JSON.
+// invoke calls the function as Lambda does, and returns its answer as JSON.
 func (r *reconciling) invoke(event string) (string, error) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), r.timeout)
 	defer cancel()
-	answer, err := lambda.NewHandler(handlers.Reconcile(r.config)).Invoke(ctx, []byte(event))
+	handler := handlerstest.Must[handlers.ReconcileHandler](r.t)(handlers.Reconcile(r.environment, r.services))
+	answer, err := lambda.NewHandler(handler).Invoke(ctx, []byte(event))
 	return string(answer), err
 }
 
@@ -274,9 +275,11 @@ func TestReconcileFails(t *testing.T) {
 		says   string
 		sent   int
 	}{
-		{"what is left can't be sent", func(r *reconciling) { r.config.Queue = deaf{r.queue} }, "unavailable", 0},
-		{"nothing can be read", func(r *reconciling) { r.config.Store = blind{r.store, 0} }, "garbled", 0},
-		{"a part can't be read", func(r *reconciling) { r.config.Store = blind{r.store, 8} }, "", 1},
+		{"what is left can't be sent", func(r *reconciling) {
+			r.services.Queue = func(string) (handlers.Queue, error) { return deaf{r.queue}, nil }
+		}, "unavailable", 0},
+		{"nothing can be read", func(r *reconciling) { r.services.Store = func(string) handlers.Store { return blind{r.store, 0} } }, "garbled", 0},
+		{"a part can't be read", func(r *reconciling) { r.services.Store = func(string) handlers.Store { return blind{r.store, 8} } }, "", 1},
 		{"there is no time", func(r *reconciling) { r.timeout = 30 * time.Second }, "less than 30s", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

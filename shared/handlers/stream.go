@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdaurl"
 
+	"paylane/shared/handlers/internal/environ"
 	"paylane/shared/httpapi"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
@@ -18,36 +19,41 @@ import (
 // RESPONSE_STREAM.
 type StreamHandler = func(context.Context, *events.LambdaFunctionURLRequest) (*events.LambdaFunctionURLStreamingResponse, error)
 
-// StreamConfig is what [Stream] needs. All fields but Telemetry are required.
-type StreamConfig struct {
-	Store        pipeline.Getter
-	Authenticate Authenticate
-	Log          *slog.Logger
-	// Telemetry gets a line for each stream, at its end; nil means none.
-	Telemetry *telemetry.Recorder
+type streamEnvironment struct {
+	Orders environ.OrdersTable
+	Auth   environ.Auth
+	Claim  environ.TenantClaim
+	Issuer environ.Issuer
 }
 
-// Stream returns the handler of the stream function.
-func Stream(c StreamConfig) StreamHandler {
+// Stream returns the handler of the stream function: it streams an order's changes as they
+// happen. Nothing before a Function URL verifies the caller's token, so it does.
+func Stream(environment map[string]string, s Services) (StreamHandler, error) {
+	e, err := environ.Parse[streamEnvironment](environment)
+	if err != nil {
+		return nil, err
+	}
+	authenticate, err := tenantFromToken(e, s)
+	if err != nil {
+		return nil, err
+	}
 	serve := httpapi.NewEvents(httpapi.EventsConfig{
-		Orders: pipeline.NewReader(c.Store), Log: c.Log,
+		Orders: pipeline.NewReader(s.Store(e.Orders.Name)), Log: s.Log,
 		Authenticate: func(r *http.Request) (httpapi.Identity, error) {
-			identity, err := c.Authenticate(r)
-			telemetry.From(r.Context()).Tell(slog.String("tenant", identity.Tenant))
+			identity, err := authenticate(r)
+			telemetry.From(r.Context()).Annotate(slog.String("tenant", identity.Tenant))
 			return identity, err
 		},
 	})
 	return lambdaurl.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c.Telemetry != nil {
-			ctx, end := c.Telemetry.Begin(r.Context())
-			defer end()
-			r = r.WithContext(ctx)
-		}
+		ctx, end := s.Telemetry.Begin(r.Context())
+		defer end()
+		r = r.WithContext(ctx)
 		serve.ServeHTTP(w, r)
-		line := telemetry.From(r.Context())
-		line.Tell(slog.String("route", "GET /orders/{id}/events"))
+		line := telemetry.From(ctx)
+		line.Annotate(slog.String("route", "GET /orders/{id}/events"))
 		if id := r.PathValue("id"); order.ValidID(id) { // which serve has set
-			line.Tell(slog.String("order_id", id))
+			line.Annotate(slog.String("order_id", id))
 		}
-	}))
+	})), nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"paylane/shared/handlers"
+	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/telemetry"
@@ -32,10 +33,9 @@ func TestStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		follow := handlers.Stream(handlers.StreamConfig{
-			Store: store, Authenticate: handlers.UnauthenticatedRequest, Log: slog.New(slog.NewJSONHandler(&out, nil)),
-			Telemetry: telemetry.NewRecorder(&out, "stack", time.Now),
-		})
+		services := handlerstest.Services(store, nil)
+		services.Log, services.Telemetry = slog.New(slog.NewJSONHandler(&out, nil)), telemetry.NewRecorder(&out, "stack", time.Now)
+		follow := handlerstest.Must[handlers.StreamHandler](t)(handlers.Stream(handlerstest.Environment(), services))
 		response, err := follow(t.Context(), &events.LambdaFunctionURLRequest{
 			RawPath: "/orders/" + sampleID + "/events",
 			RequestContext: events.LambdaFunctionURLRequestContext{

@@ -11,35 +11,29 @@ import (
 	"paylane/shared/order"
 )
 
-// Authenticate identifies the sender of a request that nothing has verified yet; see
-// [httpapi.EventsConfig].
-type Authenticate = func(*http.Request) (httpapi.Identity, error)
-
-// UnauthenticatedRequest takes every caller for LocalTenant.
-func UnauthenticatedRequest(*http.Request) (httpapi.Identity, error) {
-	return httpapi.Identity{Tenant: LocalTenant}, nil
-}
-
-// TenantFromToken chooses by a function's AUTH_MODE, as TenantBy does, but for a function
-// behind a Function URL, without an authorizer before it: jwt verifies the token in the
-// request's Authorization header, and takes the tenant from its claim.
-func TenantFromToken(mode, claim string, tokens accesstoken.Config) (Authenticate, error) {
-	switch {
-	case mode == "none":
-		return UnauthenticatedRequest, nil
-	case mode != "jwt":
-		return nil, fmt.Errorf("AUTH_MODE must be jwt or none, not %q", mode)
-	case tokens.Issuer == "" || len(tokens.Audience) == 0:
-		return nil, errors.New("AUTH_MODE jwt needs ISSUER and AUDIENCE")
+// tenantFromToken is [tenantFromAuthorizer] behind a Function URL, where there is no
+// authorizer: it verifies the token in the request's Authorization header.
+func tenantFromToken(e streamEnvironment, s Services) (func(*http.Request) (httpapi.Identity, error), error) {
+	required, err := e.Auth.Required()
+	if err != nil {
+		return nil, err
 	}
-	verifier := accesstoken.New(tokens)
+	if !required {
+		return func(*http.Request) (httpapi.Identity, error) { return httpapi.Identity{Tenant: LocalTenant}, nil }, nil
+	}
+	if err := e.Issuer.Check(); err != nil {
+		return nil, err
+	}
+	verifier := accesstoken.New(accesstoken.Config{
+		Issuer: e.Issuer.URL, Audience: e.Issuer.Audience, Client: s.Client, Now: s.Now, Log: s.Log,
+	})
 	return func(r *http.Request) (httpapi.Identity, error) {
 		claims, err := verified(verifier, r)
 		if err != nil {
 			return httpapi.Identity{}, err
 		}
 		return httpapi.Identity{
-			Tenant: claims.Text(claim), Operator: slices.Contains(claims.Scopes(), httpapi.ScopeOperate), Expires: claims.Expires(),
+			Tenant: claims.Text(e.Claim.Name), Operator: slices.Contains(claims.Scopes(), httpapi.ScopeOperate), Expires: claims.Expires(),
 		}, nil
 	}, nil
 }

@@ -1,77 +1,92 @@
 package handlers_test
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"paylane/shared/accesstoken"
+	"github.com/aws/aws-lambda-go/events"
+
 	"paylane/shared/accesstoken/tokentest"
 	"paylane/shared/handlers"
-	"paylane/shared/httpapi"
+	"paylane/shared/handlers/handlerstest"
+	"paylane/shared/order"
+	"paylane/shared/pebblestore/pebbletest"
 )
 
-// TestTenantFromToken: who may follow orders, by the token in the request.
-func TestTenantFromToken(t *testing.T) {
+// TestStreamTenant: who may follow an order, by the token that the request brings.
+func TestStreamTenant(t *testing.T) {
 	issuer := tokentest.New(t, "")
 	server := httptest.NewServer(issuer)
 	t.Cleanup(server.Close)
 	issuer.URL = server.URL
-	authenticate, err := handlers.TenantFromToken("jwt", "client_id", accesstoken.Config{Issuer: issuer.URL, Audience: []string{tokentest.Audience}})
-	if err != nil {
-		t.Fatal(err)
+	store, queue := pebbletest.Open(t, time.Minute)
+	for tenant, id := range map[string]string{"a": order.KeyedID("a", "1"), "b": order.KeyedID("b", "1")} {
+		o, err := order.New(order.Ref{Tenant: tenant, ID: id}, order.Request{Amount: 1, Currency: "KRW"}, "", time.Now()).Cancel(time.Now())
+		if err == nil {
+			err = store.Create(t.Context(), o)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	began := time.Now()
+	follow := handlerstest.Must[handlers.StreamHandler](t)(handlers.Stream(
+		handlerstest.Environment("AUTH_MODE", "jwt", "ISSUER", issuer.URL, "AUDIENCE", tokentest.Audience+",other"),
+		handlerstest.Services(store, queue)))
 	token := func(claims map[string]any) string {
 		return "Bearer " + issuer.Token(t, issuer.Claims(time.Now(), claims))
 	}
 	const read, operate = "orders/read", "orders/read orders/operate"
 	good := token(map[string]any{"client_id": "a", "scope": read})
 	rows := []struct {
-		name     string
-		headers  []string
-		tenant   string
-		operator bool
-		status   int
+		name    string
+		headers []string
+		query   string
+		tenant  string // whose order is found; the other's is not
+		status  int
 	}{
-		{"good", []string{good}, "a", false, 0},
-		{"missing", nil, "", false, 401},
-		{"two headers", []string{good, good}, "", false, 401},
-		{"truncated", []string{good[:len(good)-4]}, "", false, 401},
-		{"expired", []string{token(map[string]any{"client_id": "a", "scope": read, "exp": time.Now().Add(-time.Second).Unix()})}, "", false, 401},
-		{"another audience", []string{token(map[string]any{"client_id": "a", "scope": read, "aud": "x"})}, "", false, 401},
-		{"another issuer", []string{token(map[string]any{"client_id": "a", "scope": read, "iss": "https://x.test"})}, "", false, 401},
-		{"scope missing", []string{token(map[string]any{"client_id": "a", "scope": "orders/write"})}, "", false, 403},
-		{"no tenant", []string{token(map[string]any{"client_id": nil, "scope": read})}, "", false, 0},
-		{"every tenant, not an operator", []string{token(map[string]any{"client_id": "*", "scope": read})}, "*", false, 0},
-		{"every tenant, an operator", []string{token(map[string]any{"client_id": "*", "scope": operate})}, "*", true, 0},
+		{"good", []string{good}, "", "a", 0},
+		{"tenant of the query, not asked", []string{good}, "?tenant=b", "a", 0},
+		{"missing", nil, "", "", 401},
+		{"two headers", []string{good, good}, "", "", 401},
+		{"truncated", []string{good[:len(good)-4]}, "", "", 401},
+		{"expired", []string{token(map[string]any{"client_id": "a", "scope": read, "exp": time.Now().Add(-time.Second).Unix()})}, "", "", 401},
+		{"another audience", []string{token(map[string]any{"client_id": "a", "scope": read, "aud": "x"})}, "", "", 401},
+		{"another issuer", []string{token(map[string]any{"client_id": "a", "scope": read, "iss": "https://x.test"})}, "", "", 401},
+		{"scope missing", []string{token(map[string]any{"client_id": "a", "scope": "orders/write"})}, "", "", 403},
+		{"no tenant", []string{token(map[string]any{"client_id": nil, "scope": read})}, "", "", 403},
+		{"every tenant, no operator", []string{token(map[string]any{"client_id": "*", "scope": read})}, "?tenant=b", "", 403},
+		{"every tenant, an operator", []string{token(map[string]any{"client_id": "*", "scope": operate})}, "?tenant=b", "b", 0},
 	}
 	for _, row := range rows {
-		r := httptest.NewRequest(http.MethodGet, "/orders/"+sampleID+"/events", nil)
-		r.Header["Authorization"] = row.headers
-		identity, err := authenticate(r)
-		status := 0
-		var problem *httpapi.Problem
-		if errors.As(err, &problem) {
-			status = problem.Status
-		} else if err != nil {
-			t.Errorf("%s: %v", row.name, err)
-		}
-		if problem != nil && !strings.HasPrefix(problem.GetHeaders().Get("WWW-Authenticate"), "Bearer") {
-			t.Errorf("%s: no challenge in %v", row.name, problem.GetHeaders())
-		}
-		if expires := identity.Expires; err == nil && (expires.Before(began.Add(time.Hour-time.Second)) || expires.After(time.Now().Add(time.Hour))) {
-			t.Errorf("%s: it expires at %v", row.name, expires)
-		}
-		if identity.Tenant != row.tenant || identity.Operator != row.operator || status != row.status {
-			t.Errorf("%s: %+v, status %d, %v; want %q, %v, %d", row.name, identity, status, err, row.tenant, row.operator, row.status)
+		for _, tenant := range []string{"a", "b"} {
+			want := row.status
+			switch {
+			case want == 0 && tenant == row.tenant:
+				want = http.StatusOK
+			case want == 0:
+				want = http.StatusNotFound
+			}
+			response, err := follow(t.Context(), &events.LambdaFunctionURLRequest{
+				RawPath: "/orders/" + order.KeyedID(tenant, "1") + "/events", RawQueryString: strings.TrimPrefix(row.query, "?"),
+				Headers: map[string]string{"authorization": strings.Join(row.headers, ",")}, // as repeats are passed on
+				RequestContext: events.LambdaFunctionURLRequestContext{
+					DomainName: "id.on.aws", HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: http.MethodGet},
+				},
+			})
+			if err != nil || response.StatusCode != want {
+				t.Errorf("%s: an order of tenant %s: %d, %v; want %d", row.name, tenant, response.StatusCode, err, want)
+			}
 		}
 	}
+}
+
+// TestStreamEnvironment: without an issuer no token could be verified.
+func TestStreamEnvironment(t *testing.T) {
 	for _, mode := range []string{"", "NONE", "jwt"} {
-		if _, err := handlers.TenantFromToken(mode, "client_id", accesstoken.Config{}); err == nil {
+		if _, err := handlers.Stream(handlerstest.Environment("AUTH_MODE", mode), handlerstest.Services(nil, nil)); err == nil {
 			t.Errorf("AUTH_MODE %q without an issuer is accepted", mode)
 		}
 	}

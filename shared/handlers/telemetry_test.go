@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
+	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/telemetry"
@@ -28,15 +28,10 @@ func TestTelemetry(t *testing.T) {
 		var out bytes.Buffer // nothing here runs side by side
 		log := slog.New(telemetry.Handler(slog.NewJSONHandler(&out, nil)))
 		recorder := telemetry.NewRecorder(&out, "stack", time.Now)
-		simulator := simulator.New(time.Now)
-		api := handlers.API(handlers.APIConfig{
-			Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
-			Now: time.Now, Log: log, Telemetry: recorder,
-		})
-		payment := handlers.Payment(handlers.WorkerConfig{
-			Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
-			Telemetry: recorder,
-		})
+		services := handlerstest.Services(store, queue)
+		services.Log, services.Telemetry = log, recorder
+		api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(handlerstest.Environment(), services))
+		payment := handlerstest.Must[handlers.SQSHandler](t)(handlers.Payment(handlerstest.Environment(), services))
 		secrets := []string{"tok_", "c-secret", "meta-secret", "key-secret", "4242"}
 		post := func(token, key string) {
 			t.Helper()
@@ -104,10 +99,9 @@ func TestTelemetry(t *testing.T) {
 // else.
 func TestTelemetryOfFaults(t *testing.T) {
 	var out bytes.Buffer
-	api := handlers.API(handlers.APIConfig{ // without a store, which makes it panic
-		Tokens: simulator.New(time.Now), Tenant: handlers.AnyoneIsLocal, Now: time.Now,
-		Log: slog.New(slog.DiscardHandler), Telemetry: telemetry.NewRecorder(&out, "stack", time.Now),
-	})
+	services := handlerstest.Services(nil, nil) // without a store, which makes it panic
+	services.Telemetry = telemetry.NewRecorder(&out, "stack", time.Now)
+	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(handlerstest.Environment(), services))
 	response, err := api(t.Context(), sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json"))
 	if err != nil || response.StatusCode != http.StatusInternalServerError {
 		t.Fatalf("%d %s, %v", response.StatusCode, response.Body, err)

@@ -79,7 +79,7 @@ const aboutGet = "With Prefer: wait=N the answer comes as soon as the order has 
 
 func createResponses() map[string]*huma.Response {
 	disagree := &order.InvalidError{Fields: []order.FieldError{{
-		Location: "amount", Message: "must equal the sum of the items, 12000; leave it out to have it computed",
+		Location: "amount", Message: "must equal the sum of the items, 12000; omit it to have it computed",
 	}}}
 	broken := notJSON()
 	broken.Errors = []FieldDetail{{Location: "body", Message: errNotJSON.Error()}}

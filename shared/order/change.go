@@ -8,26 +8,26 @@ import (
 
 // Reasons for which a claim is refused although the status would allow it.
 var (
-	// ErrLeased says that another worker holds the order.
+	// ErrLeased reports that another worker holds the order.
 	ErrLeased = errors.New("another worker holds the order")
-	// ErrNoAttemptLeft says that the round's attempts are used up.
+	// ErrNoAttemptLeft reports that the round's attempts are used up.
 	ErrNoAttemptLeft = errors.New("no attempt is left in this round")
-	// ErrRound says that the message is of another round.
+	// ErrRound reports that the message is of another round.
 	ErrRound = errors.New("the message is of another round")
 )
 
-// Claim is a worker's wish to work on an order.
+// Claim is a worker's request to hold an order.
 type Claim struct {
 	Kind  Kind
 	Round int
-	// Now is the worker's time; Until is when the claim lapses by itself.
+	// Now is the worker's time; Until is when the claim expires by itself.
 	Now   time.Time
 	Until time.Time
 }
 
-// Claimed begins an attempt. It is the rule that every store's Claim must keep:
-// the round is the message's, nobody holds the order, the status is the kind's,
-// and an attempt is left; a refund, being owed, may be tried for ever. The error is a [*TransitionError], [ErrRound],
+// Claimed begins an attempt. It is the rule that every store's Claim must keep: the round is
+// the message's, nobody holds the order, the status is the kind's, and an attempt is left; a
+// refund, being owed, may be tried forever. The error is a [*TransitionError], [ErrRound],
 // [ErrLeased] or [ErrNoAttemptLeft].
 func (o Order) Claimed(c Claim) (Order, error) {
 	next, err := o.take(EventClaim, c)
@@ -42,8 +42,8 @@ func (o Order) Claimed(c Claim) (Order, error) {
 	return next, nil
 }
 
-// TakenOver holds the order without beginning an attempt, to ask what became of the
-// earlier ones. Errors as [Order.Claimed], but for the last.
+// TakenOver holds the order without beginning an attempt, to ask what became of the earlier
+// ones. It returns the same errors as [Order.Claimed], except [ErrNoAttemptLeft].
 func (o Order) TakenOver(c Claim) (Order, error) {
 	return o.take(EventTakeover, c)
 }
@@ -65,7 +65,7 @@ func (o Order) take(event Event, c Claim) (Order, error) {
 	return next, nil
 }
 
-// Renewed moves on to a new gateway key. Only for the holder of a claim, and only
+// Renewed moves on to a new gateway key. Only the holder of a claim may call it, and only
 // once the gateway said that it will never act under the former key.
 func (o Order) Renewed(kind Kind, now time.Time) (Order, error) {
 	next, err := o.change(EventRenew, now)
@@ -77,7 +77,7 @@ func (o Order) Renewed(kind Kind, now time.Time) (Order, error) {
 	return next, nil
 }
 
-// Released gives up the claim with an outcome that decides nothing.
+// Released ends the claim with an outcome that decides nothing.
 func (o Order) Released(kind Kind, outcome Outcome, code string, now time.Time) (Order, error) {
 	return o.conclude(EventRelease, kind, outcome, code, now)
 }
@@ -92,7 +92,7 @@ func (o Order) PaidWith(ref string, now time.Time) (Order, error) {
 	return next, nil
 }
 
-// FailedWith ends the order as not charged.
+// FailedWith ends the order, which was not charged.
 func (o Order) FailedWith(outcome Outcome, f Failure, now time.Time) (Order, error) {
 	next, err := o.conclude(EventFail, KindCharge, outcome, f.Code, now)
 	if err != nil {
@@ -126,18 +126,18 @@ func (o Order) conclude(event Event, kind Kind, outcome Outcome, code string, no
 	return next, nil
 }
 
-// Cancel takes a PENDING order back.
+// Cancel withdraws a PENDING order.
 func (o Order) Cancel(now time.Time) (Order, error) {
 	return o.change(EventCancel, now)
 }
 
-// BeginRefund owes the money of a PAID order back.
+// BeginRefund marks the money of a PAID order as owed back.
 func (o Order) BeginRefund(now time.Time) (Order, error) {
 	return o.change(EventRefund, now)
 }
 
 // Retry opens a new round, with new attempts and a new gateway key. The error is a
-// [*TransitionError], also for an order that was declined.
+// [*TransitionError], including for an order that was declined.
 func (o Order) Retry(now time.Time) (Order, error) {
 	if o.Declined() {
 		return Order{}, fmt.Errorf("the gateway declined it: %w", &TransitionError{From: o.Status, Event: EventRetry})
@@ -163,8 +163,8 @@ func (o Order) Fenced(now time.Time) (Order, error) {
 	return next, err
 }
 
-// NewVoid makes the tombstone that keeps an order from being created after its
-// message was dropped.
+// NewVoid returns the tombstone that keeps an order from being created after its message was
+// dropped.
 func NewVoid(ref Ref, now time.Time) Order {
 	return Order{
 		Ref: ref, Status: Void, Version: 1, FirstVersion: 1,
@@ -172,7 +172,7 @@ func NewVoid(ref Ref, now time.Time) Order {
 	}
 }
 
-// InPlaceOf gives a new order the version that follows a tombstone's.
+// InPlaceOf returns the order with the version that follows a tombstone's.
 func (o Order) InPlaceOf(void Order) Order {
 	o.Version = void.Version + 1
 	o.FirstVersion = o.Version
@@ -190,8 +190,8 @@ func (o Order) change(event Event, now time.Time) (Order, error) {
 	return o, nil
 }
 
-// instant is a time as orders keep it: UTC, in whole milliseconds.
+// instant truncates a time to what orders keep: UTC, in whole milliseconds.
 func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
-// expiry is when a tombstone of now ends, in the whole seconds of DynamoDB's TTL.
+// expiry is when a tombstone made now ends, in the whole seconds of DynamoDB's TTL.
 func expiry(now time.Time) time.Time { return now.UTC().Add(VoidFor).Truncate(time.Second) }

@@ -6,10 +6,10 @@ type Currency string
 // DefaultCurrency is the currency of a request that names none.
 const DefaultCurrency Currency = "KRW"
 
-// MinorDigits tells how many decimal digits the currency's minor unit has, and
-// whether the code is one an order can be paid in: an active code of ISO 4217's
-// list one (SIX Financial Information, as amended up to January 2026). Funds codes,
-// precious metals, XXX and XTS are not among them.
+// MinorDigits returns how many decimal digits the currency's minor unit has, and reports
+// whether an order can be paid in it: whether it is an active code of ISO 4217's list one
+// (SIX Financial Information, as amended up to January 2026). Funds codes, precious metals,
+// XXX and XTS are not.
 func (c Currency) MinorDigits() (digits int, ok bool) {
 	switch c {
 	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF",

@@ -18,13 +18,12 @@ const (
 // MessageVersion is the version of messages that this build writes and reads.
 const MessageVersion = 1
 
-// ErrMessage says that a message is none of ours, or of a version this build can't
-// read.
+// ErrMessage reports that a message is not about an order, or of a version that this build
+// can't read.
 var ErrMessage = errors.New("not a message about an order")
 
-// Message tells a worker that an order wants work. It carries no amount and no
-// token: those are read from the order, so a forged message can't change what is
-// charged.
+// Message asks a worker to charge or refund an order. It carries no amount and no token:
+// those are read from the order, so a forged message can't change what is charged.
 type Message struct {
 	Kind  Kind
 	Ref   Ref
@@ -39,7 +38,7 @@ type messageJSON struct {
 	Round   int    `json:"round"`
 }
 
-// Encode gives the message's body for a [Queue].
+// Encode returns the message's body.
 func (m Message) Encode() string {
 	body, err := json.Marshal(messageJSON{
 		Version: MessageVersion, Kind: m.Kind, Tenant: m.Ref.Tenant, OrderID: m.Ref.ID, Round: m.Round,
@@ -50,8 +49,8 @@ func (m Message) Encode() string {
 	return string(body)
 }
 
-// ParseMessage reads a message's body. The error wraps [ErrMessage] and never
-// repeats the body.
+// ParseMessage parses a message's body. The error wraps [ErrMessage] and never repeats the
+// body.
 func ParseMessage(body string) (Message, error) {
 	var m messageJSON
 	if err := json.Unmarshal([]byte(body), &m); err != nil {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// ErrOverflow says that a sum or product does not fit in 64 bits.
+// ErrOverflow reports that a sum or product does not fit in 64 bits.
 var ErrOverflow = errors.New("amount is too large")
 
 // Money is an amount in the currency's minor unit: 1234 with USD is 12.34 dollars,

@@ -9,23 +9,22 @@ import (
 	"time"
 )
 
-// MaxAttempts is how often an order is charged in one round. After that nothing is
-// charged again; what is unknown is only asked about.
+// MaxAttempts is how many times an order is charged in one round. After that it is not
+// charged again; an unknown outcome is only asked about.
 const MaxAttempts = 3
 
-// refundHistory is how many attempts at a refund, which may be tried for ever, are
-// kept.
+// refundHistory is how many attempts at a refund, which may be tried forever, are kept.
 const refundHistory = 10
 
-// EarlyFor is how long a message waits for the order, round or state it speaks of.
-// It is far past any timeout of the function that writes it.
+// EarlyFor is how long a message waits for the order, round or state that it is about. It is
+// far past any timeout of the function that writes the order.
 const EarlyFor = 2 * time.Minute
 
-// VoidFor is how long a tombstone is kept. It must only outlast a write that was
-// frozen together with its process.
+// VoidFor is how long a tombstone is kept. It need only outlast a write that was frozen
+// together with its process.
 const VoidFor = 24 * time.Hour
 
-// Ref names an order. Orders of different tenants never meet.
+// Ref identifies an order. Orders of different tenants never share one.
 type Ref struct {
 	Tenant string
 	ID     string
@@ -39,8 +38,8 @@ type Order struct {
 	Status Status
 	// Version rises by one with every change.
 	Version int64
-	// FirstVersion is the version at creation: 1, or more where the order took the
-	// place of a tombstone.
+	// FirstVersion is the version at creation: 1, or more if the order replaced a
+	// tombstone.
 	FirstVersion int64
 
 	Total        Money
@@ -48,28 +47,27 @@ type Order struct {
 	CustomerID   string
 	PaymentToken Token
 	Metadata     map[string]string
-	// Fingerprint is [Request.Fingerprint] if the order came with an idempotency
-	// key, else empty.
+	// Fingerprint is [Request.Fingerprint] if the order came with an idempotency key, and
+	// empty otherwise.
 	Fingerprint []byte
 
-	// Round counts the times the order became payable: 1, then one more for each
-	// retry by an operator. A message of an older round is stale.
+	// Round counts how often the order became payable: 1, and one more for each retry by an
+	// operator. A message of an older round is stale.
 	Round  int
 	Charge Leg
 	Refund Leg
-	// LeaseUntil is when the claim of the worker that now holds the order ends;
-	// the zero time if nobody holds it.
+	// LeaseUntil is when the claim of the worker that holds the order ends; the zero time if
+	// nobody holds it.
 	LeaseUntil time.Time
 
-	// PaymentRef is the gateway's reference of the charge, RefundRef of the refund.
+	// PaymentRef is the gateway's reference for the charge, RefundRef for the refund.
 	PaymentRef string
 	RefundRef  string
 	Failure    *Failure
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// ExpiresAt is when a tombstone may be forgotten, in whole seconds; zero for an
-	// order.
+	// ExpiresAt is when a tombstone may be deleted, in whole seconds; zero for an order.
 	ExpiresAt time.Time
 }
 
@@ -81,8 +79,8 @@ type Item struct {
 	UnitPrice int64
 }
 
-// Token stands for a means of payment at the gateway. It is kept out of logs and
-// of everything that is printed.
+// Token stands for a means of payment at the gateway. It hides itself from logs and from
+// everything that is printed.
 type Token string
 
 // Format hides the token, whatever the verb.
@@ -91,7 +89,7 @@ func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]"
 // LogValue hides the token.
 func (Token) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
-// Failure says why an order is FAILED.
+// Failure is why an order is FAILED.
 type Failure struct {
 	Code    string
 	Message string
@@ -99,12 +97,12 @@ type Failure struct {
 
 // Leg is one side of an order's dealings with the gateway: its charge or its refund.
 type Leg struct {
-	// KeySeq is the n of the gateway key in use. It grows only once the former key
-	// is known never to act.
+	// KeySeq is the n of the gateway key in use. It grows only once the gateway is known
+	// never to act under the former key.
 	KeySeq int
 	// Tries is the number of attempts begun in this round; of a refund, in all.
 	Tries int
-	// Attempts are the attempts of all rounds, oldest first; of a refund, the last
+	// Attempts are the attempts of all rounds, oldest first; of a refund, the latest
 	// few.
 	Attempts []Attempt
 }
@@ -117,12 +115,12 @@ type Attempt struct {
 	Code string
 }
 
-// Outcome is what an attempt found.
+// Outcome is what came of an attempt.
 type Outcome string
 
 // The outcomes.
 const (
-	// OutcomePending is an attempt that runs, or whose worker died.
+	// OutcomePending is an attempt that is running, or whose worker died.
 	OutcomePending     Outcome = "pending"
 	OutcomeApproved    Outcome = "approved"
 	OutcomeDeclined    Outcome = "declined"
@@ -130,7 +128,7 @@ const (
 	OutcomeUnknown     Outcome = "unknown"     // nobody can say yet whether it acted
 )
 
-// Last gives the newest attempt; ok is false where there is none.
+// Last returns the newest attempt; ok is false if there is none.
 func (l Leg) Last() (a Attempt, ok bool) {
 	if len(l.Attempts) == 0 {
 		return Attempt{}, false
@@ -146,8 +144,8 @@ func (l Leg) begin(now time.Time) Leg {
 	return l
 }
 
-// end records what the newest attempt found, and that an earlier one without an
-// outcome never reported.
+// end records the outcome of the newest attempt, and that an earlier one without an outcome
+// never reported.
 func (l Leg) end(outcome Outcome, code string) Leg {
 	l.Attempts = slices.Clone(l.Attempts)
 	for i := range l.Attempts {
@@ -161,7 +159,7 @@ func (l Leg) end(outcome Outcome, code string) Leg {
 	return l
 }
 
-// leg picks the side that a kind of message is about.
+// leg returns the side that a kind of message is about.
 func (o *Order) leg(kind Kind) *Leg {
 	if kind == KindRefund {
 		return &o.Refund
@@ -169,7 +167,7 @@ func (o *Order) leg(kind Kind) *Leg {
 	return &o.Charge
 }
 
-// Leg gives the side of the order that a kind of message is about.
+// Leg returns the side of the order that a kind of message is about.
 func (o Order) Leg(kind Kind) Leg { return *o.leg(kind) }
 
 // GatewayKey is the idempotency key under which the gateway is asked next:
@@ -187,15 +185,15 @@ func (o Order) GatewayKey(kind Kind) string {
 	}
 }
 
-// Declined tells whether the order FAILED because the gateway declined it: asking
-// again would only be declined again.
+// Declined reports whether the order FAILED because the gateway declined it: asking again
+// would only be declined again.
 func (o Order) Declined() bool {
 	last, ok := o.Charge.Last()
 	return o.Status == Failed && ok && last.Outcome == OutcomeDeclined
 }
 
-// AsCreated gives the order as its creation answered it, which is what a replay of
-// the request must answer too.
+// AsCreated returns the order as it was when it was created, which is what a replay of the
+// request must answer.
 func (o Order) AsCreated() Order {
 	o.Status, o.Version, o.Round = Pending, o.FirstVersion, 1
 	o.Charge, o.Refund = Leg{}, Leg{}
@@ -204,7 +202,7 @@ func (o Order) AsCreated() Order {
 	return o
 }
 
-// LogValue shows which order it is and how it stands, and nothing personal.
+// LogValue identifies the order and its state, and holds nothing personal.
 func (o Order) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("tenant", o.Tenant),

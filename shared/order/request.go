@@ -23,10 +23,10 @@ const (
 	MaxKey           = 255 // of an idempotency key, in bytes
 )
 
-// Request is what a caller asks for. Only what [Request.Normalize] returned without
-// an error may become an order.
+// Request is what a caller asks for. Only what [Request.Normalize] returned without an error
+// may become an order.
 type Request struct {
-	Amount       int64             `json:"amount"` // 0 if the items give it
+	Amount       int64             `json:"amount"` // 0 if the items determine it
 	Currency     Currency          `json:"currency"`
 	Items        []Item            `json:"items,omitempty"`
 	CustomerID   string            `json:"customerId,omitempty"`
@@ -36,7 +36,7 @@ type Request struct {
 
 // FieldError is one thing wrong with a request.
 type FieldError struct {
-	// Location is the path of the field in the request's body, as "items[2].sku".
+	// Location is the path of the field in the request's body, such as "items[2].sku".
 	Location string
 	Message  string
 }
@@ -84,7 +84,7 @@ func (r Request) Normalize(token Token) (Request, error) {
 	if len(r.Items) == 0 {
 		r.Items = nil
 		if r.Amount < 1 {
-			add("amount", "must be at least 1, in the currency's minor unit; it is required unless items give it")
+			add("amount", "must be at least 1, in the currency's minor unit; it is required unless there are items")
 		}
 	} else {
 		before := len(bad.Fields)
@@ -94,7 +94,7 @@ func (r Request) Normalize(token Token) (Request, error) {
 		case r.Amount < 0:
 			add("amount", "must be at least 1, in the currency's minor unit")
 		case r.Amount != 0 && r.Amount != total.Amount:
-			add("amount", "must equal the sum of the items, %d; leave it out to have it computed", total.Amount)
+			add("amount", "must equal the sum of the items, %d; omit it to have it computed", total.Amount)
 		case total.Amount < 1:
 			add("items", "must add up to at least 1, in the currency's minor unit")
 		default:
@@ -151,11 +151,11 @@ func sumItems(items []Item, currency Currency, add func(location, format string,
 	return total
 }
 
-// Fingerprint is the SHA-256 of a normalized request: equal for two requests that
-// mean the same, whatever their bytes were.
+// Fingerprint returns the SHA-256 of a normalized request: equal for two requests that mean
+// the same, whatever their bytes were.
 func (r Request) Fingerprint() []byte {
-	// Struct fields have an order of their own and map keys are sorted, so this is
-	// canonical; these types can't fail to encode.
+	// Struct fields are encoded in order and map keys sorted, so this is canonical; these
+	// types can't fail to encode.
 	canonical, err := json.Marshal(r)
 	if err != nil {
 		panic(err)
@@ -164,8 +164,8 @@ func (r Request) Fingerprint() []byte {
 	return sum[:]
 }
 
-// New makes the PENDING order of a normalized request. With an idempotency key the
-// order carries the request's fingerprint.
+// New returns the PENDING order of a normalized request. With an idempotency key, the order
+// carries the request's fingerprint.
 func New(ref Ref, r Request, key string, now time.Time) Order {
 	o := Order{
 		Ref: ref, Status: Pending, Version: 1, FirstVersion: 1, Round: 1,
@@ -179,15 +179,15 @@ func New(ref Ref, r Request, key string, now time.Time) Order {
 	return o
 }
 
-// KeyedID is the id of the order that a tenant's idempotency key stands for: a
-// UUIDv5 (RFC 9562) of both, so finding the earlier order needs no table of keys.
+// KeyedID returns the id of the order that a tenant's idempotency key stands for: a UUIDv5
+// (RFC 9562) of both, so finding the earlier order needs no table of keys.
 func KeyedID(tenant, key string) string {
-	// The tenant makes a namespace of its own: no tenant and key run together.
+	// Each tenant has a namespace of its own, so no two pairs of tenant and key collide.
 	space := uuid.NewSHA1(uuid.MustParse("5ffa9d8a-6ae4-5f3c-9c9d-6f2f3e1f6f6e"), []byte(tenant))
 	return uuid.NewSHA1(space, []byte(key)).String()
 }
 
-// ValidKey tells whether an idempotency key is 1 to 255 visible ASCII characters.
+// ValidKey reports whether an idempotency key is 1 to 255 visible ASCII characters.
 func ValidKey(key string) bool {
 	if len(key) < 1 || len(key) > MaxKey {
 		return false
@@ -200,7 +200,7 @@ func ValidKey(key string) bool {
 	return true
 }
 
-// ValidID tells whether a text can be an order's id: a UUID in its canonical form.
+// ValidID reports whether a text can be an order's id: a UUID in its canonical form.
 func ValidID(id string) bool {
 	parsed, err := uuid.Parse(id)
 	return err == nil && parsed.String() == id

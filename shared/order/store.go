@@ -9,16 +9,16 @@ import (
 
 // Errors of a [Store].
 var (
-	// ErrNotFound says that there is no such order.
+	// ErrNotFound reports that there is no such order.
 	ErrNotFound = errors.New("no such order")
-	// ErrUnavailable says that the store or queue can't do it now: throttled, out
-	// of reach, closing. A write may or may not have happened; the same call may be
+	// ErrUnavailable reports that the store or queue can't do it now: throttled,
+	// unreachable, closing. A write may or may not have happened; the same call may be
 	// made again later.
 	ErrUnavailable = errors.New("unavailable, try again later")
 )
 
-// ConflictError says that a write's condition did not hold, and what stands there
-// instead. Nothing was written.
+// ConflictError reports that a write's condition did not hold, and what is stored instead.
+// Nothing was written.
 type ConflictError struct {
 	Current Order
 }
@@ -34,17 +34,16 @@ func (e *ConflictError) Error() string {
 // loss of the process and of power. What a read or a [*ConflictError] shows is
 // durable too. A method that returns an error other than those it names is
 // [ErrUnavailable] (wrapped) or the context's; then a write may have happened, and
-// the caller decides whether to call again. Only what no repetition mends, such as a
-// table that is not there or a record of a newer build, is an error of its own. A store
-// retries nothing that the caller could not retry itself, and never beyond the
-// context's deadline.
+// the caller decides whether to call again. Only what repeating can't fix, such as a missing
+// table or a record of a newer build, is an error of its own. A store retries nothing that
+// the caller could not retry itself, and never beyond the context's deadline.
 //
-// Tombstones (status [Void]) are stored and returned like orders, but are in no
-// list, and may vanish after their ExpiresAt.
+// Tombstones (status [Void]) are stored and returned like orders, but are not listed, and may
+// disappear after their ExpiresAt.
 type Store interface {
-	// Create stores an order where there is none with its Ref: neither an order nor
-	// a tombstone. Else the error is a [*ConflictError]. A call that is repeated
-	// within the store after its first try had in fact succeeded is no conflict.
+	// Create stores an order if there is neither an order nor a tombstone with its Ref.
+	// Otherwise the error is a [*ConflictError]. It is not a conflict if the store repeats
+	// a call whose first try had in fact succeeded.
 	Create(ctx context.Context, o Order) error
 
 	// Get returns the order. The error is [ErrNotFound]. It sees every write that
@@ -53,7 +52,7 @@ type Store interface {
 
 	// Claim applies [Order.Claimed] in one conditional write, without a read
 	// before it, and returns the order as it then is. The error is [ErrNotFound],
-	// or a [*ConflictError] where Claimed refuses.
+	// or a [*ConflictError] if Claimed refuses.
 	Claim(ctx context.Context, ref Ref, c Claim) (Order, error)
 
 	// Update replaces the order if its stored version is next.Version-1. The error
@@ -94,7 +93,7 @@ type Position struct {
 	ID        string
 }
 
-// Position gives the place right after the order.
+// Position returns the place right after the order.
 func (o Order) Position() Position {
 	return Position{CreatedAt: o.CreatedAt, ID: o.ID}
 }

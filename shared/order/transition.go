@@ -2,28 +2,28 @@ package order
 
 import "fmt"
 
-// Status is where an order stands.
+// Status is how far an order has come.
 type Status string
 
-// The statuses. Paid, Failed, Canceled and Refunded are the ends: nothing happens
-// to such an order by itself any more.
+// The statuses. Paid, Failed, Canceled and Refunded are the ends: nothing more happens to such
+// an order by itself.
 const (
 	// Pending is an order that waits for its first attempt in this round.
 	Pending Status = "PENDING"
-	// Processing is an order somebody tries, or has tried, to charge.
+	// Processing is an order that a worker is charging, or has tried to charge.
 	Processing Status = "PROCESSING"
-	// Paid is an order the gateway says is charged.
+	// Paid is an order that was charged, by the gateway's word.
 	Paid Status = "PAID"
 	// Failed is an order known not to be charged.
 	Failed Status = "FAILED"
-	// Canceled is an order its owner took back before any attempt.
+	// Canceled is an order that its owner withdrew before any attempt.
 	Canceled Status = "CANCELED"
 	// Refunding is an order whose money is owed back.
 	Refunding Status = "REFUNDING"
-	// Refunded is an order whose money went back.
+	// Refunded is an order whose money was returned.
 	Refunded Status = "REFUNDED"
-	// Void is a tombstone where an order's message was dropped before the order
-	// came. To callers it does not exist.
+	// Void is a tombstone: the order's message was dropped before the order was written. To
+	// callers it does not exist.
 	Void Status = "VOID"
 )
 
@@ -32,8 +32,8 @@ func Statuses() []Status {
 	return []Status{Pending, Processing, Paid, Failed, Canceled, Refunding, Refunded}
 }
 
-// End tells whether an order of this status stays as it is unless somebody asks
-// for a retry or a refund.
+// End reports whether an order of this status stays as it is unless somebody asks for a retry
+// or a refund.
 func (s Status) End() bool {
 	switch s {
 	case Paid, Failed, Canceled, Refunded:
@@ -61,7 +61,7 @@ const (
 	EventFence    Event = "fence"    // a message is dropped; see the package comment
 )
 
-// TransitionError says that an event is not allowed in a status.
+// TransitionError reports that an event is not allowed in a status.
 type TransitionError struct {
 	From  Status
 	Event Event
@@ -71,9 +71,8 @@ func (e *TransitionError) Error() string {
 	return fmt.Sprintf("an order that is %s can't %s", e.From, e.Event)
 }
 
-// transitions is the one table of an order's life; nothing else decides where an
-// event leads. Conditions beyond the status (a lease, a round, an attempt left)
-// stand in the methods.
+// transitions is the one table of an order's life; nothing else decides where an event leads.
+// Conditions beyond the status (a lease, a round, an attempt left) are in the methods.
 //
 //nolint:gochecknoglobals // never written
 var transitions = [...]struct {
@@ -101,8 +100,7 @@ var transitions = [...]struct {
 	{Void, EventFence, Void},
 }
 
-// Transition says where an event leads from a status. The error is a
-// [*TransitionError].
+// Transition returns the status to which an event leads. The error is a [*TransitionError].
 func Transition(from Status, event Event) (Status, error) {
 	for _, t := range transitions {
 		if t.from == from && t.event == event {

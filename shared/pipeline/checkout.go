@@ -13,23 +13,33 @@ import (
 
 // Errors of [Checkout], besides those of the store and [*order.InvalidError].
 var (
-	// ErrKeyReused says that an idempotency key came again with another request.
+	// ErrKeyReused reports that an idempotency key came again with another request.
 	ErrKeyReused = errors.New("the idempotency key was used for another request")
-	// ErrKeyMalformed says that an idempotency key is not 1 to 255 visible ASCII
+	// ErrKeyMalformed reports that an idempotency key is not 1 to 255 visible ASCII
 	// characters.
 	ErrKeyMalformed = errors.New("the idempotency key must be 1 to 255 visible ASCII characters")
 )
 
-// contended bounds how often one call starts anew because others change the same
-// order; each round that fails means that another call succeeded.
-const contended = 16
+// maxConflicts bounds how often one call starts anew because others change the same order;
+// each round that fails means that another call succeeded.
+const maxConflicts = 16
 
-// Checkout is what callers do with orders. It holds no state of its own.
+// Sender sends messages to a queue.
+type Sender interface {
+	// Send adds a message and returns its id. Once it returned nil, the message is durable
+	// no later than any write to the [order.Store] that is begun afterwards, and by itself
+	// within moments; it is delivered only once it is durable. After an error it may have
+	// been added; where trying again may help, the error wraps [order.ErrUnavailable].
+	// Delay is 0 to 15 minutes, in whole seconds.
+	Send(ctx context.Context, body string, delay time.Duration) (messageID string, err error)
+}
+
+// Checkout is what callers do with orders. It holds no state.
 type Checkout struct {
 	Reader
 
 	store  order.Store
-	queue  order.Queue
+	queue  Sender
 	tokens gateway.Tokens
 	now    func() time.Time
 	newID  func() (string, error)
@@ -38,15 +48,15 @@ type Checkout struct {
 // CheckoutConfig is what a [Checkout] needs. All fields are required.
 type CheckoutConfig struct {
 	Store order.Store
-	// Queue takes the messages that [Payments] works on.
-	Queue  order.Queue
+	// Queue takes the messages that [Payments] handles.
+	Queue  Sender
 	Tokens gateway.Tokens
 	Now    func() time.Time
-	// NewID makes the ids of orders without an idempotency key.
+	// NewID returns the id of an order without an idempotency key.
 	NewID func() (string, error)
 }
 
-// NewCheckout makes a Checkout.
+// NewCheckout returns a Checkout.
 func NewCheckout(c CheckoutConfig) *Checkout {
 	return &Checkout{Reader: NewReader(c.Store), store: c.Store, queue: c.Queue, tokens: c.Tokens, now: c.Now, newID: c.NewID}
 }
@@ -79,10 +89,10 @@ func (c *Checkout) Create(ctx context.Context, tenant, key string, r order.Reque
 	return c.put(ctx, o)
 }
 
-// put stores a new order whose message was sent, or finds the one that has its place.
+// put stores a new order whose message was sent, or finds the one that is there already.
 func (c *Checkout) put(ctx context.Context, o order.Order) (order.Order, bool, error) {
 	var tombstone *order.Order
-	for range contended {
+	for range maxConflicts {
 		var err error
 		if tombstone == nil {
 			err = c.store.Create(ctx, o)
@@ -103,7 +113,7 @@ func (c *Checkout) put(ctx context.Context, o order.Order) (order.Order, bool, e
 			}
 			tombstone = &conflict.Current
 		case errors.Is(err, order.ErrNotFound):
-			tombstone = nil // it had its time
+			tombstone = nil // it expired
 		default:
 			return order.Order{}, false, fmt.Errorf("store the order: %w", err)
 		}
@@ -130,7 +140,7 @@ func (c *Checkout) normalize(r order.Request) (order.Request, error) {
 	return normalized, err
 }
 
-// replay answers a create that found an order under its id.
+// replay returns the result of a create that found an order under its id.
 func replay(existing, wanted order.Order) (order.Order, bool, error) {
 	if len(wanted.Fingerprint) == 0 || !bytes.Equal(existing.Fingerprint, wanted.Fingerprint) {
 		return order.Order{}, false, ErrKeyReused
@@ -147,9 +157,9 @@ func (c *Checkout) List(ctx context.Context, q order.Query) (order.Page, error) 
 	return page, nil
 }
 
-// Cancel takes back an order that is still PENDING; one that is CANCELED already
-// stays so. The error is an [*order.TransitionError] if it is too late,
-// [order.ErrNotFound], or the store's.
+// Cancel withdraws an order that is still PENDING; one that is already CANCELED stays so. The
+// error is an [*order.TransitionError] if it is too late, [order.ErrNotFound], or the
+// store's.
 func (c *Checkout) Cancel(ctx context.Context, ref order.Ref) (order.Order, error) {
 	return c.change(ctx, ref, "", func(o order.Order) (order.Order, error) {
 		if o.Status == order.Canceled {
@@ -159,9 +169,9 @@ func (c *Checkout) Cancel(ctx context.Context, ref order.Ref) (order.Order, erro
 	})
 }
 
-// Refund owes the money of a PAID order back; the message that it sends has it
-// returned. An order that is REFUNDING or REFUNDED stays so, and changed is false.
-// Errors as [Checkout.Cancel].
+// Refund marks the money of a PAID order as owed back, and sends the message by which it is
+// returned. An order that is REFUNDING or REFUNDED stays so, and changed is false. It returns
+// the same errors as [Checkout.Cancel].
 func (c *Checkout) Refund(ctx context.Context, ref order.Ref) (o order.Order, changed bool, err error) {
 	o, err = c.change(ctx, ref, order.KindRefund, func(o order.Order) (order.Order, error) {
 		changed = o.Status != order.Refunding && o.Status != order.Refunded
@@ -173,16 +183,16 @@ func (c *Checkout) Refund(ctx context.Context, ref order.Ref) (o order.Order, ch
 	return o, changed, err
 }
 
-// Retry opens a new round for an order that FAILED without being declined. Errors
-// as [Checkout.Cancel].
+// Retry opens a new round for an order that FAILED without being declined. It returns the same
+// errors as [Checkout.Cancel].
 func (c *Checkout) Retry(ctx context.Context, ref order.Ref) (order.Order, error) {
 	return c.change(ctx, ref, order.KindCharge, func(o order.Order) (order.Order, error) {
 		return o.Retry(c.now())
 	})
 }
 
-// change applies one step to an order as it now stands. A step that wants work done
-// names its kind; its message goes out before the write, as for a new order.
+// change applies one step to an order as it now is. A step that needs a worker names the kind
+// of its message, which is sent before the write, as for a new order.
 func (c *Checkout) change(
 	ctx context.Context, ref order.Ref, announce order.Kind, step func(order.Order) (order.Order, error),
 ) (order.Order, error) {
@@ -190,7 +200,7 @@ func (c *Checkout) change(
 	if err != nil {
 		return order.Order{}, err
 	}
-	for range contended {
+	for range maxConflicts {
 		next, err := step(current)
 		if err != nil {
 			return order.Order{}, err

@@ -6,65 +6,26 @@ import (
 	"fmt"
 	"time"
 
+	"paylane/shared/internal/pause"
+	"paylane/shared/job"
 	"paylane/shared/order"
 )
 
-// How a message that is early comes back; see order.EarlyFor.
+// When a message that is early is looked at again; see [order.EarlyFor].
 const (
-	earlyWithin = 100 * time.Millisecond // looked again so long in the same invocation
+	earlyWithin = 100 * time.Millisecond // in the same invocation
 	earlyFirst  = 5 * time.Second
 	earlyLater  = time.Minute
 )
 
-// stance is how an order stands towards a message about it.
-type stance int
-
-const (
-	workable stance = iota // a claim or a takeover may succeed
-	leased                 // as workable, but for another worker's lease
-	early
-	stale
-)
-
-// stand compares a message with the order as it is; nil where there is none.
-func stand(m order.Message, o *order.Order, now time.Time) stance {
-	if o == nil || o.Status == order.Void || o.Round < m.Round {
-		return early
-	}
-	if o.Round > m.Round {
-		return stale
-	}
-	switch o.Status {
-	case order.Pending, order.Processing:
-		if m.Kind == order.KindRefund {
-			return early
-		}
-	case order.Paid:
-		if m.Kind == order.KindRefund {
-			return early
-		}
-		return stale
-	case order.Refunding:
-		if m.Kind != order.KindRefund {
-			return stale
-		}
-	case order.Failed, order.Canceled, order.Refunded, order.Void:
-		return stale
-	}
-	if o.LeaseUntil.After(now) {
-		return leased
-	}
-	return workable
-}
-
-// take gets hold of the message's order through hold, or says what is to become of
-// the message instead. Hold fails as a store does.
+// take gets hold of the message's order through hold, or returns the verdict on a message
+// that finds nothing to do. Hold fails as a store does.
 func (w worker) take(
-	ctx context.Context, m order.Message, d Delivery,
+	ctx context.Context, m order.Message, d job.Delivery,
 	hold func(context.Context, order.Message, order.Claim) (held, error),
-) (held, *Verdict) {
+) (held, *job.Verdict) {
 	again := lookAgain(ctx, earlyWithin)
-	for range contended {
+	for range maxConflicts {
 		claim := w.claim(ctx, m)
 		h, err := hold(ctx, m, claim)
 		if err == nil {
@@ -74,13 +35,13 @@ func (w worker) take(
 		if err != nil {
 			return held{}, w.unclaimed(m, fmt.Errorf("claim the order: %w", err))
 		}
-		switch stand(m, current, claim.Now) {
-		case workable: // it changed between two looks
-		case leased:
-			return held{}, &Verdict{Result: ResultBusy, Ref: m.Ref, RetryAfter: current.LeaseUntil.Sub(claim.Now)}
-		case stale:
-			return held{}, &Verdict{Done: true, Result: ResultStale, Ref: m.Ref}
-		case early:
+		switch m.Disposition(current, claim.Now) {
+		case order.Workable: // it changed between two looks
+		case order.Leased:
+			return held{}, verdict(m.Ref, job.Verdict{Next: job.Again, After: current.LeaseUntil.Sub(claim.Now), Result: ResultBusy})
+		case order.Stale:
+			return held{}, verdict(m.Ref, job.Verdict{Next: job.Done, Result: ResultStale})
+		case order.Early:
 			switch {
 			case claim.Now.Sub(d.SentAt) > order.EarlyFor:
 				done, err := w.drop(ctx, m, current)
@@ -88,14 +49,14 @@ func (w worker) take(
 					return held{}, w.unclaimed(m, fmt.Errorf("fence the order: %w", err))
 				}
 				if done {
-					return held{}, &Verdict{Done: true, Result: ResultDropped, Ref: m.Ref}
+					return held{}, verdict(m.Ref, job.Verdict{Next: job.Done, Result: ResultDropped})
 				}
 			case !again():
-				pause := earlyLater
+				rest := earlyLater
 				if d.ReceiveCount <= 1 {
-					pause = earlyFirst
+					rest = earlyFirst
 				}
-				return held{}, &Verdict{Result: ResultEarly, Ref: m.Ref, RetryAfter: pause}
+				return held{}, verdict(m.Ref, job.Verdict{Next: job.Again, After: rest, Result: ResultEarly})
 			}
 		}
 	}
@@ -103,11 +64,11 @@ func (w worker) take(
 }
 
 // unclaimed is the verdict on a message whose order could not be looked at.
-func (w worker) unclaimed(m order.Message, err error) *Verdict {
-	return &Verdict{Result: ResultError, Ref: m.Ref, RetryAfter: -1, Err: err}
+func (w worker) unclaimed(m order.Message, err error) *job.Verdict {
+	return verdict(m.Ref, job.Verdict{Next: job.Later, Result: job.ResultError, Err: err})
 }
 
-// claim is this worker's wish: until the invocation must have ended.
+// claim asks for the order until the invocation must have ended.
 func (w worker) claim(ctx context.Context, m order.Message) order.Claim {
 	now := w.Now()
 	until, ok := ctx.Deadline()
@@ -117,8 +78,8 @@ func (w worker) claim(ctx context.Context, m order.Message) order.Claim {
 	return order.Claim{Kind: m.Kind, Round: m.Round, Now: now, Until: until}
 }
 
-// drop gives a message up that was early for too long, after a fence. False means
-// that something changed meanwhile and the message must be looked at again.
+// drop gives up a message that was early for too long, after a fence. It returns false if
+// something changed meanwhile and the message must be looked at again.
 func (w worker) drop(ctx context.Context, m order.Message, current *order.Order) (bool, error) {
 	err := w.fence(ctx, m.Ref, current)
 	var refused *order.TransitionError
@@ -166,8 +127,8 @@ func (w worker) takeOver(ctx context.Context, seen order.Order, c order.Claim) (
 	return held{order: next, kind: c.Kind}, nil
 }
 
-// currentOf gives the order that stood in a write's way, nil if there is none. Any
-// other error is returned.
+// currentOf returns the order that was in a write's way, nil if there is none. Any other
+// error is returned.
 func currentOf(err error) (*order.Order, error) {
 	var conflict *order.ConflictError
 	switch {
@@ -179,22 +140,16 @@ func currentOf(err error) (*order.Order, error) {
 	return nil, err
 }
 
-// lookAgain returns a function that pauses, longer each time, and is false once the
+// lookAgain returns a function that pauses, longer each time, and returns false once the
 // given time is over.
 func lookAgain(ctx context.Context, within time.Duration) func() bool {
-	pause, left := 5*time.Millisecond, within
+	next, left := 5*time.Millisecond, within
 	return func() bool {
 		if left <= 0 {
 			return false
 		}
-		timer := time.NewTimer(min(pause, left))
-		defer timer.Stop()
-		left, pause = left-pause, pause*2
-		select {
-		case <-timer.C:
-			return true
-		case <-ctx.Done():
-			return false
-		}
+		now := min(next, left)
+		left, next = left-next, next*2
+		return pause.For(ctx, now) == nil
 	}
 }

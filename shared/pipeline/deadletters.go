@@ -4,29 +4,30 @@ import (
 	"context"
 	"time"
 
+	"paylane/shared/job"
 	"paylane/shared/order"
 )
 
-// poisonPause is how long a message that no build understands is left alone in the
-// dead-letter queue before it is looked at again. It is kept for a person, or for a
-// newer build, until the queue's retention ends.
+// poisonPause is how long a message that this build can't read rests in the dead-letter queue
+// before it is looked at again. It is kept for a person, or for a newer build, until the
+// queue's retention ends.
 const poisonPause = time.Hour
 
-// DeadLetters finishes what [Payments] could not: it asks the gateway what became of
-// the charge and settles the order from the answer. It never charges. A refund that
-// was promised it still makes. While the gateway can't say, the message stays.
+// DeadLetters is the [job.Worker] that finishes what [Payments] could not: it asks the gateway
+// what became of the charge and settles the order from the answer. It never charges. A refund
+// that was promised it still makes. While the gateway can't say, the message stays.
 type DeadLetters struct {
 	worker
 }
 
-// NewDeadLetters makes a worker for the dead-letter queue.
+// NewDeadLetters returns a worker for the dead-letter queue.
 func NewDeadLetters(c WorkerConfig) *DeadLetters { return &DeadLetters{worker{c}} }
 
-// Handle works on one message of the dead-letter queue.
-func (l *DeadLetters) Handle(ctx context.Context, d Delivery) Verdict {
+// Handle handles one message of the dead-letter queue.
+func (l *DeadLetters) Handle(ctx context.Context, d job.Delivery) job.Verdict {
 	m, err := order.ParseMessage(d.Body)
 	if err != nil {
-		return Verdict{Result: ResultPoison, RetryAfter: poisonPause, Err: err}
+		return job.Verdict{Next: job.Again, After: poisonPause, Result: job.ResultPoison, Err: err}
 	}
 	h, verdict := l.take(ctx, m, d, l.hold)
 	if verdict != nil {
@@ -35,7 +36,7 @@ func (l *DeadLetters) Handle(ctx context.Context, d Delivery) Verdict {
 	return l.work(ctx, h, d, m.Kind == order.KindCharge)
 }
 
-// hold takes the order over as it stands; a refund it claims for one more attempt.
+// hold takes over the order as it is; a refund it claims for one more attempt.
 func (l *DeadLetters) hold(ctx context.Context, m order.Message, c order.Claim) (held, error) {
 	if m.Kind == order.KindRefund {
 		return l.begin(ctx, m, c)

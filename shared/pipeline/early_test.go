@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"paylane/shared/job"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
 )
@@ -19,20 +20,20 @@ func TestEarlyMessage(t *testing.T) {
 		ref := order.Ref{Tenant: tenant, ID: order.KeyedID(tenant, "k")}
 		sent := time.Now()
 		message := order.Message{Kind: order.KindCharge, Ref: ref, Round: 1}.Encode()
-		handle := func(receives int) pipeline.Verdict {
-			return w.payments.Handle(t.Context(), pipeline.Delivery{Body: message, SentAt: sent, ReceiveCount: receives})
+		handle := func(receives int) job.Verdict {
+			return w.payments.Handle(t.Context(), job.Delivery{Body: message, SentAt: sent, ReceiveCount: receives})
 		}
 		v := handle(1)
-		if v.Done || v.Result != pipeline.ResultEarly || v.RetryAfter != 5*time.Second || time.Since(sent) != 100*time.Millisecond {
+		if v.Next != job.Again || v.Result != pipeline.ResultEarly || v.After != 5*time.Second || time.Since(sent) != 100*time.Millisecond {
 			t.Errorf("first receive: %+v after %v", v, time.Since(sent))
 		}
 		for receives := 2; receives <= 3; receives++ {
-			if v := handle(receives); v.Done || v.RetryAfter != time.Minute {
+			if v := handle(receives); v.Next != job.Again || v.After != time.Minute {
 				t.Errorf("receive %d: %+v", receives, v)
 			}
 		}
 		time.Sleep(time.Until(sent.Add(2*time.Minute + time.Millisecond)))
-		if v := handle(4); !v.Done || v.Result != pipeline.ResultDropped {
+		if v := handle(4); v.Next != job.Done || v.Result != pipeline.ResultDropped {
 			t.Errorf("after two minutes: %+v", v)
 		}
 		o, err := w.store.Get(t.Context(), ref)
@@ -46,7 +47,7 @@ func TestEarlyMessage(t *testing.T) {
 			t.Errorf("the gateway was asked %d times", n)
 		}
 		// A copy of the message finds the tombstone and moves it on.
-		if v := handle(5); !v.Done || v.Result != pipeline.ResultDropped {
+		if v := handle(5); v.Next != job.Done || v.Result != pipeline.ResultDropped {
 			t.Errorf("a copy: %+v", v)
 		}
 		if again, err := w.store.Get(t.Context(), ref); err != nil || again.Version != o.Version+1 {
@@ -220,8 +221,8 @@ func TestStaleMessages(t *testing.T) {
 			{"charge of an older round", order.Message{Kind: order.KindCharge, Ref: retried.Ref, Round: 1}},
 		} {
 			for name, handle := range map[string]handler{"payments": w.payments.Handle, "dead letters": w.dead.Handle} {
-				v := handle(t.Context(), pipeline.Delivery{Body: tt.m.Encode(), SentAt: time.Now(), ReceiveCount: 1})
-				if !v.Done || v.Result != pipeline.ResultStale {
+				v := handle(t.Context(), job.Delivery{Body: tt.m.Encode(), SentAt: time.Now(), ReceiveCount: 1})
+				if v.Next != job.Done || v.Result != pipeline.ResultStale {
 					t.Errorf("%s, %s: %+v", name, tt.name, v)
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"paylane/shared/gateway"
+	"paylane/shared/job"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
 )
@@ -138,16 +139,16 @@ func TestAttemptsEnd(t *testing.T) {
 
 // TestDeadLetters: what payments never got to is settled as the gateway says.
 func TestDeadLetters(t *testing.T) {
-	handle := func(w *world, o order.Order, kind order.Kind) pipeline.Verdict {
+	handle := func(w *world, o order.Order, kind order.Kind) job.Verdict {
 		m := order.Message{Kind: kind, Ref: o.Ref, Round: o.Round}
-		return w.dead.Handle(w.t.Context(), pipeline.Delivery{Body: m.Encode(), SentAt: time.Now(), ReceiveCount: 6})
+		return w.dead.Handle(w.t.Context(), job.Delivery{Body: m.Encode(), SentAt: time.Now(), ReceiveCount: 6})
 	}
 	t.Run("an order never tried", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			o := w.create("tok_ok")
 			v := handle(w, o, order.KindCharge)
 			o = w.get(o.Ref)
-			if !v.Done || o.Status != order.Failed || o.Failure.Code != "not_processed" || w.gateway.charged(o.ID) != 0 {
+			if v.Next != job.Done || o.Status != order.Failed || o.Failure.Code != "not_processed" || w.gateway.charged(o.ID) != 0 {
 				t.Errorf("%+v; %s, %+v", v, o.Status, o.Failure)
 			}
 			// It was never declined, so an operator may try it again, under a new key.
@@ -167,12 +168,12 @@ func TestDeadLetters(t *testing.T) {
 			if _, err := w.store.Claim(t.Context(), o.Ref, claim); err != nil {
 				t.Fatal(err)
 			}
-			if v := handle(w, o, order.KindCharge); v.Done || v.Result != pipeline.ResultBusy || v.RetryAfter != time.Until(claim.Until) {
+			if v := handle(w, o, order.KindCharge); v.Next != job.Again || v.Result != pipeline.ResultBusy || v.After != time.Until(claim.Until) {
 				t.Errorf("while leased: %+v", v)
 			}
 			time.Sleep(timeout)
 			v := handle(w, o, order.KindCharge)
-			if o = w.get(o.Ref); !v.Done || o.Status != order.Paid || o.Charge.Attempts[0].Outcome != order.OutcomeApproved {
+			if o = w.get(o.Ref); v.Next != job.Done || o.Status != order.Paid || o.Charge.Attempts[0].Outcome != order.OutcomeApproved {
 				t.Errorf("%+v; %s", v, o.Status)
 			}
 		})
@@ -183,11 +184,11 @@ func TestDeadLetters(t *testing.T) {
 			if _, _, err := w.checkout.Refund(t.Context(), o.Ref); err != nil {
 				t.Fatal(err)
 			}
-			if v := handle(w, o, order.KindRefund); v.Done || v.Result != pipeline.ResultUnavailable {
+			if v := handle(w, o, order.KindRefund); v.Next != job.Again || v.Result != pipeline.ResultUnavailable {
 				t.Errorf("first: %+v", v)
 			}
 			v := handle(w, o, order.KindRefund)
-			if o = w.get(o.Ref); !v.Done || o.Status != order.Refunded || w.gateway.refunded(o.ID) != 1 {
+			if o = w.get(o.Ref); v.Next != job.Done || o.Status != order.Refunded || w.gateway.refunded(o.ID) != 1 {
 				t.Errorf("second: %+v; %s", v, o.Status)
 			}
 		})
@@ -199,14 +200,14 @@ func TestDeadLetters(t *testing.T) {
 			}
 			for range maxReceives {
 				verdicts := w.poll(w.queue, w.payments.Handle, time.Second)
-				if len(verdicts) != 1 || verdicts[0].Result != pipeline.ResultPoison || verdicts[0].Err == nil || strings.Contains(verdicts[0].Err.Error(), "hello") {
+				if len(verdicts) != 1 || verdicts[0].Result != job.ResultPoison || verdicts[0].Err == nil || strings.Contains(verdicts[0].Err.Error(), "hello") {
 					t.Fatalf("%+v", verdicts)
 				}
 			}
 			if verdicts := w.poll(w.queue, w.payments.Handle, time.Second); len(verdicts) != 0 {
 				t.Errorf("a sixth receive: %+v", verdicts)
 			}
-			if verdicts := w.poll(w.dlq, w.dead.Handle, 0); len(verdicts) != 1 || verdicts[0].Done || verdicts[0].RetryAfter < time.Hour {
+			if verdicts := w.poll(w.dlq, w.dead.Handle, 0); len(verdicts) != 1 || verdicts[0].Next != job.Again || verdicts[0].After < time.Hour {
 				t.Errorf("dead letter: %+v", verdicts)
 			}
 		})
@@ -221,7 +222,7 @@ func TestStoreFails(t *testing.T) {
 		w.store = store
 		w.wire()
 		verdicts := w.poll(w.queue, w.payments.Handle, time.Second)
-		if len(verdicts) != 1 || verdicts[0].Done || verdicts[0].RetryAfter >= 0 || !errors.Is(verdicts[0].Err, order.ErrUnavailable) {
+		if len(verdicts) != 1 || verdicts[0].Next != job.Later || !errors.Is(verdicts[0].Err, order.ErrUnavailable) {
 			t.Errorf("%+v", verdicts)
 		}
 		if _, _, err := w.checkout.Create(t.Context(), tenant, "", order.Request{Amount: 1}); !errors.Is(err, order.ErrUnavailable) {

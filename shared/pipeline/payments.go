@@ -4,25 +4,26 @@ import (
 	"context"
 	"errors"
 
+	"paylane/shared/job"
 	"paylane/shared/order"
 )
 
-// Payments works on the messages of the payment queue. It holds no state of its own
-// and may be used concurrently.
+// Payments is the [job.Worker] of the payment queue. It holds no state and may be used
+// concurrently.
 type Payments struct {
 	worker
 }
 
-// NewPayments makes a worker for the payment queue.
+// NewPayments returns a worker for the payment queue.
 func NewPayments(c WorkerConfig) *Payments { return &Payments{worker{c}} }
 
-// Handle works on one message: it claims the order, asks the gateway and settles or
-// releases the order. It takes until about the context's deadline at the most.
-func (p *Payments) Handle(ctx context.Context, d Delivery) Verdict {
+// Handle claims the message's order, asks the gateway, and settles or releases the order. It
+// returns by about the context's deadline.
+func (p *Payments) Handle(ctx context.Context, d job.Delivery) job.Verdict {
 	m, err := order.ParseMessage(d.Body)
 	if err != nil {
 		// It gets no better, so let it reach the dead-letter queue soon.
-		return Verdict{Result: ResultPoison, Err: err}
+		return job.Verdict{Next: job.Again, Result: job.ResultPoison, Err: err}
 	}
 	h, verdict := p.take(ctx, m, d, p.hold)
 	if verdict != nil {
@@ -31,8 +32,8 @@ func (p *Payments) Handle(ctx context.Context, d Delivery) Verdict {
 	return p.work(ctx, h, d, false)
 }
 
-// hold claims the order for one more attempt, in one write; or takes it over if its
-// attempts are used up.
+// hold claims the order for one more attempt, in one write, or takes it over if its attempts
+// are used up.
 func (p *Payments) hold(ctx context.Context, m order.Message, c order.Claim) (held, error) {
 	h, err := p.begin(ctx, m, c)
 	var conflict *order.ConflictError

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"paylane/shared/job"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
 )
@@ -75,7 +76,7 @@ func TestCancelAgainstCharge(t *testing.T) {
 			message := order.Message{Kind: order.KindCharge, Ref: o.Ref, Round: 1}.Encode()
 			cancel := func() { _, cancelErr = w.checkout.Cancel(t.Context(), o.Ref) }
 			charge := func() {
-				w.payments.Handle(t.Context(), pipeline.Delivery{Body: message, SentAt: time.Now(), ReceiveCount: 1})
+				w.payments.Handle(t.Context(), job.Delivery{Body: message, SentAt: time.Now(), ReceiveCount: 1})
 			}
 			if i%2 == 0 {
 				cancel, charge = charge, cancel
@@ -128,7 +129,7 @@ func TestManyWorkers(t *testing.T) {
 					wg.Go(func() {
 						ctx, cancel := context.WithTimeout(t.Context(), timeout)
 						defer cancel()
-						w.payments.Handle(ctx, pipeline.Delivery{Body: message, SentAt: time.Now(), ReceiveCount: 1})
+						w.payments.Handle(ctx, job.Delivery{Body: message, SentAt: time.Now(), ReceiveCount: 1})
 					})
 				}
 			}

@@ -14,8 +14,8 @@ import (
 const (
 	// defaultStuckAfter is far past the longest pause between two attempts.
 	defaultStuckAfter = time.Hour
-	// reconcileReserve is how long before its deadline a walk begins nothing any more.
-	// What it has begun ends within reconcileWithin.
+	// reconcileReserve is how long before its deadline a walk stops starting new work. What
+	// it has started ends within reconcileWithin.
 	reconcileReserve = 30 * time.Second
 	reconcileWithin  = 10 * time.Second
 	// reconcilePart is how many orders are read at a time.
@@ -31,25 +31,25 @@ type ReconcilerConfig struct {
 	Gateway gateway.Gateway
 	Now     func() time.Time
 	// StuckAfter is how long an open order rests before it counts as stuck; 0 is an
-	// hour. An order whose message only waits in a long backlog rests, too, and is then
-	// FAILED as not charged: make it longer than any backlog that is to be worked off.
+	// hour. An order whose message waits in a long backlog rests as well, and is then FAILED
+	// as not charged: make it longer than any backlog that is still to be worked off.
 	StuckAfter time.Duration
-	// Found is told of each finding, by many orders at once.
+	// Found is called with each finding, by many goroutines at once.
 	Found func(context.Context, Finding)
 }
 
-// Reconciler compares all orders with what the gateway says of them.
+// Reconciler compares all orders with the gateway's records.
 //
-// An open order that nothing has happened to for long, and that nobody holds, is settled
-// as [DeadLetters] does it: it is taken over, unless it has changed since it was read,
-// and then the gateway is asked. That finds the charges that a store does not know of
-// because it was restored from a backup. An order that ended is never changed: where the
-// gateway says otherwise, a person must look.
+// An open order to which nothing has happened for long, and that nobody holds, is settled as
+// by [DeadLetters]: it is taken over, unless it has changed since it was read, and then the
+// gateway is asked. That finds the charges that a store does not know about because it was
+// restored from a backup. An order that ended is never changed: if the gateway disagrees, a
+// person must look.
 //
-// To ask about a charge that did not happen closes its key for good. So the gateway is
-// asked only about keys that nobody will charge under any more: those of orders that
-// ended (a retry has a new key), and of orders held by the walk. Without Apply no order
-// is held, and so open orders are counted and not asked about.
+// Asking about a charge that did not happen closes its key for good. So the gateway is asked
+// only about keys under which nobody will charge again: those of orders that ended (a retry
+// has a new key), and of orders held by the walk. Without Apply no order is held, so open
+// orders are counted but not asked about.
 type Reconciler struct {
 	worker
 	scanner    order.Scanner
@@ -57,7 +57,7 @@ type Reconciler struct {
 	found      func(context.Context, Finding)
 }
 
-// NewReconciler makes a Reconciler.
+// NewReconciler returns a Reconciler.
 func NewReconciler(c ReconcilerConfig) *Reconciler {
 	stuckAfter := c.StuckAfter
 	if stuckAfter == 0 {
@@ -81,16 +81,16 @@ type walk struct {
 	state ReconcileState
 }
 
-// Run goes on with a walk until it is done, or until half a minute before the context's
-// deadline, and returns how far it is. After an error, too, the state returned is where
-// to go on: a segment whose orders could not be read stays, and all others go on. The
-// error is [ErrReconcileState], the store's, or the context's, also where the deadline is
-// too near to begin.
+// Run continues a walk until it is done, or until half a minute before the context's deadline,
+// and returns its state. After an error, too, the returned state is where to continue: a
+// segment whose orders could not be read stays where it was, and all others go on. The error
+// is [ErrReconcileState], the store's, or the context's, including when the deadline is too
+// close to begin.
 func (r *Reconciler) Run(ctx context.Context, s ReconcileState) (next ReconcileState, done bool, err error) {
 	if err := s.Check(); err != nil {
 		return s, false, err
 	}
-	// Nothing is begun once until is over; what was begun is finished under ctx.
+	// Nothing is started once until has ended; what was started is finished under ctx.
 	until, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -116,13 +116,13 @@ func (r *Reconciler) Run(ctx context.Context, s ReconcileState) (next ReconcileS
 	return w.state, done, errors.Join(errs...)
 }
 
-// segment visits the orders of one segment, as far as the time goes.
+// segment visits the orders of one segment while there is time.
 func (w *walk) segment(ctx, until context.Context, i int) error {
 	seg := &w.state.Segments[i]
 	for !seg.Ended || len(seg.Rest) > 0 {
 		orders, err := w.read(until, seg, i)
 		if until.Err() != nil && err != nil {
-			return nil //nolint:nilerr // the time is over, and nothing was read
+			return nil //nolint:nilerr // time is up, and nothing was read
 		}
 		if err != nil {
 			return fmt.Errorf("segment %d: %w", i, err)
@@ -135,13 +135,13 @@ func (w *walk) segment(ctx, until context.Context, i int) error {
 			seg.Rest = append(seg.Rest, RestOrder(o.Ref))
 		}
 		if len(orders) > 0 {
-			return nil // the time is over
+			return nil // time is up
 		}
 	}
 	return nil
 }
 
-// read gives the next orders of a segment: those that were left, or a part of the store.
+// read returns the next orders of a segment: those left over, or a page of the store.
 func (w *walk) read(ctx context.Context, seg *ReconcileSegment, i int) (orders []order.Order, err error) {
 	for _, rest := range seg.Rest {
 		o, err := w.Store.Get(ctx, order.Ref(rest))

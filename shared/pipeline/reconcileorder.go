@@ -6,21 +6,22 @@ import (
 	"errors"
 
 	"paylane/shared/gateway"
+	"paylane/shared/job"
 	"paylane/shared/order"
 )
 
-// visit does with one order what is to be done, and counts it. False means that there
-// was no time for it, and that it must be visited again.
+// visit checks or settles one order, and counts it. It returns false if there was no time for
+// it, and it must be visited again.
 func (w *walk) visit(ctx, until context.Context, o order.Order) bool {
 	var f Finding
 	checked := false
 	switch {
 	case until.Err() != nil:
 		return false
-	case !w.spans(o):
+	case !w.inWindow(o):
 		return true
 	case o.Status.End():
-		if !w.turn(until, 1) {
+		if !w.awaitQuota(until, 1) {
 			return false
 		}
 		f, checked = w.compare(ctx, o), true
@@ -28,13 +29,13 @@ func (w *walk) visit(ctx, until context.Context, o order.Order) bool {
 	case !w.state.Apply:
 		f.Kind = FindingStuck
 	default:
-		if !w.turn(until, asks(o)) {
+		if !w.awaitQuota(until, maxCalls(o)) {
 			return false
 		}
 		f, checked = w.settleStuck(ctx, o)
 	}
 	if ctx.Err() != nil {
-		return false // what was found may only be that the time was over
+		return false // the finding may only be that time was up
 	}
 	f.Order = o
 	w.count(f, checked)
@@ -44,28 +45,28 @@ func (w *walk) visit(ctx, until context.Context, o order.Order) bool {
 	return true
 }
 
-// spans tells whether an order is one of the walk's.
-func (w *walk) spans(o order.Order) bool {
+// inWindow reports whether an order is one of the walk's.
+func (w *walk) inWindow(o order.Order) bool {
 	return !o.CreatedAt.Before(w.state.From) && (w.state.To.IsZero() || o.CreatedAt.Before(w.state.To))
 }
 
-// stuck tells whether an open order has rested for long and nobody holds it.
+// stuck reports whether an open order has rested for long and nobody holds it.
 func (w *walk) stuck(o order.Order) bool {
 	now := w.Now()
 	return now.Sub(o.UpdatedAt) >= cmp.Or(w.state.StuckAfter, w.stuckAfter) && !o.LeaseUntil.After(now)
 }
 
-// asks is how often the gateway is asked to settle an order, at the most: a refund is
-// made, and before that perhaps one of unknown outcome asked about.
-func asks(o order.Order) int {
+// maxCalls is how many calls of the gateway it takes at most to settle an order: a refund is
+// made, perhaps after asking about one of unknown outcome.
+func maxCalls(o order.Order) int {
 	if o.Status == order.Refunding {
 		return 2
 	}
 	return 1
 }
 
-// turn waits until the gateway may be asked n times; false means that the time is over.
-func (w *walk) turn(until context.Context, n int) bool {
+// awaitQuota waits until the gateway may be called n times. It returns false if time is up.
+func (w *walk) awaitQuota(until context.Context, n int) bool {
 	for range n {
 		select {
 		case <-w.ticks:
@@ -89,8 +90,8 @@ func (w *walk) compare(ctx context.Context, o order.Order) Finding {
 	return Finding{Kind: difference(o, known), GatewayRef: known.Receipt.Ref}
 }
 
-// difference compares how an order ended with what the gateway says of its charge, or of
-// its refund if it is REFUNDED; empty where they agree.
+// difference compares how an order ended with the gateway's record of its charge, or of its
+// refund if it is REFUNDED. It returns "" if they agree.
 func difference(o order.Order, known gateway.Resolution) FindingKind {
 	switch o.Status {
 	case order.Paid:
@@ -116,8 +117,8 @@ func difference(o order.Order, known gateway.Resolution) FindingKind {
 	return ""
 }
 
-// settleStuck does what DeadLetters does, with an order as it was read; asked is false
-// where it has changed since, and is left alone.
+// settleStuck does what DeadLetters does, with an order as it was read; asked is false if it
+// has changed since and is left alone.
 func (w *walk) settleStuck(ctx context.Context, o order.Order) (f Finding, asked bool) {
 	ctx, cancel := context.WithTimeout(ctx, reconcileWithin) // the lease ends with it
 	defer cancel()
@@ -133,9 +134,9 @@ func (w *walk) settleStuck(ctx context.Context, o order.Order) (f Finding, asked
 	case err != nil:
 		return Finding{Kind: FindingError, Err: err}, false
 	}
-	v := w.work(ctx, h, Delivery{ReceiveCount: 1}, kind == order.KindCharge)
+	v := w.work(ctx, h, job.Delivery{ReceiveCount: 1}, kind == order.KindCharge)
 	switch {
-	case v.Done:
+	case v.Next == job.Done:
 		return Finding{Kind: FindingSettled, Settled: v.Result}, true
 	case v.Result == ResultDeclined:
 		return Finding{Kind: RefundDeclined}, true
@@ -146,8 +147,8 @@ func (w *walk) settleStuck(ctx context.Context, o order.Order) (f Finding, asked
 	}
 }
 
-// holdSeen takes hold of an order if it still is as it was read: of a charge to learn
-// what became of it, of a refund for one more attempt.
+// holdSeen takes hold of an order if it is still as it was read: of a charge, to learn what
+// became of it; of a refund, for one more attempt.
 func (w *walk) holdSeen(ctx context.Context, seen order.Order, c order.Claim) (held, error) {
 	if c.Kind != order.KindRefund {
 		return w.takeOver(ctx, seen, c)

@@ -17,26 +17,26 @@ const ReconcileVersion = 1
 const (
 	// MaxReconcileRate is the most that a walk asks the gateway per second.
 	MaxReconcileRate = 1000
-	// reconcileSegments is how many orders a walk works on at once. A gateway that
-	// takes 200 ms to answer is asked 80 times a second by them.
+	// reconcileSegments is how many orders a walk handles at once. They ask a gateway that
+	// takes 200 ms to answer 80 times a second.
 	reconcileSegments = 16
 )
 
-// ErrReconcileState says that a state is none of a walk, or of a version that this
-// build can't read.
+// ErrReconcileState reports a state that is not a walk's, or is of a version that this build
+// can't read.
 var ErrReconcileState = errors.New("not the state of a reconciliation")
 
-// ReconcileState is a walk over all orders: what it is to do, how far it is, and what
-// it found so far. As JSON it is a message's body.
+// ReconcileState is a walk over all orders: what it is to do, how far it has come, and what it
+// has found. As JSON it is a message's body.
 type ReconcileState struct {
 	Version int `json:"version"`
-	// From and To pick orders by their creation: not before From, and before To. The
-	// zero time is no bound.
+	// From and To select orders by their creation: not before From, and before To. The zero
+	// time is no bound.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
 	// Apply settles open orders. Without it nothing is written.
 	Apply bool `json:"apply"`
-	// RatePerSecond is how often the gateway is asked, 1 to [MaxReconcileRate].
+	// RatePerSecond is how often the gateway is called, 1 to [MaxReconcileRate].
 	RatePerSecond int `json:"ratePerSecond"`
 	// StuckAfter is as in [ReconcilerConfig], for this walk; 0 is the reconciler's.
 	StuckAfter time.Duration      `json:"stuckAfter,omitempty"`
@@ -44,45 +44,45 @@ type ReconcileState struct {
 	Report     ReconcileReport    `json:"report"`
 }
 
-// ReconcileSegment is how far a walk is in one segment of the store.
+// ReconcileSegment is how far a walk has come in one segment of the store.
 type ReconcileSegment struct {
-	// Cursor is where to read on, unless Ended says that nothing is left to read.
+	// Cursor is where to continue, unless Ended says that nothing is left to read.
 	Cursor string `json:"cursor,omitempty"`
 	Ended  bool   `json:"ended,omitempty"`
-	// Rest are the orders that were read before the cursor and not yet looked at.
+	// Rest holds the orders that were read before the cursor and not visited yet.
 	Rest []RestOrder `json:"rest,omitempty"`
 }
 
-// RestOrder is an order.Ref in JSON.
+// RestOrder is an [order.Ref] in JSON.
 type RestOrder struct {
 	Tenant string `json:"tenant"`
 	ID     string `json:"orderId"`
 }
 
-// ReconcileReport counts orders. One that was changed during the walk may be visited,
-// and counted, more than once.
+// ReconcileReport counts orders. One that was changed during the walk may be visited, and
+// counted, more than once.
 type ReconcileReport struct {
-	// Scanned are the orders of the span; Checked those of them that the gateway was
+	// Scanned counts the orders in the window; Checked those of them that the gateway was
 	// asked about.
 	Scanned int64 `json:"scanned"`
 	Checked int64 `json:"checked"`
-	// Stuck are open orders that a walk with Apply would settle.
+	// Stuck counts open orders that a walk with Apply would settle.
 	Stuck int64 `json:"stuck"`
-	// Settled are open orders that reached an end, by its status in lower case.
+	// Settled counts open orders that reached an end, by its status in lower case.
 	Settled map[string]int64 `json:"settled"`
-	// Differences are orders that a person must look at.
+	// Differences counts orders that a person must look at.
 	Differences map[FindingKind]int64 `json:"differences"`
-	// Unknown are orders of which the gateway could not say, or not do, enough to end
-	// them. They stay as they are.
+	// Unknown counts orders whose outcome the gateway could not determine. They stay as they
+	// are.
 	Unknown int64 `json:"unknown"`
-	// Errors are orders that the store failed at.
+	// Errors counts orders at which the store failed.
 	Errors int64 `json:"errors"`
 }
 
-// FindingKind says what was found about an order.
+// FindingKind is what was found about an order.
 type FindingKind string
 
-// The differences: an order that ended otherwise than the gateway says.
+// The differences: the gateway has another record of how an order ended.
 const (
 	ChargeMissing    FindingKind = "charge_missing"    // PAID, but not charged
 	ChargeReference  FindingKind = "charge_reference"  // PAID, but charged under another reference
@@ -100,7 +100,7 @@ const (
 	FindingError   FindingKind = "error"
 )
 
-// Difference tells whether a person must look.
+// Difference reports whether a person must look.
 func (k FindingKind) Difference() bool {
 	switch k {
 	case ChargeMissing, ChargeReference, ChargeUnexpected, RefundMissing, RefundReference, RefundDeclined:
@@ -115,14 +115,14 @@ type Finding struct {
 	Kind FindingKind
 	// Order is as it was read, before anything was done about it.
 	Order order.Order
-	// GatewayRef is the gateway's reference of what it did, if it did.
+	// GatewayRef is the gateway's reference, if it acted.
 	GatewayRef string
-	// Settled is the end that the order was brought to, in lower case.
+	// Settled is the status in which the order ended, in lower case.
 	Settled string
 	Err     error
 }
 
-// NewReconcileState begins a walk.
+// NewReconcileState returns the state of a walk that has not begun.
 func NewReconcileState(from, to time.Time, apply bool, ratePerSecond int) ReconcileState {
 	return ReconcileState{
 		Version: ReconcileVersion, From: from, To: to, Apply: apply, RatePerSecond: ratePerSecond,
@@ -131,7 +131,7 @@ func NewReconcileState(from, to time.Time, apply bool, ratePerSecond int) Reconc
 	}
 }
 
-// ParseReconcileState reads what [ReconcileState.Encode] gave. The error wraps
+// ParseReconcileState parses what [ReconcileState.Encode] returned. The error wraps
 // [ErrReconcileState].
 func ParseReconcileState(body string) (ReconcileState, error) {
 	var s ReconcileState
@@ -148,7 +148,7 @@ func ParseReconcileState(body string) (ReconcileState, error) {
 	return s, s.Check()
 }
 
-// Encode gives the state as JSON.
+// Encode returns the state as JSON.
 func (s ReconcileState) Encode() string {
 	body, err := json.Marshal(s)
 	if err != nil {
@@ -157,7 +157,7 @@ func (s ReconcileState) Encode() string {
 	return string(body)
 }
 
-// Check refuses what no walk can go by. The error wraps [ErrReconcileState].
+// Check reports what is wrong with a state. The error wraps [ErrReconcileState].
 func (s ReconcileState) Check() error {
 	const lastYear = 9999 // of RFC 3339
 	switch {
@@ -177,12 +177,12 @@ func (s ReconcileState) Check() error {
 	return nil
 }
 
-// Done tells whether every order was visited.
+// Done reports whether every order was visited.
 func (s ReconcileState) Done() bool {
 	return !slices.ContainsFunc(s.Segments, func(seg ReconcileSegment) bool { return !seg.Ended || len(seg.Rest) > 0 })
 }
 
-// clone shares nothing with the state that changes during a walk.
+// clone returns a copy that shares nothing that a walk changes.
 func (s ReconcileState) clone() ReconcileState {
 	s.Segments = slices.Clone(s.Segments)
 	settled, differences := make(map[string]int64), make(map[FindingKind]int64)

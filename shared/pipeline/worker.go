@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
 	"paylane/shared/gateway"
+	"paylane/shared/job"
 	"paylane/shared/order"
 )
 
@@ -18,62 +20,42 @@ const (
 	// settleReserve is the part of an invocation's time kept for writing down what
 	// the gateway said.
 	settleReserve = time.Second
-	// defaultLease holds where the context has no deadline.
+	// defaultLease is the lease if the context has no deadline.
 	defaultLease = 10 * time.Second
 )
 
-// WorkerConfig is what [Payments] and [DeadLetters] need. All fields are required.
+// WorkerConfig is what [Payments] and [DeadLetters] need. All fields but Observe are
+// required.
 type WorkerConfig struct {
 	Store   order.Store
 	Gateway gateway.Gateway
 	Now     func() time.Time
 	// Jitter returns a number from 0 to n-1, for n > 0.
 	Jitter func(n int) int
+	// Observe is called, by many goroutines at once, with each outcome of an attempt once
+	// it is written down, and with the order as it then is; nil is nobody.
+	Observe func(context.Context, order.Order, order.Outcome)
 }
 
-// Delivery is one message as it reached a worker.
-type Delivery struct {
-	Body string
-	// SentAt is when it was first sent.
-	SentAt time.Time
-	// ReceiveCount is 1 at the first receive.
-	ReceiveCount int
-}
-
-// Verdict is what a worker made of a message.
-type Verdict struct {
-	// Done says that the message has served and may be deleted. Else it must come
-	// back after RetryAfter, or, if that is negative, when its visibility timeout
-	// ends.
-	Done       bool
-	RetryAfter time.Duration
-	// Result says in a word what happened: a status in lower case for an order that
-	// reached its end, or one of the Result constants.
-	Result string
-	// Ref is the order, where the message names one.
-	Ref order.Ref
-	// Outcome is what the gateway said, where it was asked; else empty.
-	Outcome order.Outcome
-	// Age is from the order's creation to its end, where this was its end.
-	Age time.Duration
-	// Err is set where something failed, for the log.
-	Err error
-}
-
-// Results of a [Verdict], besides statuses.
+// Results of a verdict, besides statuses in lower case for orders that reached their end,
+// and those that any job has.
 const (
 	ResultStale       = "stale"       // the order is past what the message asks for
-	ResultEarly       = "early"       // the order is not there yet, or not so far
+	ResultEarly       = "early"       // the order is not there yet, or not that far
 	ResultDropped     = "dropped"     // early for too long; fenced
 	ResultBusy        = "busy"        // another worker holds the order
 	ResultUnavailable = "unavailable" // the gateway did not act; another attempt follows
 	ResultUnknown     = "unknown"     // nobody can say whether the gateway acted
 	ResultDeclined    = "declined"    // the gateway refuses a refund; a person must look
-	ResultPoison      = "poison"      // not a message of ours
-	ResultError       = "error"       // the store failed
 )
 
-// worker is what Payments and DeadLetters share: working on an order that it holds.
+// verdict adds to a verdict which order it is about.
+func verdict(ref order.Ref, v job.Verdict) *job.Verdict {
+	v.Attrs = []slog.Attr{slog.String("tenant", ref.Tenant), slog.String("order_id", ref.ID)}
+	return &v
+}
+
+// worker is what Payments and DeadLetters share: handling an order that it holds.
 type worker struct {
 	WorkerConfig
 }
@@ -103,7 +85,7 @@ func (h held) before() int {
 	return h.number()
 }
 
-// doubtful tells whether the gateway may have acted in an earlier attempt without
+// doubtful reports whether the gateway may have acted in an earlier attempt without
 // this side knowing.
 func (h held) doubtful() bool {
 	attempts := h.order.Leg(h.kind).Attempts
@@ -132,9 +114,9 @@ func (h held) request(attempt int) gateway.Request {
 	return r
 }
 
-// work finishes what the message asks for, or gives the order up with what is known.
-// With resolve the gateway is asked about earlier attempts even where they are clear.
-func (w worker) work(ctx context.Context, h held, d Delivery, resolve bool) Verdict {
+// work finishes what the message asks for, or gives up the order with what is known. With
+// resolve the gateway is asked about earlier attempts even if they are clear.
+func (w worker) work(ctx context.Context, h held, d job.Delivery, resolve bool) job.Verdict {
 	if resolve || h.doubtful() {
 		known, err := w.resolve(ctx, h)
 		switch {
@@ -161,7 +143,7 @@ func (w worker) work(ctx context.Context, h held, d Delivery, resolve bool) Verd
 }
 
 // act charges or refunds, and writes down the outcome.
-func (w worker) act(ctx context.Context, h held, d Delivery) Verdict {
+func (w worker) act(ctx context.Context, h held, d job.Delivery) job.Verdict {
 	receipt, err := w.ask(ctx, h)
 	var declined *gateway.DeclinedError
 	switch {
@@ -203,7 +185,7 @@ func (w worker) resolve(ctx context.Context, h held) (gateway.Resolution, error)
 	return w.Gateway.Resolve(ctx, h.request(h.before()))
 }
 
-// patience bounds a call of the gateway; ok is false if there is no time for one.
+// patience bounds a call of the gateway; it returns false if there is no time for one.
 func (w worker) patience(ctx context.Context) (context.Context, context.CancelFunc, bool) {
 	end := w.Now().Add(GatewayTimeout)
 	if deadline, has := ctx.Deadline(); has && deadline.Add(-settleReserve).Before(end) {
@@ -213,7 +195,7 @@ func (w worker) patience(ctx context.Context) (context.Context, context.CancelFu
 	return bounded, cancel, w.Now().Before(end)
 }
 
-func (w worker) succeed(ctx context.Context, h held, r gateway.Receipt) Verdict {
+func (w worker) succeed(ctx context.Context, h held, r gateway.Receipt) job.Verdict {
 	if h.kind == order.KindRefund {
 		next, err := h.order.RefundedWith(r.Ref, w.Now())
 		return w.settle(ctx, h, order.OutcomeApproved, next, err)
@@ -222,46 +204,48 @@ func (w worker) succeed(ctx context.Context, h held, r gateway.Receipt) Verdict 
 	return w.settle(ctx, h, order.OutcomeApproved, next, err)
 }
 
-func (w worker) fail(ctx context.Context, h held, outcome order.Outcome, f order.Failure) Verdict {
+func (w worker) fail(ctx context.Context, h held, outcome order.Outcome, f order.Failure) job.Verdict {
 	next, err := h.order.FailedWith(outcome, f, w.Now())
 	return w.settle(ctx, h, outcome, next, err)
 }
 
-// settle writes the order's end down.
-func (w worker) settle(ctx context.Context, h held, outcome order.Outcome, next order.Order, err error) Verdict {
-	if err == nil {
-		err = w.Store.Update(ctx, next)
-	}
-	if err != nil {
+// settle writes down the order's end.
+func (w worker) settle(ctx context.Context, h held, outcome order.Outcome, next order.Order, err error) job.Verdict {
+	if err := w.write(ctx, outcome, next, err); err != nil {
 		return w.lost(h, fmt.Errorf("settle the order: %w", err))
 	}
-	return Verdict{
-		Done: true, Result: strings.ToLower(string(next.Status)), Ref: next.Ref, Outcome: outcome,
-		Age: next.UpdatedAt.Sub(next.CreatedAt),
-	}
+	return *verdict(next.Ref, job.Verdict{Next: job.Done, Result: strings.ToLower(string(next.Status))})
 }
 
-// release gives the order up with an outcome that decides nothing; the message comes
-// back after a backoff.
-func (w worker) release(ctx context.Context, h held, d Delivery, outcome order.Outcome, code string) Verdict {
+// release gives up the order with an outcome that decides nothing; the message comes back
+// after a backoff.
+func (w worker) release(ctx context.Context, h held, d job.Delivery, outcome order.Outcome, code string) job.Verdict {
 	next, err := h.order.Released(h.kind, outcome, code, w.Now())
+	if err := w.write(ctx, outcome, next, err); err != nil {
+		return w.lost(h, fmt.Errorf("release the order: %w", err))
+	}
+	return *verdict(next.Ref, job.Verdict{Next: job.Again, After: job.Backoff(d.ReceiveCount, w.Jitter), Result: string(outcome)})
+}
+
+// write writes down the outcome of an attempt, unless the order could not be changed.
+func (w worker) write(ctx context.Context, outcome order.Outcome, next order.Order, err error) error {
 	if err == nil {
 		err = w.Store.Update(ctx, next)
 	}
-	if err != nil {
-		return w.lost(h, fmt.Errorf("release the order: %w", err))
+	if err == nil && w.Observe != nil {
+		w.Observe(ctx, next, outcome)
 	}
-	return Verdict{RetryAfter: backoff(d.ReceiveCount, w.Jitter), Result: string(outcome), Ref: next.Ref, Outcome: outcome}
+	return err
 }
 
-// lost is the verdict on an order whose outcome could not be written down. The claim
-// stands until its lease ends; whoever claims next finds the attempt without an
-// outcome and asks the gateway.
-func (w worker) lost(h held, err error) Verdict {
-	return Verdict{
-		RetryAfter: max(h.order.LeaseUntil.Sub(w.Now()), time.Second),
-		Result:     ResultError, Ref: h.order.Ref, Err: err,
-	}
+// lost is the verdict on an order whose outcome could not be written down. The claim stands
+// until its lease ends; whoever claims next finds the attempt without an outcome and asks
+// the gateway.
+func (w worker) lost(h held, err error) job.Verdict {
+	return *verdict(h.order.Ref, job.Verdict{
+		Next: job.Again, After: max(h.order.LeaseUntil.Sub(w.Now()), time.Second),
+		Result: job.ResultError, Err: err,
+	})
 }
 
 // notCharged is the failure of an order whose attempts ended without a charge.

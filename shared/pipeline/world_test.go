@@ -12,6 +12,7 @@ import (
 
 	"paylane/shared/gateway"
 	"paylane/shared/gateway/simulator"
+	"paylane/shared/job"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/pipeline"
@@ -109,33 +110,35 @@ func (w *world) get(ref order.Ref) order.Order {
 }
 
 // handler is a worker's Handle.
-type handler func(context.Context, pipeline.Delivery) pipeline.Verdict
+type handler func(context.Context, job.Delivery) job.Verdict
 
 // poll receives once, waiting up to the given time, and does with each message what
-// Lambda and sqsevent do. It returns the verdicts.
-func (w *world) poll(q order.Queue, handle handler, wait time.Duration) []pipeline.Verdict {
+// Lambda and shared/job do. It returns the verdicts.
+func (w *world) poll(q order.Queue, handle handler, wait time.Duration) []job.Verdict {
 	w.t.Helper()
 	ctx := w.t.Context()
 	deliveries, err := q.Receive(ctx, order.ReceiveRequest{Max: order.MaxBatch, Wait: wait})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	verdicts := make([]pipeline.Verdict, len(deliveries))
+	verdicts := make([]job.Verdict, len(deliveries))
 	var wg sync.WaitGroup
 	for i, d := range deliveries {
 		wg.Go(func() {
 			invocation, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
-			verdicts[i] = handle(invocation, pipeline.Delivery{Body: d.Body, SentAt: d.SentAt, ReceiveCount: d.ReceiveCount})
+			verdicts[i] = handle(invocation, job.Delivery{Body: d.Body, SentAt: d.SentAt, ReceiveCount: d.ReceiveCount})
 		})
 	}
 	wg.Wait()
 	for i, v := range verdicts {
 		var err error
-		if v.Done {
+		switch v.Next {
+		case job.Done:
 			_, err = q.Delete(ctx, []string{deliveries[i].ReceiptHandle})
-		} else if v.RetryAfter >= 0 {
-			err = q.ChangeVisibility(ctx, deliveries[i].ReceiptHandle, v.RetryAfter.Round(time.Second))
+		case job.Again:
+			err = q.ChangeVisibility(ctx, deliveries[i].ReceiptHandle, v.After.Round(time.Second))
+		case job.Later:
 		}
 		if err != nil {
 			w.t.Fatal(err)

@@ -1,10 +1,10 @@
-// Package telemetry tells what a Lambda function does: one line of JSON for each
-// invocation, which CloudWatch takes for metrics and people for a log line, and what
-// each other log line says of the invocation that it belongs to.
+// Package telemetry reports what a Lambda function does: one line of JSON for each
+// invocation, from which CloudWatch takes metrics and which people read as a log line, and
+// what every other log line says about the invocation that it belongs to.
 //
 // The line is in the embedded metric format ("Specification: Embedded metric format",
 // CloudWatch user guide): nothing calls PutMetricData. Metrics have one dimension, the
-// stack. No line has a payment token, a card number, or anything of a customer's.
+// stack. No line has a payment token, a card number, or any of a customer's data.
 package telemetry
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// Namespace is that of all metrics, and Dimension their only dimension: the value is
-// the stack's name, so that stacks of one account don't mix.
+// Namespace is the namespace of all metrics, and Dimension their only dimension: its value
+// is the stack's name, so that the stacks of one account don't mix.
 const (
 	Namespace = "paylane"
 	Dimension = "Stack"
@@ -29,23 +29,23 @@ const (
 // Metric is the name of a metric.
 type Metric string
 
-// The metrics. All are counts but the last two, which are times in milliseconds: every
-// single value, so that CloudWatch has their percentiles.
+// The metrics. All are counts but the last two, which are times in milliseconds: each
+// value by itself, so that CloudWatch can compute percentiles.
 const (
 	Accepted    Metric = "Accepted"    // orders placed; replays don't count
 	Paid        Metric = "Paid"        // orders that became PAID
 	Declined    Metric = "Declined"    // charges and refunds that the gateway declined
 	Unavailable Metric = "Unavailable" // attempts that the gateway did not act on
-	Unknown     Metric = "Unknown"     // attempts of which nobody knows yet what they did
-	Failed      Metric = "Failed"      // messages that could not be worked on, and requests answered 500, by a fault of ours
-	Differences Metric = "Differences" // ended orders that are not as the gateway has them
+	Unknown     Metric = "Unknown"     // attempts whose outcome nobody knows yet
+	Failed      Metric = "Failed"      // messages that could not be handled, and requests answered 500, by a fault on this side
+	Differences Metric = "Differences" // ended orders that differ from the gateway's records
 	// TimeToAccept is how long the function took for a request that was Accepted.
 	TimeToAccept Metric = "TimeToAccept"
 	// TimeToPaid is from an order's creation until it was PAID.
 	TimeToPaid Metric = "TimeToPaid"
 )
 
-// Metrics are all of them, in the order in which a line has them.
+// Metrics returns all of them, in the order in which a line has them.
 func Metrics() []Metric {
 	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Failed, Differences, TimeToAccept, TimeToPaid}
 }
@@ -62,12 +62,12 @@ type Recorder struct {
 	mu    sync.Mutex // one line at a time
 }
 
-// NewRecorder writes to out, which on Lambda is standard output.
+// NewRecorder returns a recorder that writes to out, which on Lambda is standard output.
 func NewRecorder(out io.Writer, stack string, now func() time.Time) *Recorder {
 	return &Recorder{out: out, stack: stack, now: now}
 }
 
-// Invocation collects what is told of one invocation. Its methods may be called
+// Invocation collects what is recorded about one invocation. Its methods may be called
 // concurrently, and on nil.
 type Invocation struct {
 	cold    bool
@@ -79,8 +79,8 @@ type Invocation struct {
 
 type invocationKey struct{}
 
-// Begin starts an invocation: the context's, see [From]. What is logged with it from then
-// on tells of it; end writes its line.
+// Begin starts an invocation and returns a context that carries it; see [From]. What is
+// logged with that context names the invocation. Call end to write its line.
 func (r *Recorder) Begin(ctx context.Context) (_ context.Context, end func()) {
 	if r == nil {
 		return ctx, func() {}
@@ -90,7 +90,7 @@ func (r *Recorder) Begin(ctx context.Context) (_ context.Context, end func()) {
 	return ctx, func() { r.write(ctx, i) }
 }
 
-// From gives the invocation that a context belongs to; nil if there is none.
+// From returns the invocation that a context belongs to; nil if there is none.
 func From(ctx context.Context) *Invocation {
 	i, _ := ctx.Value(invocationKey{}).(*Invocation)
 	return i
@@ -116,8 +116,8 @@ func (i *Invocation) Time(m Metric, d time.Duration) {
 	i.times[m] = append(i.times[m], d.Milliseconds())
 }
 
-// Tell adds details to the line: facts of the invocation, such as an order's id.
-func (i *Invocation) Tell(details ...slog.Attr) {
+// Annotate adds details to the line: facts about the invocation, such as an order's id.
+func (i *Invocation) Annotate(details ...slog.Attr) {
 	if i == nil {
 		return
 	}
@@ -126,8 +126,8 @@ func (i *Invocation) Tell(details ...slog.Attr) {
 	i.details = append(i.details, details...)
 }
 
-// write writes the line. Metrics that did not happen are told as 0, so that an alarm
-// need not guess about what is missing.
+// write writes the line. Counts that did not happen are written as 0, so that an alarm need
+// not guess about what is missing.
 func (r *Recorder) write(ctx context.Context, i *Invocation) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -155,14 +155,14 @@ func (r *Recorder) write(ctx context.Context, i *Invocation) {
 	}
 	text, err := json.Marshal(line)
 	if err != nil {
-		return // a detail that has no JSON: the caller's mistake, and not worth an order
+		return // a detail without a JSON form: the caller's mistake, and not worth an order
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, _ = r.out.Write(append(text, '\n')) // nobody could be told
+	_, _ = r.out.Write(append(text, '\n')) // there is nowhere to report that
 }
 
-// facts are what every line says of its invocation.
+// facts is what every line says about its invocation.
 func facts(ctx context.Context, i *Invocation) []slog.Attr {
 	var out []slog.Attr
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
@@ -175,7 +175,7 @@ func facts(ctx context.Context, i *Invocation) []slog.Attr {
 	return append(out, slog.Bool("cold_start", i.cold))
 }
 
-// Handler makes a log handler that adds to each record what is known of its invocation.
+// Handler returns a log handler that adds to each record what is known of its invocation.
 func Handler(next slog.Handler) slog.Handler { return handler{next} }
 
 type handler struct{ slog.Handler }

@@ -48,7 +48,7 @@ func TestLine(t *testing.T) {
 		side.Go(func() { told.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
 		side.Go(func() { told.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
 		side.Wait()
-		told.Tell(slog.String("order_id", "o-1"))
+		told.Annotate(slog.String("order_id", "o-1"))
 		end()
 	}
 	count := func(name string) map[string]any { return map[string]any{"Name": name, "Unit": "Count"} }
@@ -104,6 +104,6 @@ func TestNone(t *testing.T) {
 	told := telemetry.From(ctx)
 	told.Count(telemetry.Accepted)
 	told.Time(telemetry.TimeToPaid, time.Second)
-	told.Tell(slog.Int("n", 1))
+	told.Annotate(slog.Int("n", 1))
 	end()
 }

@@ -1,96 +1,92 @@
-// Package lambdaenv is what the functions' mains share: reading their configuration
-// from the environment, once, and making AWS clients from it.
+// Package lambdaenv runs the functions on AWS: it reads the environment, once, and puts the
+// functions' services together from it.
 package lambdaenv
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
-	"strconv"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/caarlos0/env/v11"
 
 	"paylane/shared/dynamostore"
+	"paylane/shared/gateway"
+	"paylane/shared/gateway/gateways"
+	"paylane/shared/handlers"
 	"paylane/shared/sqsqueue"
 	"paylane/shared/telemetry"
 )
 
-// AWS is the part of Lambda's environment that AWS clients need ("Defined runtime
-// environment variables"). The credentials hold for the environment's lifetime.
-type AWS struct {
+// environment is what every function reads. Most of it is Lambda's own ("Defined runtime
+// environment variables"); the credentials hold for as long as the process.
+type environment struct {
 	Region          string `env:"AWS_REGION,required,notEmpty"`
 	AccessKeyID     string `env:"AWS_ACCESS_KEY_ID,required,notEmpty"`
 	SecretAccessKey string `env:"AWS_SECRET_ACCESS_KEY,required,notEmpty"`
 	SessionToken    string `env:"AWS_SESSION_TOKEN"`
-	// EndpointURL is set where something else than AWS answers, as LocalStack.
+	// EndpointURL is set if something other than AWS answers, such as LocalStack.
 	EndpointURL string `env:"AWS_ENDPOINT_URL"`
-	// Stack is the name of the stack, which metrics are told apart by.
+	// Stack is the dimension of the metrics.
 	Stack string `env:"STACK_NAME" envDefault:"local"`
 }
 
-// Positive is a number of at least 1.
-type Positive int
-
-// UnmarshalText reads the number from a variable.
-func (p *Positive) UnmarshalText(text []byte) error {
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 1 {
-		return fmt.Errorf("%q is not a whole number of at least 1", text)
-	}
-	*p = Positive(n)
-	return nil
+// Run makes a function's handler and serves it until the process ends. If it can't, it logs
+// why, in one line, and exits.
+func Run[H any](function func(environment map[string]string, s handlers.Services) (H, error)) {
+	RunWith(func(variables map[string]string, s handlers.Services, _ aws.Config) (H, error) {
+		return function(variables, s)
+	})
 }
 
-// Parse reads a configuration of the given type, or ends the process with one line
-// that names all that is missing or malformed.
-func Parse[T any]() T {
-	config, err := env.ParseAs[T]()
+// RunWith is [Run] for a function that calls services of AWS of its own.
+func RunWith[H any](function func(environment map[string]string, s handlers.Services, c aws.Config) (H, error)) {
+	log := slog.New(telemetry.Handler(slog.NewJSONHandler(os.Stdout, nil)))
+	handler, err := start(log, function)
 	if err != nil {
-		Logger().Error("can't start: the environment is not complete", "error", err)
+		log.Error("can't start", "error", err)
 		os.Exit(1)
 	}
-	return config
+	lambda.Start(handler)
 }
 
-// Logger writes JSON lines to standard output, which is Lambda's log. They tell which
-// invocation they belong to.
-func Logger() *slog.Logger { return slog.New(telemetry.Handler(slog.NewJSONHandler(os.Stdout, nil))) }
-
-// Telemetry writes a line for each invocation to the same place.
-func (a AWS) Telemetry(now func() time.Time) *telemetry.Recorder {
-	return telemetry.NewRecorder(os.Stdout, a.Stack, now)
+func start[H any](log *slog.Logger, function func(map[string]string, handlers.Services, aws.Config) (H, error)) (handler H, err error) {
+	variables := env.ToMap(os.Environ())
+	e, err := env.ParseAsWithOptions[environment](env.Options{Environment: variables})
+	if err != nil {
+		return handler, err
+	}
+	c := e.config()
+	return function(variables, handlers.Services{
+		Store: func(table string) handlers.Store { return dynamostore.New(dynamodb.NewFromConfig(c), table) },
+		Queue: func(url string) (handlers.Queue, error) { return sqsqueue.New(sqs.NewFromConfig(c), url), nil },
+		Gateway: func(name string) (gateway.Provider, error) {
+			return gateways.New(name, time.Now)
+		},
+		Now: time.Now, Jitter: rand.IntN, Log: log, Telemetry: telemetry.NewRecorder(os.Stdout, e.Stack, time.Now),
+	}, c)
 }
 
-// Store is the orders table.
-func (a AWS) Store(table string) *dynamostore.Store {
-	return dynamostore.New(dynamodb.NewFromConfig(a.Config()), table)
-}
-
-// Queue is the queue with this URL.
-func (a AWS) Queue(url string) *sqsqueue.Queue {
-	return sqsqueue.New(sqs.NewFromConfig(a.Config()), url)
-}
-
-// Config is for clients of any service. It does without the SDK's config package: Lambda
+// config is for clients of any service. It does without the SDK's config package: Lambda
 // always sets the same few variables, and looking for files and profiles costs time at
 // every cold start.
-func (a AWS) Config() aws.Config {
-	config := aws.Config{
-		Region: a.Region,
+func (e environment) config() aws.Config {
+	c := aws.Config{
+		Region: e.Region,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{
-				AccessKeyID: a.AccessKeyID, SecretAccessKey: a.SecretAccessKey, SessionToken: a.SessionToken,
+				AccessKeyID: e.AccessKeyID, SecretAccessKey: e.SecretAccessKey, SessionToken: e.SessionToken,
 				Source: "environment",
 			}, nil
 		}),
 	}
-	if a.EndpointURL != "" {
-		config.BaseEndpoint = &a.EndpointURL
+	if e.EndpointURL != "" {
+		c.BaseEndpoint = &e.EndpointURL
 	}
-	return config
+	return c
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/httpevent"
+	"paylane/shared/handlers/internal/httpevent"
 )
 
 // seen is what a handler behind the adapter got to see.

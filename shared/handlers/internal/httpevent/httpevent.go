@@ -16,14 +16,14 @@ import (
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
 )
 
-// Handler makes the Lambda handler of an HTTP API from an http.Handler.
+// Handler returns the Lambda handler of an HTTP API from an http.Handler.
 //
 // Differences from the bare adapter:
 //   - rawPath comes percent-decoded from API Gateway, despite its name; it is escaped
 //     again, so that a stray % or a blank in it can't make the conversion fail.
 //   - the adapter splits header values at commas and trims the parts, so that "a, b"
 //     and "a,b" become the same; headers are put back as the event has them.
-//   - an event that is no HTTP request (a body that isn't base64, a method that is no
+//   - an event that is not an HTTP request (a body that isn't base64, a method that is not a
 //     token) is answered 400, not with an error and a 504.
 func Handler(h http.Handler) func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	adapter := httpadapter.NewV2(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,8 +53,8 @@ func Claim(ctx context.Context, name string) (value string, ok bool) {
 	return value, ok
 }
 
-// Scopes returns all scopes of that token, if the request's route asks for one of them;
-// else there are none.
+// Scopes returns all scopes of that token if the request's route requires one of them, and
+// none otherwise.
 func Scopes(ctx context.Context) []string { return token(ctx).Scopes }
 
 func token(ctx context.Context) events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription {
@@ -78,7 +78,7 @@ func convertible(event *events.APIGatewayV2HTTPRequest) bool {
 	return isToken(event.RequestContext.HTTP.Method)
 }
 
-// isToken tells whether s is a token as RFC 9110, section 5.6.2 has it.
+// isToken reports whether s is a token (RFC 9110, section 5.6.2).
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]

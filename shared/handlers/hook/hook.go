@@ -18,42 +18,63 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"paylane/shared/gateway"
+	"paylane/shared/handlers/internal/environ"
 	"paylane/shared/smoke"
 )
 
-// tenant is whose orders the test places.
+// tenant owns the orders that the test places.
 const tenant = "paylane-smoke"
 
-// timeToReport is kept of the invocation's time for the word to CodeDeploy, which would
-// wait for it for an hour.
+// timeToReport is the part of the invocation's time kept for reporting to CodeDeploy, which
+// would wait for it for an hour.
 const timeToReport = 10 * time.Second
 
-// Config is what [New] needs. All fields are required.
-type Config struct {
+type environment struct {
+	// APIFunction is the api function with its alias, as name:alias.
+	APIFunction string `env:"API_FUNCTION,required,notEmpty"`
+	Claim       environ.TenantClaim
+	Gateway     environ.PaymentGateway
+}
+
+// Services is what the hook is made of. All fields are required.
+type Services struct {
 	Functions   *lambda.Client
 	Deployments *codedeploy.Client
-	// API is the api function with its alias, as name:alias.
-	API string
-	// TenantClaim is the claim that names the tenant.
-	TenantClaim string
-	// Tokens are those of the payment gateway in use.
-	Tokens gateway.TokenDescription
-	Log    *slog.Logger
+	// Gateway opens the payment gateway of that name, for the tokens to pay with.
+	Gateway func(name string) (gateway.Provider, error)
+	Log     *slog.Logger
 }
 
 // Event is what CodeDeploy invokes a hook with ("AppSpec 'hooks' section for an AWS Lambda
-// deployment"). By hand it is empty: then the test is run, and nobody told.
+// deployment"). By hand it is empty: then the result is not reported.
 type Event struct {
 	DeploymentID string `json:"DeploymentId"`
 	ExecutionID  string `json:"LifecycleEventHookExecutionId"`
 }
 
-// New makes the handler. It runs the smoke test, and tells CodeDeploy how that went. The
-// error is that CodeDeploy could not be told, or, by hand, that the test failed. A failure
-// that was told is none: Lambda would try the event again.
-func New(c Config) func(context.Context, Event) error { return hook{c}.handle }
+// Handler is the Lambda handler. It runs the smoke test, and reports the result to
+// CodeDeploy. The error is that it could not be reported, or, by hand, that the test failed.
+// A failure that was reported is not an error: Lambda would repeat the event.
+type Handler = func(context.Context, Event) error
 
-type hook struct{ Config }
+// New returns the handler for an environment, by variable name.
+func New(variables map[string]string, s Services) (Handler, error) {
+	e, err := environ.Parse[environment](variables)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := s.Gateway(e.Gateway.Name)
+	if err != nil {
+		return nil, err
+	}
+	return hook{e, s, opened.Describe()}.handle, nil
+}
+
+type hook struct {
+	environment
+	Services
+	tokens gateway.TokenDescription
+}
 
 func (h hook) handle(ctx context.Context, e Event) error {
 	failed := h.test(ctx)
@@ -72,7 +93,7 @@ func (h hook) handle(ctx context.Context, e Event) error {
 	return nil
 }
 
-// test makes all checks, with a line for each in the log.
+// test makes all checks, and logs each.
 func (h hook) test(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		short, cancel := context.WithDeadline(ctx, deadline.Add(-timeToReport))
@@ -80,7 +101,7 @@ func (h hook) test(ctx context.Context) error {
 		ctx = short
 	}
 	var failed error
-	for name, err := range smoke.Checks(ctx, h.ask, h.Tokens) {
+	for name, err := range smoke.Checks(ctx, h.ask, h.tokens) {
 		if err != nil {
 			h.Log.ErrorContext(ctx, "smoke test", "check", name, "error", err)
 			failed = cmp.Or(failed, fmt.Errorf("%s: %w", name, err))
@@ -105,23 +126,23 @@ func (h hook) ask(ctx context.Context, method, path string, header http.Header, 
 			RouteKey: "smoke", Stage: "$default", DomainName: "smoke.invalid",
 			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: method, Path: path, Protocol: "HTTP/1.1"},
 			Authorizer: &events.APIGatewayV2HTTPRequestContextAuthorizerDescription{
-				JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: map[string]string{h.TenantClaim: tenant}},
+				JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: map[string]string{h.Claim.Name: tenant}},
 			},
 		},
 	})
 	if err != nil {
 		return smoke.Answer{}, fmt.Errorf("encode the event: %w", err)
 	}
-	out, err := h.Functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &h.API, Payload: event})
+	out, err := h.Functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &h.APIFunction, Payload: event})
 	if err != nil {
-		return smoke.Answer{}, fmt.Errorf("invoke %s: %w", h.API, err)
+		return smoke.Answer{}, fmt.Errorf("invoke %s: %w", h.APIFunction, err)
 	}
 	if out.FunctionError != nil {
-		return smoke.Answer{}, fmt.Errorf("%s failed: %s", h.API, out.Payload)
+		return smoke.Answer{}, fmt.Errorf("%s failed: %s", h.APIFunction, out.Payload)
 	}
 	var response events.APIGatewayV2HTTPResponse
 	if err := json.Unmarshal(out.Payload, &response); err != nil {
-		return smoke.Answer{}, fmt.Errorf("decode the response of %s: %w", h.API, err)
+		return smoke.Answer{}, fmt.Errorf("decode the response of %s: %w", h.APIFunction, err)
 	}
 	answer := smoke.Answer{Status: response.StatusCode, Header: http.Header{}, Body: []byte(response.Body)}
 	for name, value := range response.Headers {

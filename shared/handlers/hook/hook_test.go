@@ -17,12 +17,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"paylane/shared/awscall/awstest"
-	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
+	"paylane/shared/handlers/handlerstest"
+	"paylane/shared/handlers/hook"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/pebblestore/pebbletest"
-	"paylane/shared/smoke/hook"
 )
 
 // deployment plays Lambda with the real api and payment handlers behind it, and
@@ -43,15 +43,11 @@ type deployment struct {
 func newDeployment(tb testing.TB) *deployment {
 	tb.Helper()
 	store, queue := pebbletest.Open(tb, time.Minute)
-	simulator, log := simulator.New(time.Now), slog.New(slog.DiscardHandler)
+	environment, services := handlerstest.Environment("AUTH_MODE", "jwt"), handlerstest.Services(store, queue)
 	return &deployment{
 		tb: tb, queue: queue,
-		api: handlers.API(handlers.APIConfig{
-			Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.TenantFromClaim("client_id"), Now: time.Now, Log: log,
-		}),
-		payment: handlers.Payment(handlers.WorkerConfig{
-			Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
-		}),
+		api:     handlerstest.Must[handlers.HTTPHandler](tb)(handlers.API(environment, services)),
+		payment: handlerstest.Must[handlers.SQSHandler](tb)(handlers.Payment(environment, services)),
 	}
 }
 
@@ -167,10 +163,10 @@ func TestHook(t *testing.T) {
 			t.Cleanup(server.Close)
 			config := awstest.ConfigAt(server.URL, "000000000001")
 			var log bytes.Buffer
-			handle := hook.New(hook.Config{
+			handle := handlerstest.Must[hook.Handler](t)(hook.New(handlerstest.Environment(), hook.Services{
 				Functions: lambda.NewFromConfig(config), Deployments: codedeploy.NewFromConfig(config),
-				API: "api:live", TenantClaim: "client_id", Tokens: simulator.New(time.Now).Describe(), Log: slog.New(slog.NewTextHandler(&log, nil)),
-			})
+				Gateway: handlerstest.Services(nil, nil).Gateway, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			}))
 			err := handle(t.Context(), tt.event)
 			if (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("the error is %v, want %s", err, cmp.Or(tt.err, "none"))

@@ -1,4 +1,4 @@
-package sqsevent_test
+package job_test
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,14 +14,13 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/pipeline"
-	"paylane/shared/sqsevent"
+	"paylane/shared/job"
 )
 
-// scripted is a worker that answers each body with a verdict; it panics for others.
-type scripted map[string]pipeline.Verdict
+// scripted is a worker with a verdict for each body; it panics for others.
+type scripted map[string]job.Verdict
 
-func (s scripted) Handle(_ context.Context, d pipeline.Delivery) pipeline.Verdict {
+func (s scripted) Handle(_ context.Context, d job.Delivery) job.Verdict {
 	v, ok := s[d.Body]
 	if !ok {
 		panic("no verdict on " + d.Body)
@@ -51,14 +51,16 @@ func message(id string) events.SQSMessage {
 func TestBatch(t *testing.T) {
 	queue := &visibility{asked: map[string]time.Duration{}}
 	var log strings.Builder
-	h := sqsevent.Handler(sqsevent.Config{
+	var failed atomic.Int32
+	h := job.Handler(job.Config{
 		Worker: scripted{
-			"done":    {Done: true, Result: "paid"},
-			"soon":    {RetryAfter: 1500 * time.Millisecond, Result: "unavailable"},
-			"at once": {RetryAfter: 0, Result: "poison", Err: errors.New("no order")},
-			"later":   {RetryAfter: -1, Result: "error", Err: errors.New("no store")},
+			"done":    {Next: job.Done, Result: "paid", Attrs: []slog.Attr{slog.String("order_id", "o-1")}},
+			"soon":    {Next: job.Again, After: 1500 * time.Millisecond, Result: "unavailable"},
+			"at once": {Next: job.Again, Result: job.ResultPoison, Err: errors.New("no order")},
+			"later":   {Next: job.Later, Result: job.ResultError, Err: errors.New("no store")},
 		},
 		Queue: queue, Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Failed: func(context.Context) { failed.Add(1) },
 	})
 	response, err := h(t.Context(), events.SQSEvent{Records: []events.SQSMessage{
 		message("done"), message("soon"), message("panics"), message("at once"), message("later"),
@@ -72,20 +74,27 @@ func TestBatch(t *testing.T) {
 	if diff := cmp.Diff(want, response); diff != "" {
 		t.Errorf("response (-want +got):\n%s", diff)
 	}
-	// Whole seconds, rounded up; who leaves it open waits for the visibility timeout.
+	// Whole seconds, rounded up; a verdict of Later leaves the visibility timeout alone.
 	if diff := cmp.Diff(map[string]time.Duration{"handle-soon": 2 * time.Second, "handle-at once": 0}, queue.asked); diff != "" {
 		t.Errorf("visibility (-want +got):\n%s", diff)
 	}
 	if n := strings.Count(log.String(), "\n"); n != 5 {
 		t.Errorf("%d log lines for 5 records:\n%s", n, &log)
 	}
+	if !strings.Contains(log.String(), "result=paid order_id=o-1 message_id=done receive_count=3\n") {
+		t.Errorf("the line of a message does not say what became of it:\n%s", &log)
+	}
+	// By a fault on this side: the error and the panic.
+	if n := failed.Load(); n != 2 {
+		t.Errorf("%d messages failed, want 2", n)
+	}
 }
 
 // TestVisibilityFails: the message comes back all the same.
 func TestVisibilityFails(t *testing.T) {
 	queue := &visibility{asked: map[string]time.Duration{}, err: errors.New("throttled")}
-	h := sqsevent.Handler(sqsevent.Config{
-		Worker: scripted{"soon": {RetryAfter: time.Second}}, Queue: queue, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	h := job.Handler(job.Config{
+		Worker: scripted{"soon": {Next: job.Again, After: time.Second}}, Queue: queue, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	response, err := h(t.Context(), events.SQSEvent{Records: []events.SQSMessage{message("soon")}})
 	if err != nil || len(response.BatchItemFailures) != 1 {
@@ -95,26 +104,26 @@ func TestVisibilityFails(t *testing.T) {
 
 // TestNothing: an empty batch is a success, and looks like one on the wire.
 func TestNothing(t *testing.T) {
-	h := sqsevent.Handler(sqsevent.Config{Worker: scripted{}, Queue: &visibility{}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	h := job.Handler(job.Config{Worker: scripted{}, Queue: &visibility{}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	response, err := h(t.Context(), events.SQSEvent{})
 	if err != nil || response.BatchItemFailures == nil || len(response.BatchItemFailures) != 0 {
 		t.Errorf("%+v, %v", response, err)
 	}
 }
 
-type workerFunc func(context.Context, pipeline.Delivery) pipeline.Verdict
+type workerFunc func(context.Context, job.Delivery) job.Verdict
 
-func (f workerFunc) Handle(ctx context.Context, d pipeline.Delivery) pipeline.Verdict {
+func (f workerFunc) Handle(ctx context.Context, d job.Delivery) job.Verdict {
 	return f(ctx, d)
 }
 
 // TestSideBySide: ten records of a second each take a second.
 func TestSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := sqsevent.Handler(sqsevent.Config{
-			Worker: workerFunc(func(context.Context, pipeline.Delivery) pipeline.Verdict {
+		h := job.Handler(job.Config{
+			Worker: workerFunc(func(context.Context, job.Delivery) job.Verdict {
 				time.Sleep(time.Second)
-				return pipeline.Verdict{Done: true}
+				return job.Verdict{Next: job.Done}
 			}),
 			Queue: &visibility{}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		})
@@ -133,19 +142,19 @@ func TestDelivery(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		attributes map[string]string
-		want       pipeline.Delivery
+		want       job.Delivery
 	}{
 		{"as SQS sends it", map[string]string{"SentTimestamp": "1783711145123", "ApproximateReceiveCount": "3"},
-			pipeline.Delivery{Body: "b", SentAt: time.UnixMilli(1783711145123), ReceiveCount: 3}},
-		{"written by hand", nil, pipeline.Delivery{Body: "b", SentAt: now, ReceiveCount: 1}},
-		{"nonsense", map[string]string{"SentTimestamp": "x", "ApproximateReceiveCount": ""}, pipeline.Delivery{Body: "b", SentAt: now, ReceiveCount: 1}},
+			job.Delivery{Body: "b", SentAt: time.UnixMilli(1783711145123), ReceiveCount: 3}},
+		{"written by hand", nil, job.Delivery{Body: "b", SentAt: now, ReceiveCount: 1}},
+		{"nonsense", map[string]string{"SentTimestamp": "x", "ApproximateReceiveCount": ""}, job.Delivery{Body: "b", SentAt: now, ReceiveCount: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var got pipeline.Delivery
-			h := sqsevent.Handler(sqsevent.Config{
-				Worker: workerFunc(func(_ context.Context, d pipeline.Delivery) pipeline.Verdict {
+			var got job.Delivery
+			h := job.Handler(job.Config{
+				Worker: workerFunc(func(_ context.Context, d job.Delivery) job.Verdict {
 					got = d
-					return pipeline.Verdict{Done: true}
+					return job.Verdict{Next: job.Done}
 				}),
 				Queue: &visibility{}, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
 			})

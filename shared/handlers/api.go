@@ -1,0 +1,101 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/uuid"
+
+	"paylane/shared/handlers/internal/environ"
+	"paylane/shared/handlers/internal/httpevent"
+	"paylane/shared/httpapi"
+	"paylane/shared/order"
+	"paylane/shared/pipeline"
+	"paylane/shared/telemetry"
+)
+
+type apiEnvironment struct {
+	Orders   environ.OrdersTable
+	Payments environ.PaymentQueue
+	Gateway  environ.PaymentGateway
+	Auth     environ.Auth
+	Claim    environ.TenantClaim
+	// EventsURL is the origin of the stream function.
+	EventsURL string `env:"EVENTS_URL"`
+}
+
+// HTTPHandler is a Lambda handler behind an HTTP API.
+type HTTPHandler = func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)
+
+// API returns the handler of the api function: it takes orders and tells about them.
+func API(environment map[string]string, s Services) (HTTPHandler, error) {
+	e, err := environ.Parse[apiEnvironment](environment)
+	if err != nil {
+		return nil, err
+	}
+	named, err := tenantFromAuthorizer(e.Auth, e.Claim)
+	if err != nil {
+		return nil, err
+	}
+	payments, err := s.queue(e.Payments.Variable(), e.Payments.URL)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := s.Gateway(e.Gateway.Name)
+	if err != nil {
+		return nil, err
+	}
+	if s.OneOrigin {
+		e.EventsURL = ""
+	}
+	serve := httpevent.Handler(httpapi.New(httpapi.Config{
+		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{
+			Store: s.Store(e.Orders.Name), Queue: payments, Tokens: tokens, Now: s.Now, NewID: newID,
+		}),
+		Tenant: func(ctx context.Context) (string, bool) {
+			tenant, ok := named(ctx)
+			telemetry.From(ctx).Annotate(slog.String("tenant", tenant))
+			return tenant, ok
+		},
+		Tokens: tokens.Describe(), Operator: mayOperate, EventsURL: e.EventsURL, Log: s.Log,
+	}))
+	return observed(s.Telemetry, func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+		began := s.Now()
+		response, err := serve(ctx, event)
+		annotate(telemetry.From(ctx), event, response, s.Now().Sub(began))
+		return response, err
+	}), nil
+}
+
+// annotate records what came of a request. The path is the route's, or an id would be in it
+// twice; nothing of query, headers or body is recorded.
+func annotate(i *telemetry.Invocation, event events.APIGatewayV2HTTPRequest, r events.APIGatewayV2HTTPResponse, took time.Duration) {
+	if i == nil {
+		return
+	}
+	i.Annotate(slog.String("route", event.RouteKey), slog.Int("status", r.StatusCode))
+	if r.StatusCode == http.StatusInternalServerError {
+		i.Count(telemetry.Failed)
+	}
+	id := event.PathParameters["id"]
+	if location, ok := strings.CutPrefix(r.Headers["Location"], "/orders/"); ok {
+		id, _, _ = strings.Cut(location, "?")
+		if r.StatusCode == http.StatusCreated && r.Headers["Idempotency-Replayed"] == "" {
+			i.Count(telemetry.Accepted)
+			i.Time(telemetry.TimeToAccept, took)
+		}
+	}
+	if order.ValidID(id) {
+		i.Annotate(slog.String("order_id", id))
+	}
+}
+
+// newID returns a UUIDv7, so that the ids of a time lie together.
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	return id.String(), err
+}

@@ -1,0 +1,48 @@
+// Package handlerstest helps tests that make the functions' handlers.
+package handlerstest
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"paylane/shared/gateway"
+	"paylane/shared/gateway/gateways"
+	"paylane/shared/handlers"
+)
+
+// Services returns services with one store and one queue whatever their names, the gateway
+// that the environment names, no jitter, and no log.
+func Services(store handlers.Store, queue handlers.Queue) handlers.Services {
+	return handlers.Services{
+		Store:   func(string) handlers.Store { return store },
+		Queue:   func(string) (handlers.Queue, error) { return queue, nil },
+		Gateway: func(name string) (gateway.Provider, error) { return gateways.New(name, time.Now) },
+		Now:     time.Now, Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// Environment returns an environment in which every function starts, without
+// authentication, changed by pairs of name and value.
+func Environment(changes ...string) map[string]string {
+	e := map[string]string{
+		"ORDERS_TABLE": "orders", "GATEWAY": "simulator", "AUTH_MODE": "none",
+		"PAYMENT_QUEUE_URL": "payments", "DEAD_LETTER_QUEUE_URL": "dead-letters", "RECONCILE_QUEUE_URL": "reconcile",
+		"API_FUNCTION": "api:live",
+	}
+	for i := 0; i < len(changes); i += 2 {
+		e[changes[i]] = changes[i+1]
+	}
+	return e
+}
+
+// Must returns what a constructor makes, and fails the test if it can't.
+func Must[H any](tb testing.TB) func(H, error) H {
+	return func(handler H, err error) H {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return handler
+	}
+}

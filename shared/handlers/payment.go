@@ -1,0 +1,74 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"paylane/shared/handlers/internal/environ"
+	"paylane/shared/job"
+	"paylane/shared/order"
+	"paylane/shared/pipeline"
+	"paylane/shared/telemetry"
+)
+
+type paymentEnvironment struct {
+	Orders   environ.OrdersTable
+	Payments environ.PaymentQueue
+	Gateway  environ.PaymentGateway
+}
+
+// SQSHandler is a Lambda handler behind an SQS event source mapping.
+type SQSHandler = func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
+
+// Payment returns the handler of the payment function: it charges orders and makes refunds.
+func Payment(environment map[string]string, s Services) (SQSHandler, error) {
+	e, err := environ.Parse[paymentEnvironment](environment)
+	if err != nil {
+		return nil, err
+	}
+	worker, err := s.worker(e.Orders, e.Gateway)
+	if err != nil {
+		return nil, err
+	}
+	return s.job(pipeline.NewPayments(worker), e.Payments.Variable(), e.Payments.URL)
+}
+
+// worker returns what the workers on the payment queues need.
+func (s Services) worker(orders environ.OrdersTable, gateway environ.PaymentGateway) (pipeline.WorkerConfig, error) {
+	opened, err := s.Gateway(gateway.Name)
+	return pipeline.WorkerConfig{
+		Store: s.Store(orders.Name), Gateway: opened, Now: s.Now, Jitter: s.Jitter, Observe: observe,
+	}, err
+}
+
+// job returns the handler of a worker on the queue whose URL a variable has.
+func (s Services) job(w job.Worker, variable, url string) (SQSHandler, error) {
+	queue, err := s.queue(variable, url)
+	if err != nil {
+		return nil, err
+	}
+	return observed(s.Telemetry, job.Handler(job.Config{
+		Worker: w, Queue: queue, Now: s.Now, Log: s.Log,
+		Failed: func(ctx context.Context) { telemetry.From(ctx).Count(telemetry.Failed) },
+	})), nil
+}
+
+// observe counts what came of an attempt.
+func observe(ctx context.Context, o order.Order, outcome order.Outcome) {
+	i := telemetry.From(ctx)
+	switch outcome {
+	case order.OutcomeApproved:
+		if o.Status == order.Paid {
+			i.Count(telemetry.Paid)
+			i.Time(telemetry.TimeToPaid, o.UpdatedAt.Sub(o.CreatedAt))
+		}
+	case order.OutcomeDeclined:
+		i.Count(telemetry.Declined)
+	case order.OutcomeUnavailable:
+		i.Count(telemetry.Unavailable)
+	case order.OutcomeUnknown:
+		i.Count(telemetry.Unknown)
+	case order.OutcomePending:
+	}
+}

@@ -1,0 +1,52 @@
+package order_test
+
+import (
+	"testing"
+	"time"
+
+	"paylane/shared/order"
+)
+
+// TestDisposition holds every kind of message against every status.
+func TestDisposition(t *testing.T) {
+	const workable, early, stale = order.Workable, order.Early, order.Stale
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for status, want := range map[order.Status][2]order.Disposition{ // of a charge, of a refund
+		order.Pending:    {workable, early},
+		order.Processing: {workable, early},
+		order.Paid:       {stale, early},
+		order.Failed:     {stale, stale},
+		order.Canceled:   {stale, stale},
+		order.Refunding:  {stale, workable},
+		order.Refunded:   {stale, stale},
+		order.Void:       {early, early},
+	} {
+		for i, kind := range []order.Kind{order.KindCharge, order.KindRefund} {
+			m := order.Message{Kind: kind, Round: 2}
+			o := &order.Order{Status: status, Round: 2}
+			if got := m.Disposition(o, now); got != want[i] {
+				t.Errorf("a %s message finds a %s order %d, want %d", kind, status, got, want[i])
+			}
+			for until, want := range map[time.Time]order.Disposition{
+				now.Add(time.Millisecond): map[bool]order.Disposition{true: order.Leased, false: want[i]}[want[i] == workable],
+				now:                       want[i],
+			} {
+				o.LeaseUntil = until
+				if got := m.Disposition(o, now); got != want {
+					t.Errorf("a %s message finds a %s order with a lease until %v %d, want %d", kind, status, until.Sub(now), got, want)
+				}
+			}
+			for round, want := range map[int]order.Disposition{1: early, 3: stale} {
+				if status == order.Void {
+					want = early
+				}
+				if got := m.Disposition(&order.Order{Status: status, Round: round}, now); got != want {
+					t.Errorf("a %s message of round 2 finds a %s order of round %d %d, want %d", kind, status, round, got, want)
+				}
+			}
+		}
+	}
+	if got := (order.Message{Kind: order.KindCharge, Round: 1}).Disposition(nil, now); got != early {
+		t.Errorf("without an order: %d, want %d", got, early)
+	}
+}
