@@ -1,7 +1,6 @@
 package handlers_test
 
 import (
-	"fmt"
 	"log/slog"
 	"net/http"
 	"testing"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"paylane/shared/contract"
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
 	"paylane/shared/pebblestore/pebbletest"
@@ -31,11 +29,13 @@ func BenchmarkCreate(b *testing.B) {
 	event.Headers = map[string]string{"content-type": "application/json", "host": "localhost", "user-agent": "bench"}
 	event.Body = `{"amount": 12000, "currency": "KRW", "items": [{"sku": "TEA-1", "quantity": 2, "unitPrice": 6000}], "customerId": "c-42", "paymentToken": "tok_ok", "metadata": {"cart": "77"}}`
 	b.ReportAllocs()
-	contract.Parallel(b, func() error {
-		response, err := api(b.Context(), event)
-		if err == nil && response.StatusCode != http.StatusCreated {
-			err = fmt.Errorf("answered %+v", response)
+	b.SetParallelism(64)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			response, err := api(b.Context(), event)
+			if err != nil || response.StatusCode != http.StatusCreated {
+				b.Errorf("%+v, %v", response, err)
+			}
 		}
-		return err
 	})
 }
