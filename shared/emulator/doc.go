@@ -1,5 +1,6 @@
 // Package emulator runs Lambda functions as AWS does: what their handlers, and the
-// handlers' callers, can see is the same.
+// handlers' callers, can see is the same. The rules, with their sources and their
+// tests, are in docs/emulation.md.
 //
 // This package itself is only the port between the two halves, [Invoker] with
 // [Streamer], and its first implementation, [InProcess]. On the one side are the things

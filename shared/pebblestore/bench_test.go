@@ -48,6 +48,37 @@ func claimAndPay(ctx context.Context, s *pebblestore.Store, ref order.Ref) error
 	return s.Update(ctx, paid)
 }
 
+// BenchmarkAccept is what accepting an order writes: send, create, and the fsync that both
+// wait for; by one caller, and by many at once, who share it.
+func BenchmarkAccept(b *testing.B) {
+	accept := func(b *testing.B) func() error {
+		db := open(b, pebblestore.Options{Dir: b.TempDir()})
+		s, q := db.Store(), openQueue(b, db, queueConfig("payments"))
+		return func() error {
+			o := benchOrder("local")
+			if _, err := q.Send(b.Context(), order.Message{Kind: order.KindCharge, Ref: o.Ref, Round: 1}.Encode(), 0); err != nil {
+				return err
+			}
+			return s.Create(b.Context(), o)
+		}
+	}
+	b.Run("one caller", func(b *testing.B) {
+		op := accept(b)
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := op(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("many callers", func(b *testing.B) {
+		op, busy := accept(b), cpuTime()
+		b.ReportAllocs()
+		contract.Parallel(b, op)
+		b.ReportMetric(float64(cpuTime()-busy)/float64(b.N)/1000, "cpu-µs/order")
+	})
+}
+
 // BenchmarkOrders is the way of an order: send, create; receive, claim, update, delete;
 // payments keep up. It reports the fsyncs an order took; three of its writes wait for
 // one.

@@ -14,7 +14,7 @@ import (
 	"paylane/shared/emulator/apigateway"
 )
 
-// conformance is a row of the conformance checklist: an API, the handler behind it, and
+// conformance is a row of docs/emulation.md: an API, the handler behind it, and
 // what is to be seen through real connections.
 type conformance struct {
 	name    string

@@ -112,7 +112,7 @@ func bothModes(t *testing.T, name string, test func(t *testing.T, json bool)) {
 	}
 }
 
-// TestConformance has the row E02 of the conformance checklist.
+// TestConformance has the row E02 of docs/emulation.md.
 func TestConformance(t *testing.T) {
 	bothModes(t, "E02 async function error", func(t *testing.T, json bool) {
 		var w *world

@@ -114,7 +114,7 @@ func diff(t *testing.T, what string, want, got any) {
 // rawEcho returns the event, as it was sent.
 func rawEcho(_ context.Context, e json.RawMessage) (any, error) { return e, nil }
 
-// TestConformance has the rows D01 to D04 of the conformance checklist.
+// TestConformance has the rows D01 to D04 of docs/emulation.md.
 func TestConformance(t *testing.T) {
 	t.Run("D01 path, cookie and context", d01)
 	t.Run("D02 a function error", d02)

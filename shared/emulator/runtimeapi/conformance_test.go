@@ -14,7 +14,7 @@ import (
 	"paylane/shared/emulator/runtimeapi"
 )
 
-// TestConformance has the rows C01 to C09 of the conformance checklist, each on real
+// TestConformance has the rows C01 to C09 of docs/emulation.md, each on real
 // processes of a program built on aws-lambda-go. D03 and D04, as far as they are about
 // the runtime, are in stream_test.go.
 func TestConformance(t *testing.T) {

@@ -82,9 +82,9 @@ func diff(t *testing.T, what string, want, got any) {
 
 var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
 
-// TestConformance has the row E01 of the conformance checklist, and what section E says
-// beside it of the events of rules and of context attributes. Each has a handler of
-// aws-lambda-go's type and one that sees the JSON.
+// TestConformance has the row E01 of docs/emulation.md, and the page's other rules about
+// a rule's event and about context attributes. Each has a handler of aws-lambda-go's type
+// and one that sees the JSON.
 func TestConformance(t *testing.T) {
 	const noon = "ScheduleExpression: at(2000-01-01T12:00:00)"
 	rows := []struct {

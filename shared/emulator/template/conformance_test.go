@@ -7,7 +7,7 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// The rows F01 and F02 of the conformance checklist. That the SDK can use what F01
+// The rows F01 and F02 of docs/emulation.md. That the SDK can use what F01
 // gives is shown where there is an SDK and a queue to use it on.
 func TestConformance(t *testing.T) {
 	const f01 = `
