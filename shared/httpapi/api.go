@@ -188,14 +188,14 @@ func noRoute(mux *http.ServeMux, r *http.Request) *Problem {
 // Function URL a panic would otherwise end the process, with every stream in it.
 func recoverer(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out := &trackingWriter{ResponseWriter: w}
+		ctx, out := r.Context(), &trackingWriter{ResponseWriter: w}
 		defer func() {
 			switch p := recover(); p {
 			case nil:
 			case http.ErrAbortHandler:
 				panic(p)
 			default:
-				log.ErrorContext(r.Context(), "panic in a request",
+				log.ErrorContext(ctx, "panic in a request",
 					"method", r.Method, "panic", p, "stack", string(debug.Stack()))
 				if !out.begun {
 					writeProblem(w, plain(http.StatusInternalServerError, ""))

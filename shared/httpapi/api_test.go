@@ -23,8 +23,8 @@ import (
 	"paylane/shared/pipeline"
 )
 
-// api is the whole HTTP API on a real store in memory. Nobody works on its queue:
-// orders stay PENDING unless a test changes them in the store.
+// api is the API on a real store in memory. Nothing works on its queue: orders stay PENDING
+// unless a test changes them in the store.
 type api struct {
 	handler http.Handler
 	store   order.Store
@@ -60,7 +60,7 @@ func newAPI(tb testing.TB, change ...func(*pipeline.CheckoutConfig)) *api {
 	return a
 }
 
-// request is one request; the zero value is a GET by tenant "t".
+// request is a request; the zero value is a GET by tenant "t".
 type request struct {
 	method, path, body string
 	header             map[string]string
@@ -113,7 +113,7 @@ func decode[T any](tb testing.TB, r *http.Response) (v T) {
 	return v
 }
 
-// orderBody has what the tests look at.
+// orderBody has the fields that the tests read.
 type orderBody struct {
 	ID         string            `json:"id"`
 	Status     string            `json:"status"`
@@ -133,7 +133,7 @@ func (a *api) create(t *testing.T) orderBody {
 	return decode[orderBody](t, r)
 }
 
-// settle changes an order in the store as a worker would.
+// settle changes an order in the store, as a worker would.
 func (a *api) settle(t *testing.T, id string, steps ...func(order.Order) (order.Order, error)) {
 	t.Helper()
 	o, err := a.store.Get(t.Context(), order.Ref{Tenant: "t", ID: id})
@@ -168,7 +168,7 @@ func declined(o order.Order) (order.Order, error) {
 const tea = `{"amount": 12000, "currency": "KRW", "items": [{"sku": "TEA-1", "quantity": 2, "unitPrice": 6000}],
 	"customerId": "c-42", "paymentToken": "tok_ok", "metadata": {"cart": "77"}}`
 
-// TestOrderBody holds the wire form of an order to the letter.
+// TestOrderBody: the exact wire form of an order.
 func TestOrderBody(t *testing.T) {
 	a := newAPI(t)
 	created := a.do(t, request{method: http.MethodPost, path: "/orders", body: tea})
@@ -212,11 +212,11 @@ func TestOrderBody(t *testing.T) {
 		t.Errorf("at its end (-want +got):\n%s", diff)
 	}
 	if strings.Contains(body, "tok_ok") {
-		t.Error("the payment token shows")
+		t.Error("the payment token is visible")
 	}
 }
 
-// problem has what every error must have.
+// problem has the fields that every error must have.
 type problem struct {
 	Type, Title, Detail string
 	Status              int
@@ -268,34 +268,34 @@ func TestRefusals(t *testing.T) {
 		{"a list", post(`[]`), 422, "invalid-request", "body"},
 		{"null", post(`null`), 422, "invalid-request", "body"},
 		{"not JSON", post(`{"amount": `), 400, "", "body"},
-		{"something behind the JSON", post(`{"amount": 1} x`), 400, "", "body"},
+		{"something after the JSON", post(`{"amount": 1} x`), 400, "", "body"},
 		{"empty body", request{method: http.MethodPost, path: "/orders"}, 400, "", ""},
 		{"form", with(post(`amount=1`), "Content-Type", "application/x-www-form-urlencoded"), 415, "", ""},
 		{"JSON of another kind", with(post(`{"amount": 1}`), "Content-Type", "application/vnd.api+json"), 415, "", ""},
-		{"no media type", with(post(`{"amount": 1}`), "Content-Type", "json;;"), 415, "", ""},
+		{"malformed media type", with(post(`{"amount": 1}`), "Content-Type", "json;;"), 415, "", ""},
 		{"over 64 KiB", post(`{"amount": 1, "customerId": "` + strings.Repeat(" ", 64<<10) + `"}`), 413, "", ""},
 		{"empty key", with(post(`{"amount": 1}`), "Idempotency-Key", ""), 400, "idempotency-key-malformed", ""},
-		{"key with a blank", with(post(`{"amount": 1}`), "Idempotency-Key", "a b"), 400, "idempotency-key-malformed", ""},
+		{"key with a space", with(post(`{"amount": 1}`), "Idempotency-Key", "a b"), 400, "idempotency-key-malformed", ""},
 		{"key not ASCII", with(post(`{"amount": 1}`), "Idempotency-Key", "ä"), 400, "idempotency-key-malformed", ""},
 		{"long key", with(post(`{"amount": 1}`), "Idempotency-Key", strings.Repeat("k", 256)), 400, "idempotency-key-malformed", ""},
 		{"no such order", request{path: "/orders/" + uuid.NewString()}, 404, "order-not-found", ""},
-		{"an id of another form", request{path: "/orders/1"}, 404, "order-not-found", ""},
+		{"an id in another form", request{path: "/orders/1"}, 404, "order-not-found", ""},
 		{"an id in upper case", request{path: "/orders/" + strings.ToUpper(pending)}, 404, "order-not-found", ""},
 		{"another tenant's order", request{path: "/orders/" + pending, tenant: "u"}, 404, "order-not-found", ""},
 		{"another tenant's cancel", request{method: http.MethodPost, path: "/orders/" + pending + "/cancel", tenant: "u"}, 404, "order-not-found", ""},
 		{"another tenant's refund", request{method: http.MethodPost, path: "/orders/" + pending + "/refund", tenant: "u"}, 404, "order-not-found", ""},
 		{"another tenant's retry", request{method: http.MethodPost, path: "/orders/" + pending + "/retry", tenant: "u"}, 404, "order-not-found", ""},
 		{"cancel too late", request{method: http.MethodPost, path: "/orders/" + failed + "/cancel"}, 409, "wrong-state", ""},
-		{"refund of what is not paid", request{method: http.MethodPost, path: "/orders/" + pending + "/refund"}, 409, "wrong-state", ""},
-		{"retry of what is pending", request{method: http.MethodPost, path: "/orders/" + pending + "/retry"}, 409, "wrong-state", ""},
-		{"retry of what was declined", request{method: http.MethodPost, path: "/orders/" + failed + "/retry"}, 409, "wrong-state", ""},
+		{"refund of an unpaid order", request{method: http.MethodPost, path: "/orders/" + pending + "/refund"}, 409, "wrong-state", ""},
+		{"retry of a pending order", request{method: http.MethodPost, path: "/orders/" + pending + "/retry"}, 409, "wrong-state", ""},
+		{"retry of a declined order", request{method: http.MethodPost, path: "/orders/" + failed + "/retry"}, 409, "wrong-state", ""},
 		{"bad cursor", request{path: "/orders?cursor=abc"}, 400, "bad-cursor", ""},
 		{"limit 0", request{path: "/orders?limit=0"}, 422, "invalid-request", "query.limit"},
 		{"limit 101", request{path: "/orders?limit=101"}, 422, "invalid-request", "query.limit"},
 		{"limit a text", request{path: "/orders?limit=x"}, 422, "invalid-request", "query.limit"},
 		{"no such status", request{path: "/orders?status=VOID"}, 422, "invalid-request", "query.status"},
 		{"no such path", request{path: "/nope"}, 404, "", ""},
-		{"a slash at the end", request{path: "/orders/"}, 404, "", ""},
+		{"a trailing slash", request{path: "/orders/"}, 404, "", ""},
 		{"an empty segment", request{path: "//orders"}, 404, "", ""},
 		{"dots", request{path: "/x/../orders"}, 404, "", ""},
 		{"another method", request{method: http.MethodDelete, path: "/orders/" + pending}, 405, "", ""},
@@ -334,7 +334,7 @@ func TestRefusals(t *testing.T) {
 			}
 			for _, inside := range []string{"json:", "Go struct", "huma", "pebble", "createRequest", "strconv", ".go:"} {
 				if strings.Contains(body, inside) {
-					t.Errorf("the problem shows the inside: %s", body)
+					t.Errorf("the problem shows something internal: %s", body)
 				}
 			}
 		})
@@ -344,6 +344,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestAllow: a 405 lists the methods that the path has.
 func TestAllow(t *testing.T) {
 	a := newAPI(t)
 	for path, want := range map[string]struct{ header, detail string }{
@@ -362,31 +363,31 @@ func TestAllow(t *testing.T) {
 	}
 }
 
-// TestCardNumbers: nothing that looks like a card number gets in, and the answer does
-// not repeat it.
+// TestCardNumbers: nothing that looks like a card number is accepted, and neither the
+// answer nor the log repeats it.
 func TestCardNumbers(t *testing.T) {
 	a := newAPI(t)
 	const card = "4111111111111111"
 	for name, body := range map[string]string{
-		"token":               `{"amount": 1, "paymentToken": "` + card + `"}`,
-		"customer":            `{"amount": 1, "customerId": "` + card + `"}`,
-		"sku":                 `{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`,
-		"metadata value":      `{"amount": 1, "metadata": {"note": "card ` + card + ` please"}}`,
-		"metadata key":        `{"amount": 1, "metadata": {"` + card + `": ""}}`,
-		"a field of its own":  `{"amount": 1, "card": "` + card + `"}`,
-		"a field's name":      `{"amount": 1, "` + card + `": 1}`,
-		"a number":            `{"amount": ` + card + `}`,
-		"with blanks":         `{"amount": 1, "customerId": "4111 1111 1111 1111"}`,
-		"with dashes":         `{"amount": 1, "customerId": "4111-1111-1111-1111"}`,
-		"before other digits": `{"amount": 1, "customerId": "4111 1111 1111 1111 12"}`,
-		"behind other digits": `{"amount": 1, "customerId": "12 4111 1111 1111 1111"}`,
-		"13 digits":           `{"amount": 1, "customerId": "4222222222222"}`,
-		"15 digits":           `{"amount": 1, "customerId": "378282246310005"}`,
-		"19 digits":           `{"amount": 1, "customerId": "6304000000000000000"}`,
-		"escaped":             `{"amount": 1, "customerId": "\u00341\u00311111111111111"}`,
-		"escaped name":        `{"amount": 1, "\u0034111111111111111": 1}`,
-		"in no JSON":          `{"amount": 1, "customerId": "` + card,
-		"escaped in no JSON":  `{"amount": 1, "customerId": "\u0034111111111111111`,
+		"token":                `{"amount": 1, "paymentToken": "` + card + `"}`,
+		"customer":             `{"amount": 1, "customerId": "` + card + `"}`,
+		"sku":                  `{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`,
+		"metadata value":       `{"amount": 1, "metadata": {"note": "card ` + card + ` please"}}`,
+		"metadata key":         `{"amount": 1, "metadata": {"` + card + `": ""}}`,
+		"a field of its own":   `{"amount": 1, "card": "` + card + `"}`,
+		"a field's name":       `{"amount": 1, "` + card + `": 1}`,
+		"a number":             `{"amount": ` + card + `}`,
+		"with spaces":          `{"amount": 1, "customerId": "4111 1111 1111 1111"}`,
+		"with dashes":          `{"amount": 1, "customerId": "4111-1111-1111-1111"}`,
+		"before other digits":  `{"amount": 1, "customerId": "4111 1111 1111 1111 12"}`,
+		"after other digits":   `{"amount": 1, "customerId": "12 4111 1111 1111 1111"}`,
+		"13 digits":            `{"amount": 1, "customerId": "4222222222222"}`,
+		"15 digits":            `{"amount": 1, "customerId": "378282246310005"}`,
+		"19 digits":            `{"amount": 1, "customerId": "6304000000000000000"}`,
+		"escaped":              `{"amount": 1, "customerId": "\u00341\u00311111111111111"}`,
+		"escaped name":         `{"amount": 1, "\u0034111111111111111": 1}`,
+		"not in JSON":          `{"amount": 1, "customerId": "` + card,
+		"escaped, not in JSON": `{"amount": 1, "customerId": "\u0034111111111111111`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := a.do(t, request{method: http.MethodPost, path: "/orders", body: body})
@@ -400,12 +401,12 @@ func TestCardNumbers(t *testing.T) {
 		})
 	}
 	for name, body := range map[string]string{
-		"fails the check":  `{"amount": 1, "customerId": "4111111111111112"}`,
-		"12 digits":        `{"amount": 1, "customerId": "411111111116"}`,
-		"20 digits":        `{"amount": 1, "customerId": "41111111111111111111"}`,
-		"parted by a dot":  `{"amount": 1, "customerId": "4111.1111.1111.1111"}`,
-		"within a UUID":    `{"amount": 1, "customerId": "6f2f3e1f-41d4-a716-4466-554400000000"}`,
-		"parted by fields": `{"amount": 41111111, "customerId": "11111111"}`,
+		"fails the check":      `{"amount": 1, "customerId": "4111111111111112"}`,
+		"12 digits":            `{"amount": 1, "customerId": "411111111116"}`,
+		"20 digits":            `{"amount": 1, "customerId": "41111111111111111111"}`,
+		"separated by dots":    `{"amount": 1, "customerId": "4111.1111.1111.1111"}`,
+		"within a UUID":        `{"amount": 1, "customerId": "6f2f3e1f-41d4-a716-4466-554400000000"}`,
+		"split between fields": `{"amount": 41111111, "customerId": "11111111"}`,
 	} {
 		t.Run("not: "+name, func(t *testing.T) {
 			if r := a.do(t, request{method: http.MethodPost, path: "/orders", body: body}); r.StatusCode != http.StatusCreated {
@@ -509,7 +510,7 @@ func TestList(t *testing.T) {
 	}
 	now := time.Now()
 	a := newAPI(t, func(c *pipeline.CheckoutConfig) {
-		c.Now = func() time.Time { // orders of one millisecond have no order of creation
+		c.Now = func() time.Time { // orders of the same millisecond are in no particular order
 			now = now.Add(time.Millisecond)
 			return now
 		}
@@ -576,7 +577,7 @@ func TestChanges(t *testing.T) {
 	check(post(retried, "retry"), http.StatusAccepted, "PENDING")
 }
 
-// failing is a store that is out of reach, or worse.
+// failing is a store whose reads fail, or panic without an error.
 type failing struct {
 	order.Store
 	err error
@@ -608,7 +609,7 @@ func TestStoreErrors(t *testing.T) {
 				t.Errorf("%d %v", r.StatusCode, r.Header)
 			}
 			if strings.Contains(body, "secret") || strings.Contains(body, "EOF") {
-				t.Errorf("the problem shows the inside: %s", body)
+				t.Errorf("the problem shows something internal: %s", body)
 			}
 			if a.log.Len() == 0 {
 				t.Error("nothing was logged")
@@ -642,6 +643,6 @@ func TestOpenRoutes(t *testing.T) {
 		}
 	}
 	if strings.Contains(html, "<script") || strings.Contains(html, "https://") {
-		t.Error("/docs reaches for something outside")
+		t.Error("/docs loads something from outside")
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestEveryTenant: an operator over all tenants names the one that is meant; nobody
-// else can name any.
+// TestEveryTenant: an operator over all tenants names the one that is meant; nobody else
+// can name one.
 func TestEveryTenant(t *testing.T) {
 	a := newAPI(t)
 	path := "/orders/" + a.create(t).ID // of tenant t
@@ -28,15 +28,15 @@ func TestEveryTenant(t *testing.T) {
 		{"a tenant of 128 characters", request{path: with(strings.Repeat("t", 128)), tenant: "*", operator: true}, 404, "order-not-found"},
 		{"a tenant of 129 characters", request{path: with(strings.Repeat("t", 129)), tenant: "*", operator: true}, 400, "tenant-unnamed"},
 		{"a tenant of every kind of character", request{path: with("https://shop.example:8/~a#b|c@d+e_f"), tenant: "*", operator: true}, 404, "order-not-found"},
-		{"a tenant with a blank", request{path: with("t t"), tenant: "*", operator: true}, 400, "tenant-unnamed"},
+		{"a tenant with a space", request{path: with("t t"), tenant: "*", operator: true}, 400, "tenant-unnamed"},
 		{"a tenant that is not ASCII", request{path: with("tä"), tenant: "*", operator: true}, 400, "tenant-unnamed"},
 		{"the claim for all without the scope", request{path: with("t"), tenant: "*"}, 403, "no-tenant"},
 		{"an operator of one tenant stays in it", request{path: with("t"), tenant: "u", operator: true}, 404, "order-not-found"},
 		{"a caller stays in the token's tenant", request{path: with("t"), tenant: "u"}, 404, "order-not-found"},
 		{"a caller's own parameter is ignored", request{path: with("u"), tenant: "t"}, 200, ""},
-		{"a parameter that is no tenant is ignored", request{path: with(" "), tenant: "t"}, 200, ""},
+		{"a parameter that is not a tenant is ignored", request{path: with(" "), tenant: "t"}, 200, ""},
 		{"a star before others is a tenant's name", request{path: with("t"), tenant: "*t", operator: true}, 404, "order-not-found"},
-		{"a star behind others is a tenant's name", request{path: with("t"), tenant: "t*", operator: true}, 404, "order-not-found"},
+		{"a star after others is a tenant's name", request{path: with("t"), tenant: "t*", operator: true}, 404, "order-not-found"},
 		{"no tenant, whatever the parameter", request{path: with("t"), tenant: "-", operator: true}, 403, "no-tenant"},
 		{"cancel of the named tenant", request{method: http.MethodPost, path: strings.Replace(with("t"), "?", "/cancel?", 1), tenant: "*", operator: true}, 200, ""},
 		{"retry of another", request{method: http.MethodPost, path: strings.Replace(with("u"), "?", "/retry?", 1), tenant: "*", operator: true}, 404, "order-not-found"},
@@ -51,7 +51,7 @@ func TestEveryTenant(t *testing.T) {
 	}
 }
 
-// TestLinks: every link leads on, for a caller of one tenant and for an operator over all.
+// TestLinks: every link works, for a caller of one tenant and for an operator over all.
 func TestLinks(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -96,7 +96,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestQueryParameters: one that is empty or repeated is no parameter that is absent.
+// TestQueryParameters: an empty or repeated parameter is not taken for an absent one.
 func TestQueryParameters(t *testing.T) {
 	a := newAPI(t)
 	for query, status := range map[string]int{

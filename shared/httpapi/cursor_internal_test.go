@@ -2,8 +2,8 @@ package httpapi
 
 import "testing"
 
-// FuzzCursor reads any text as a cursor. What passes is exactly what would be made of
-// the position in it: a cursor has one spelling, and holds nothing but the position.
+// FuzzCursor decodes any text as a cursor. What is accepted is exactly the cursor of the
+// position in it: a cursor has one spelling, and contains nothing but the position.
 func FuzzCursor(f *testing.F) {
 	f.Add("AQAAAZ9NeByjAAECAwQFBgcICQoLDA0ODw")
 	f.Add("AQAAAZ9NeByjAAECAwQFBgcICQoLDA0ODx") // stray bits at the end

@@ -10,9 +10,8 @@ import (
 	"paylane/shared/httpapi"
 )
 
-// FuzzCreate posts any body under any key. Whatever it is, the answer is an order that
-// can be read and replayed, or a problem that blames the request; never an error of
-// the server's.
+// FuzzCreate posts any body with any key. Whatever it is, the answer is an order that can be
+// read and replayed, or a problem that blames the request; never a server error.
 func FuzzCreate(f *testing.F) {
 	for _, body := range []string{
 		tea, `{}`, `{"amount": -1}`, `{"amount": 1e3}`, `{"Amount": 1}`, `[]`, `null`, `{"amount": 1} {}`, "\xff",
@@ -53,7 +52,7 @@ func FuzzCreate(f *testing.F) {
 	})
 }
 
-// wantBlame fails unless the answer is a well-formed problem of the request.
+// wantBlame fails unless the answer is a well-formed problem that blames the request.
 func wantBlame(t *testing.T, r *http.Response) {
 	t.Helper()
 	media := r.Header.Get("Content-Type")

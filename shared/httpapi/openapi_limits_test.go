@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// repeat is a text of n characters that take two bytes each.
+// repeat returns a text of n characters of two bytes each.
 func repeat(n int64) string { return strings.Repeat("ü", int(n)) }
 
 func body(t *testing.T, fields map[string]any) request {
@@ -25,7 +25,7 @@ func body(t *testing.T, fields map[string]any) request {
 	return request{method: http.MethodPost, path: "/orders", body: string(text)}
 }
 
-// TestLimits goes to every limit that the document has for requests, and one past it.
+// TestLimits tries every limit that the document has for requests, and one past it.
 func TestLimits(t *testing.T) {
 	a := newAPI(t)
 	doc := document(t, a)
@@ -71,7 +71,7 @@ func TestLimits(t *testing.T) {
 		},
 		"limit minimum": func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
 		"limit maximum": func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
-		// The pattern and the list of codes say more; TestPatterns has them.
+		// The pattern and the list of codes are stricter; see TestPatterns.
 		"CreateRequest currency minLength":     nil,
 		"CreateRequest currency maxLength":     nil,
 		"CreateRequest paymentToken minLength": nil,
@@ -86,7 +86,7 @@ func TestLimits(t *testing.T) {
 			row, ok := rows[name]
 			switch {
 			case !ok:
-				t.Fatal("the document has a limit that nobody tries")
+				t.Fatal("the document has a limit that is not tried")
 			case row == nil:
 				return
 			}
@@ -97,17 +97,17 @@ func TestLimits(t *testing.T) {
 				return
 			}
 			if r := a.do(t, row(past)); r.StatusCode < 400 || r.StatusCode > 499 {
-				t.Errorf("%v is taken: %d %s", past, r.StatusCode, read(t, r))
+				t.Errorf("%v is accepted: %d %s", past, r.StatusCode, read(t, r))
 			}
 		})
 		delete(rows, name)
 	}
 	for name := range rows {
-		t.Errorf("the document has no %s", name)
+		t.Errorf("the document lacks %s", name)
 	}
 }
 
-// limits finds the limits of what may be sent.
+// limits returns the document's limits of requests, by where they are.
 func limits(t *testing.T, doc map[string]any) map[string]*big.Int {
 	t.Helper()
 	found := make(map[string]*big.Int)
@@ -141,8 +141,8 @@ func limits(t *testing.T, doc map[string]any) map[string]*big.Int {
 	return found
 }
 
-// TestPatterns: what a pattern or list of the document lets through is taken, and
-// nothing else is.
+// TestPatterns: what matches a pattern or a list in the document is accepted, and nothing
+// else is.
 func TestPatterns(t *testing.T) {
 	a := newAPI(t)
 	doc := document(t, a)
@@ -156,7 +156,7 @@ func TestPatterns(t *testing.T) {
 				return at(t, p.(map[string]any), "schema")
 			}
 		}
-		t.Fatalf("%s %s has no parameter %s", method, path, name)
+		t.Fatalf("%s %s lacks the parameter %s", method, path, name)
 		return nil
 	}
 	next := ""
@@ -196,17 +196,17 @@ func TestPatterns(t *testing.T) {
 		})
 	}
 	if id := pattern(at(t, doc, "components", "schemas", "Order", "properties", "id")); !id(a.create(t).ID) || id(strings.ToUpper(uuid.NewString())) {
-		t.Error("the pattern of ids is not that of ids")
+		t.Error("the pattern of ids does not fit ids")
 	}
 }
 
-// TestNull: null is the same as absent, as the document says, and no more than that.
+// TestNull: where the document allows null, it is the same as absent; elsewhere it is refused.
 func TestNull(t *testing.T) {
 	a := newAPI(t)
 	for field := range at(t, document(t, a), "components", "schemas", "CreateRequest", "properties") {
 		want := http.StatusCreated
 		if field == "amount" {
-			want = http.StatusUnprocessableEntity // there are no items to give it
+			want = http.StatusUnprocessableEntity // without items it is required
 		}
 		if r := a.do(t, body(t, map[string]any{"amount": 1, field: nil})); r.StatusCode != want {
 			t.Errorf("%s: %d %s", field, r.StatusCode, read(t, r))

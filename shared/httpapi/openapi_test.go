@@ -19,7 +19,7 @@ import (
 	"paylane/shared/pipeline"
 )
 
-// document is /openapi.json as a caller sees it.
+// document returns /openapi.json as a caller sees it.
 func document(t *testing.T, a *api) map[string]any {
 	t.Helper()
 	decoder := json.NewDecoder(a.do(t, request{path: "/openapi.json", tenant: "-"}).Body)
@@ -31,14 +31,14 @@ func document(t *testing.T, a *api) map[string]any {
 	return doc
 }
 
-// at finds a part of the document, and follows the references on the way.
+// at finds a part of the document, following references on the way.
 func at(t *testing.T, doc map[string]any, keys ...string) map[string]any {
 	t.Helper()
 	part := doc
 	for _, key := range keys {
 		next, ok := part[key].(map[string]any)
 		if !ok {
-			t.Fatalf("the document has no %s", strings.Join(keys, " > "))
+			t.Fatalf("the document lacks %s", strings.Join(keys, " > "))
 		}
 		if ref, ok := next["$ref"].(string); ok {
 			next = at(t, doc, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)
@@ -48,7 +48,7 @@ func at(t *testing.T, doc map[string]any, keys ...string) map[string]any {
 	return part
 }
 
-// plain is a value as JSON has it, to be compared.
+// plain returns a value as decoded from JSON, for comparison.
 func plain(t *testing.T, v any) (out any) {
 	t.Helper()
 	text, err := json.Marshal(v)
@@ -100,7 +100,7 @@ func sendExamples(t *testing.T, a *api) {
 			for header := range at(t, created, "headers") {
 				h := at(t, doc, "paths", "/orders", "post", "responses", "201", "headers", header)
 				if value := r.Header.Get(header); h["required"] == true && value == "" {
-					t.Errorf("no %s, which the document promises", header)
+					t.Errorf("%s is missing, which the document promises", header)
 				}
 			}
 		})
@@ -117,7 +117,7 @@ func released(o order.Order) (order.Order, error) {
 	return o.Released(order.KindCharge, order.OutcomeUnavailable, "", time.Now())
 }
 
-// TestOrderExamples brings an order to each state that the document shows one in.
+// TestOrderExamples brings an order into each state that the document has an example of.
 func TestOrderExamples(t *testing.T) {
 	type steps = []func(o order.Order) (order.Order, error)
 	for _, tt := range []struct {
@@ -160,7 +160,7 @@ func TestOrderExamples(t *testing.T) {
 	}
 }
 
-// TestProblemExamples provokes every problem that the document shows.
+// TestProblemExamples provokes every problem that the document has an example of.
 func TestProblemExamples(t *testing.T) {
 	a := newAPI(t)
 	doc := document(t, a)
@@ -206,7 +206,7 @@ func TestProblemExamples(t *testing.T) {
 		"Forbidden no-tenant-2":                       {path: "/orders", tenant: "*"},
 		"ServiceUnavailable unavailable":              {path: missing},
 		"InternalServerError internal-server-error":   {path: missing},
-		"get /orders/{id}/events 400 tenant-unnamed":  {}, // another function's
+		"get /orders/{id}/events 400 tenant-unnamed":  {}, // answered by the other handler
 		"get /orders/{id}/events 401 unauthorized":    {},
 	}
 	broken := func(err error) *api {
@@ -251,12 +251,12 @@ func TestProblemExamples(t *testing.T) {
 		check(t, name, response.(map[string]any))
 	}
 	for row := range rows {
-		t.Errorf("the document has no %s", row)
+		t.Errorf("the document lacks %s", row)
 	}
 }
 
-// TestScopes: the document names the scopes that API Gateway asks for, and the open
-// routes are open.
+// TestScopes: the document has the scopes that API Gateway requires, and open routes have
+// none.
 func TestScopes(t *testing.T) {
 	template, err := os.ReadFile("../../template.yaml")
 	if err != nil {

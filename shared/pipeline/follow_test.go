@@ -166,14 +166,17 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// TestFollowBreaksOff: nothing is read once the caller has enough.
+// TestFollowBreaksOff: nothing is read after the caller broke off.
 func TestFollowBreaksOff(t *testing.T) {
 	for name, first := range map[string]scripted{
 		"at a state": {0, 1, order.Pending, nil}, "at an outage": {0, 0, "", order.ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := &announcing{script: script{answers: []scripted{first}}}
-			for range pipeline.NewReader(store).Follow(t.Context(), order.Ref{Tenant: tenant, ID: order.KeyedID(tenant, "k")}) {
+			for o, err := range pipeline.NewReader(store).Follow(t.Context(), order.Ref{Tenant: tenant, ID: order.KeyedID(tenant, "k")}) {
+				if o.Version != first.version || !errors.Is(err, first.err) {
+					t.Errorf("version %d, %v", o.Version, err)
+				}
 				break
 			}
 			if store.reads != 1 || !store.stopped {
