@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"paylane/shared/order"
@@ -92,15 +91,14 @@ func (e events) serve(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, refusal)
 		return
 	}
-	var beats sync.WaitGroup
-	defer beats.Wait()
 	ctx, cancel := context.WithTimeoutCause(r.Context(), e.lifetime(r.Context(), identity.Expires), order.ErrUnavailable)
 	defer cancel()
 	ref := order.Ref{Tenant: caller.tenant, ID: r.PathValue("id")}
-	out, last, begun := newEventWriter(w), int64(noVersion), false
+	var out *eventWriter // once the answer has begun
+	last := int64(noVersion)
 	for o, err := range e.Orders.Follow(ctx, ref) {
 		switch {
-		case err != nil && !begun:
+		case err != nil && out == nil:
 			writeProblem(w, report(ctx, e.Log, err))
 			return
 		case errors.Is(err, order.ErrUnavailable):
@@ -109,19 +107,22 @@ func (e events) serve(w http.ResponseWriter, r *http.Request) {
 		case err != nil:
 			e.Log.ErrorContext(ctx, "a stream failed", "order", ref.ID, "error", err)
 			return
-		case !begun:
+		case out == nil:
 			last = lastSeen(r.Header.Get("Last-Event-ID"), o)
-			if !begin(w, r, last == o.Version && o.Status.End()) || out.write(retryHint) != nil {
+			if !begin(w, r, last == o.Version && o.Status.End()) {
 				return
 			}
-			begun = true
-			beats.Go(func() { out.beat(ctx, cancel) })
+			out = newEventWriter(w, cancel)
+			defer out.close()
+			if out.write(retryHint) != nil {
+				return
+			}
 		}
 		if o.Version > last && out.order(o) != nil {
 			return // the client has gone
 		}
 	}
-	if !begun { // the stream's time was over before the order was read
+	if out == nil { // the stream's time was over before the order was read
 		writeProblem(w, report(ctx, e.Log, context.Cause(ctx)))
 	}
 }

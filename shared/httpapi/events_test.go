@@ -350,7 +350,10 @@ func TestStoreOutOfReach(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := &polled{order: pending()}
-		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s)}, "", func(*wire) { s.fails(errors.New("a record of a newer build")) })
+		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s)}, "", func(*wire) {
+			time.Sleep(time.Millisecond)
+			s.fails(errors.New("a record of a newer build"))
+		})
 		diff(t, "what was written", []string{"0s retry: 1000", "0s 1 PENDING"}, w.writes)
 	})
 }

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,13 +21,36 @@ const retryHint = "retry: 1000\n\n"
 // in one Write: behind a Function URL, that is what leaves at once. A writer that can be
 // flushed is.
 type eventWriter struct {
-	mu    sync.Mutex
 	w     http.ResponseWriter
 	flush func() error
+
+	mu     sync.Mutex // guards what follows, and is held during a write
+	closed bool
+	beat   *time.Timer
 }
 
-func newEventWriter(w http.ResponseWriter) *eventWriter {
-	return &eventWriter{w: w, flush: http.NewResponseController(w).Flush}
+// newEventWriter returns a writer that writes a comment every heartbeat until it is closed.
+// It calls gone when one can't be written: the client has gone.
+func newEventWriter(w http.ResponseWriter, gone func()) *eventWriter {
+	e := &eventWriter{w: w, flush: http.NewResponseController(w).Flush}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.beat = time.AfterFunc(heartbeat, func() {
+		if e.write(": \n\n") != nil {
+			gone()
+		} else {
+			e.beat.Reset(heartbeat)
+		}
+	})
+	return e
+}
+
+// close returns once nothing is written any longer.
+func (e *eventWriter) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	e.beat.Stop()
 }
 
 // order writes an order as an event.
@@ -40,27 +62,14 @@ func (e *eventWriter) order(o order.Order) error {
 	return e.write(fmt.Sprintf("event: order\nid: %d\ndata: %s\n", o.Version, &body)) // the body ends in a line break of its own
 }
 
-// beat writes a comment every heartbeat until ctx is done. It calls gone when one can't be
-// written: the client has gone.
-func (e *eventWriter) beat(ctx context.Context, gone func()) {
-	ticker := time.NewTicker(heartbeat)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			if e.write(": \n\n") != nil {
-				gone()
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
+var errClosed = errors.New("the stream has ended")
 
 func (e *eventWriter) write(text string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return errClosed
+	}
 	if _, err := e.w.Write([]byte(text)); err != nil {
 		return err
 	}
