@@ -22,7 +22,7 @@ import (
 )
 
 // TestStream follows an order from an event of a Function URL to the function's streamed
-// response. At its end there is one line of what happened, with nothing of a customer's.
+// response. At its end one line says what happened, without anything of the customer's.
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, _ := pebbletest.Open(t, time.Minute)
@@ -58,12 +58,12 @@ func TestStream(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		told, err := io.ReadAll(response.Body)
+		stream, err := io.ReadAll(response.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var ids []string
-		for line := range strings.Lines(string(told)) {
+		for line := range strings.Lines(string(stream)) {
 			if id, ok := strings.CutPrefix(line, "id: "); ok {
 				ids = append(ids, strings.TrimSpace(id))
 			}

@@ -16,7 +16,7 @@ import (
 	"paylane/shared/pebblestore/pebbletest"
 )
 
-// TestStreamTenant: who may follow an order, by the token that the request brings.
+// TestStreamTenant: who may follow an order, by the token in the request.
 func TestStreamTenant(t *testing.T) {
 	issuer := tokentest.New(t, "")
 	server := httptest.NewServer(issuer)
@@ -44,11 +44,11 @@ func TestStreamTenant(t *testing.T) {
 		name    string
 		headers []string
 		query   string
-		tenant  string // whose order is found; the other's is not
+		tenant  string // whose order is found; the other tenant's is not
 		status  int
 	}{
 		{"good", []string{good}, "", "a", 0},
-		{"tenant of the query, not asked", []string{good}, "?tenant=b", "a", 0},
+		{"the query's tenant is ignored", []string{good}, "?tenant=b", "a", 0},
 		{"missing", nil, "", "", 401},
 		{"two headers", []string{good, good}, "", "", 401},
 		{"truncated", []string{good[:len(good)-4]}, "", "", 401},
@@ -57,7 +57,7 @@ func TestStreamTenant(t *testing.T) {
 		{"another issuer", []string{token(map[string]any{"client_id": "a", "scope": read, "iss": "https://x.test"})}, "", "", 401},
 		{"scope missing", []string{token(map[string]any{"client_id": "a", "scope": "orders/write"})}, "", "", 403},
 		{"no tenant", []string{token(map[string]any{"client_id": nil, "scope": read})}, "", "", 403},
-		{"every tenant, no operator", []string{token(map[string]any{"client_id": "*", "scope": read})}, "?tenant=b", "", 403},
+		{"every tenant, not an operator", []string{token(map[string]any{"client_id": "*", "scope": read})}, "?tenant=b", "", 403},
 		{"every tenant, an operator", []string{token(map[string]any{"client_id": "*", "scope": operate})}, "?tenant=b", "b", 0},
 	}
 	for _, row := range rows {

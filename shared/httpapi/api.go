@@ -74,7 +74,7 @@ func humaConfig() huma.Config {
 			Info:       &huma.Info{Title: "paylane", Version: "1"},
 			Components: &huma.Components{Schemas: schemas},
 		},
-		// "json" stands for every type that ends in +json, such as that of problems.
+		// "json" is every type that ends in +json, such as that of problems.
 		Formats:       map[string]huma.Format{"application/json": json, "json": json},
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{toProblem},

@@ -162,8 +162,8 @@ func diff(t *testing.T, what string, want, got any) {
 	}
 }
 
-// TestPolled: the order as it stands, each change soon after it, the newest where several
-// fall into one look, a comment every 15 s, nothing after the end.
+// TestPolled: the order as it is, each change soon after it, the newest of several between
+// two looks, a comment every 15 s, nothing after the end.
 func TestPolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &polled{order: pending()}

@@ -38,8 +38,8 @@ func FuzzCreate(f *testing.F) {
 		if err := json.Unmarshal([]byte(text), &placed); err != nil {
 			t.Fatal(err)
 		}
-		stands := decode[orderBody](t, a.do(t, request{path: "/orders/" + placed.ID}))
-		if diff := cmp.Diff(placed, stands); diff != "" || placed.Amount < 1 || len(placed.Currency) != 3 {
+		stored := decode[orderBody](t, a.do(t, request{path: "/orders/" + placed.ID}))
+		if diff := cmp.Diff(placed, stored); diff != "" || placed.Amount < 1 || len(placed.Currency) != 3 {
 			t.Errorf("the order reads differently (-placed +read):\n%s", diff)
 		}
 		if key == "" {
