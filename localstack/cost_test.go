@@ -27,7 +27,6 @@ import (
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/provision"
-	"paylane/shared/emulator/sqssource"
 	"paylane/shared/emulator/template"
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
@@ -203,7 +202,7 @@ func newPoller(t *testing.T, s *stack, read *template.Template, invoker emulator
 		function, _ := read.Function(mapping.Function)
 		poller, err := eventsource.New(eventsource.Config{
 			Mapping: mapping, Queue: queue, Function: function, Invoker: invoker,
-			Source: sqssource.New(sqs.NewFromConfig(config), queue.URL), Receivers: 5,
+			Source: sqsqueue.New(sqs.NewFromConfig(config), queue.URL), Receivers: 5,
 		})
 		if err != nil {
 			t.Fatal(err)

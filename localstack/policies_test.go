@@ -32,6 +32,7 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
+	"paylane/shared/queue"
 	"paylane/shared/smoke/hook"
 	"paylane/shared/sqsqueue"
 )
@@ -50,11 +51,11 @@ func TestPolicies(t *testing.T) {
 		return m, dynamostore.New(dynamodb.NewFromConfig(c), ordersTable), sqsqueue.New(sqs.NewFromConfig(c), s.queueURL(queueName))
 	}
 	simulator, log := gateway.NewSimulator(now), slog.New(slog.DiscardHandler)
-	apiCalls, store, queue := client(paymentQueue)
-	api := handlers.API(handlers.APIConfig{Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal, Now: now, Log: log})
+	apiCalls, store, payments := client(paymentQueue)
+	api := handlers.API(handlers.APIConfig{Store: store, Payments: payments, Tokens: simulator, Tenant: handlers.AnyoneIsLocal, Now: now, Log: log})
 	worker := func(queueName string, wire func(handlers.WorkerConfig) handlers.SQSHandler) (*meter, handlers.SQSHandler) {
-		m, store, queue := client(queueName)
-		return m, wire(handlers.WorkerConfig{Store: store, Queue: queue, Gateway: simulator, Now: now, Jitter: func(int) int { return 0 }, Log: log})
+		m, store, q := client(queueName)
+		return m, wire(handlers.WorkerConfig{Store: store, Queue: q, Gateway: simulator, Now: now, Jitter: func(int) int { return 0 }, Log: log})
 	}
 	paymentCalls, payment := worker(paymentQueue, handlers.Payment)
 	deadCalls, dead := worker(paymentDLQ, handlers.DeadLetter)
@@ -75,7 +76,7 @@ func TestPolicies(t *testing.T) {
 		if _, err := q.Send(t.Context(), body, 0); err != nil {
 			t.Fatal(err)
 		}
-		got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 10, Wait: 5 * time.Second, Visibility: time.Hour})
+		got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 10, Wait: 5 * time.Second, Visibility: time.Hour})
 		if err != nil || len(got) == 0 {
 			t.Fatal(got, err)
 		}
@@ -135,7 +136,7 @@ func TestPolicies(t *testing.T) {
 	if _, err := reconcile(short, json.RawMessage(`{"apply": true, "ratePerSecond": 1}`)); err != nil {
 		t.Fatal(err)
 	}
-	left, err := rest.Receive(t.Context(), order.ReceiveRequest{Max: 1, Wait: 5 * time.Second})
+	left, err := rest.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: 5 * time.Second})
 	if err != nil || len(left) != 1 {
 		t.Fatal(left, err)
 	}

@@ -23,7 +23,7 @@ var rooms = map[string][]string{
 	"shared/order":    {"github.com/google/uuid"},
 	"shared/queue":    {},
 	"shared/gateway":  {"paylane/shared/order"},
-	"shared/pipeline": {"paylane/shared/order", "paylane/shared/gateway"},
+	"shared/pipeline": {"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/queue"},
 	"shared/httpapi": {
 		"paylane/shared/order", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
 	},
@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	},
 	"shared/handlers": {
 		"paylane/shared/accesstoken",
-		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "paylane/shared/httpapi",
+		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/queue", "paylane/shared/pipeline", "paylane/shared/httpapi",
 		"paylane/shared/httpevent", "paylane/shared/sqsevent", "paylane/shared/stream", "paylane/shared/telemetry",
 		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-lambda-go/lambdaurl", "github.com/google/uuid",
 	},
@@ -46,23 +46,21 @@ var rooms = map[string][]string{
 		"golang.org/x/sync/errgroup",
 	},
 	"shared/sqsqueue": {
-		"paylane/shared/awscall", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
+		"paylane/shared/awscall", "paylane/shared/order", "paylane/shared/queue", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
 	},
-	"shared/pebblestore": {"paylane/shared/order", "github.com/cockroachdb/pebble/v2"},
+	"shared/pebblestore": {"paylane/shared/order", "paylane/shared/queue", "github.com/cockroachdb/pebble/v2"},
 	"shared/pebblestore/pebbletest": {
-		"paylane/shared/order", "paylane/shared/pebblestore", "github.com/cockroachdb/pebble/v2",
+		"paylane/shared/order", "paylane/shared/queue", "paylane/shared/pebblestore", "github.com/cockroachdb/pebble/v2",
 	},
 	"shared/accesstoken":           {"github.com/golang-jwt/jwt/v5", "golang.org/x/sync/singleflight"},
 	"shared/accesstoken/tokentest": {"github.com/golang-jwt/jwt/v5"},
 	"shared/emulator": {
-		"paylane/shared/emulator", "github.com/aws/aws-lambda-go", "github.com/goccy/go-yaml", "golang.org/x/sync",
+		"paylane/shared/emulator", "paylane/shared/queue", "github.com/aws/aws-lambda-go", "github.com/goccy/go-yaml", "golang.org/x/sync",
 	},
-	"shared/emulator/apigateway":  {"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events"},
-	"shared/emulator/queuesource": {"paylane/shared/emulator", "paylane/shared/order"},
-	"shared/emulator/sqssource":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
-	"shared/emulator/provision":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"shared/emulator/apigateway": {"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events"},
+	"shared/emulator/provision":  {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/contract": {
-		"paylane/shared/order", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
+		"paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
 	},
 	"shared/e2e":   {},
 	"shared/smoke": {"paylane/shared/order", "github.com/google/uuid"},

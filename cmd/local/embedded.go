@@ -11,11 +11,10 @@ import (
 	"paylane/shared/accesstoken"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/asyncinvoke"
-	"paylane/shared/emulator/eventsource"
-	"paylane/shared/emulator/queuesource"
 	"paylane/shared/emulator/template"
 	"paylane/shared/handlers"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 // embedded is the platform in this process: paylane's own handlers, known by their
@@ -170,8 +169,8 @@ func number(f template.Function, variable string) (int, error) {
 }
 
 // source implements [platform].
-func (p *embedded) source(q template.Queue) (eventsource.Source, int) {
-	return queuesource.New(p.queues[q.URL]), 1
+func (p *embedded) source(q template.Queue) (queue.Queue, int) {
+	return p.queues[q.URL], 1
 }
 
 // sender implements [platform].

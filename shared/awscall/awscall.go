@@ -97,17 +97,28 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 // another connection. It is for a client's APIOptions. Its error is not the context's,
 // which would end the retries.
 func LimitTries(limit time.Duration) func(*middleware.Stack) error {
+	return insertLimit("LimitTries", limit, middleware.After)
+}
+
+// LimitCall ends a call, with all its tries, that gets no answer in time. It is for a
+// client's APIOptions. Its error is not the context's, which has not ended.
+func LimitCall(limit time.Duration) func(*middleware.Stack) error {
+	return insertLimit("LimitCall", limit, middleware.Before)
+}
+
+// insertLimit puts a limit on all that follows a place before or after the retries.
+func insertLimit(id string, limit time.Duration, where middleware.RelativePosition) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error {
-		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("LimitTries", func(
+		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc(id, func(
 			ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
 		) (middleware.FinalizeOutput, middleware.Metadata, error) {
-			try, cancel := context.WithTimeout(ctx, limit)
+			limited, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
-			out, metadata, err := next.HandleFinalize(try, in)
-			if err != nil && try.Err() != nil && ctx.Err() == nil {
+			out, metadata, err := next.HandleFinalize(limited, in)
+			if err != nil && limited.Err() != nil && ctx.Err() == nil {
 				err = fmt.Errorf("no answer within %v", limit)
 			}
 			return out, metadata, err
-		}), "Retry", middleware.After)
+		}), "Retry", where)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 // Parallel runs an operation b.N times by 64 callers, about as many as an API under
@@ -74,7 +75,7 @@ func BenchmarkStore(b *testing.B, s order.Store) {
 }
 
 // BenchmarkQueue measures the way of a message, under many callers at once.
-func BenchmarkQueue(b *testing.B, q order.Queue) {
+func BenchmarkQueue(b *testing.B, q queue.Queue) {
 	body := order.Message{Kind: order.KindCharge, Ref: pendingOrder("local", 0).Ref, Round: 1}.Encode()
 	b.Run("send, receive, delete", func(b *testing.B) {
 		b.ReportAllocs()
@@ -82,7 +83,7 @@ func BenchmarkQueue(b *testing.B, q order.Queue) {
 			if _, err := q.Send(b.Context(), body, 0); err != nil {
 				return err
 			}
-			got, err := q.Receive(b.Context(), order.ReceiveRequest{Max: order.MaxBatch})
+			got, err := q.Receive(b.Context(), queue.ReceiveRequest{Max: queue.MaxBatch})
 			if err != nil || len(got) == 0 {
 				return err
 			}

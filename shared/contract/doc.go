@@ -12,5 +12,5 @@
 // excepted by name: see [QueueRule].
 //
 // The sentences that a case checks stand in the doc comments of order.Store,
-// order.Watcher and order.Queue. A fault found in one adapter becomes a case for all.
+// order.Watcher and queue.Queue. A fault found in one adapter becomes a case for all.
 package contract

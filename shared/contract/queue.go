@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 // QueueConfig is what a case needs of its queue. What is zero is SQS's default: a
@@ -28,10 +28,10 @@ type QueueConfig struct {
 
 // OpenQueue is a fresh queue of a case.
 type OpenQueue struct {
-	order.Queue
+	queue.Queue
 	ARN string
 	// DeadLetter is the dead-letter queue if one was asked for.
-	DeadLetter order.Queue
+	DeadLetter queue.Queue
 }
 
 // QueueOptions say how the cases run.
@@ -111,9 +111,9 @@ func (q queueCase) send(t *testing.T, bodies ...string) (ids []string) {
 
 // receive waits for one message that is due in some time, with long polls as they may
 // return early and empty.
-func (q queueCase) receive(t *testing.T, due time.Duration) order.Delivery {
+func (q queueCase) receive(t *testing.T, due time.Duration) queue.Message {
 	t.Helper()
-	got := receiveAll(t, q.Queue, 1, due+q.late+slack, order.ReceiveRequest{Max: 1})
+	got := receiveAll(t, q.Queue, 1, due+q.late+slack, queue.ReceiveRequest{Max: 1})
 	if len(got) != 1 {
 		t.Fatalf("no message within %v, want one after %v", due+q.late+slack, due)
 	}
@@ -122,7 +122,7 @@ func (q queueCase) receive(t *testing.T, due time.Duration) order.Delivery {
 
 // receiveOnTime is receive, and checks when the message came. What a service takes to
 // answer at all is allowed for by late and early.
-func (q queueCase) receiveOnTime(t *testing.T, due time.Duration) order.Delivery {
+func (q queueCase) receiveOnTime(t *testing.T, due time.Duration) queue.Message {
 	t.Helper()
 	start := time.Now()
 	d := q.receive(t, due)
@@ -150,13 +150,13 @@ func (q queueCase) early() time.Duration {
 // none checks that no message comes for some time.
 func (q queueCase) none(t *testing.T, wait time.Duration) {
 	t.Helper()
-	if got := receiveAll(t, q.Queue, 1, wait, order.ReceiveRequest{Max: 1}); len(got) > 0 {
+	if got := receiveAll(t, q.Queue, 1, wait, queue.ReceiveRequest{Max: 1}); len(got) > 0 {
 		t.Fatalf("a message came that should not: %+v", got[0])
 	}
 }
 
 // receiveAll receives until there are n messages, or the time is over.
-func receiveAll(t *testing.T, q order.Queue, n int, within time.Duration, r order.ReceiveRequest) (all []order.Delivery) {
+func receiveAll(t *testing.T, q queue.Queue, n int, within time.Duration, r queue.ReceiveRequest) (all []queue.Message) {
 	t.Helper()
 	end := time.Now().Add(within)
 	for first := true; len(all) < n; first = false {
@@ -165,7 +165,7 @@ func receiveAll(t *testing.T, q order.Queue, n int, within time.Duration, r orde
 			break
 		}
 		// Whole seconds, as services count them; so this may end late.
-		r.Wait = min((max(left, 0) + time.Second - 1).Truncate(time.Second), order.MaxReceiveWait)
+		r.Wait = min((max(left, 0) + time.Second - 1).Truncate(time.Second), queue.MaxReceiveWait)
 		got, err := q.Receive(t.Context(), r)
 		if err != nil {
 			t.Fatalf("receive: %v", err)
@@ -198,13 +198,13 @@ func pass(t *testing.T, d time.Duration) {
 	}
 }
 
-// wantRefusal checks for a *order.RequestError. An empty message stands for any.
+// wantRefusal checks for a *queue.RequestError. An empty message stands for any.
 func wantRefusal(t *testing.T, what string, err error, code, message string) {
 	t.Helper()
-	refusal := new(order.RequestError)
+	refusal := new(queue.RequestError)
 	switch {
 	case !errors.As(err, &refusal):
-		t.Errorf("%s: the error is %v, want a *order.RequestError", what, err)
+		t.Errorf("%s: the error is %v, want a *queue.RequestError", what, err)
 	case refusal.Code != code:
 		t.Errorf("%s: the code is %q, want %q", what, refusal.Code, code)
 	case message != "" && refusal.Message != message:
@@ -216,11 +216,14 @@ func testSendReceiveDelete(t *testing.T, q queueCase) {
 	before := time.Now().Add(-q.early())
 	id := q.send(t, `{"n": 1}`)[0]
 	d := q.receiveOnTime(t, 0)
-	if d.MessageID != id || d.Body != `{"n": 1}` || d.ReceiveCount != 1 || d.ReceiptHandle == "" || d.DeadLetterSourceARN != "" {
-		t.Errorf("the delivery is %+v, want the first of message %s", d, id)
+	if d.MessageID != id || d.Body != `{"n": 1}` || d.ReceiveCount() != 1 || d.ReceiptHandle == "" || d.DeadLetterSourceARN() != "" {
+		t.Errorf("the message is %+v, want the first receive of %s", d, id)
+	}
+	if d.Attributes[queue.SenderAttribute] == "" {
+		t.Errorf("the attributes are %v, want a sender among them", d.Attributes)
 	}
 	after := time.Now().Add(q.early())
-	for name, at := range map[string]time.Time{"SentAt": d.SentAt, "FirstReceivedAt": d.FirstReceivedAt} {
+	for name, at := range map[string]time.Time{"SentAt": d.SentAt(), "FirstReceivedAt": d.FirstReceivedAt()} {
 		if at.Before(before.Truncate(time.Millisecond)) || at.After(after) {
 			t.Errorf("%s is %v, want it between %v and %v", name, at, before, after)
 		}
@@ -241,7 +244,7 @@ func testReceiveMax(t *testing.T, q queueCase) {
 	// A service may give fewer than there are, but never more than asked.
 	var received []string
 	for _, limit := range []int{1, 2, 3, 9, 10} {
-		got := receiveAll(t, q.Queue, 1, q.late+slack, order.ReceiveRequest{Max: limit})
+		got := receiveAll(t, q.Queue, 1, q.late+slack, queue.ReceiveRequest{Max: limit})
 		if len(got) < 1 || len(got) > limit {
 			t.Fatalf("a receive of up to %d gave %d", limit, len(got))
 		}
@@ -249,7 +252,7 @@ func testReceiveMax(t *testing.T, q queueCase) {
 			received = append(received, d.MessageID)
 		}
 	}
-	for _, d := range receiveAll(t, q.Queue, n-len(received), q.late+slack, order.ReceiveRequest{Max: 10}) {
+	for _, d := range receiveAll(t, q.Queue, n-len(received), q.late+slack, queue.ReceiveRequest{Max: 10}) {
 		received = append(received, d.MessageID)
 	}
 	slices.Sort(sent)
@@ -262,7 +265,7 @@ func testReceiveMax(t *testing.T, q queueCase) {
 func testQuiet(t *testing.T, q queueCase) {
 	for _, wait := range []time.Duration{0, 2 * time.Second} {
 		start := time.Now()
-		got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 10, Wait: wait})
+		got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 10, Wait: wait})
 		if len(got) != 0 || err != nil {
 			t.Errorf("a quiet queue gave %v, %v", got, err)
 		}
@@ -275,13 +278,13 @@ func testQuiet(t *testing.T, q queueCase) {
 func testQueueCancelled(t *testing.T, q queueCase) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, err := q.Receive(ctx, order.ReceiveRequest{Max: 1, Wait: 20 * time.Second}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := q.Receive(ctx, queue.ReceiveRequest{Max: 1, Wait: 20 * time.Second}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a long poll with a deadline: the error is %v, want the context's", err)
 	}
 	for name, call := range map[string]func() error{
 		"send":      func() error { _, err := q.Send(ctx, "x", 0); return err },
-		"sendBatch": func() error { _, err := q.SendBatch(ctx, []order.SendEntry{{ID: "a", Body: "x"}}); return err },
-		"receive":   func() error { _, err := q.Receive(ctx, order.ReceiveRequest{Max: 1}); return err },
+		"sendBatch": func() error { _, err := q.SendBatch(ctx, []queue.SendEntry{{ID: "a", Body: "x"}}); return err },
+		"receive":   func() error { _, err := q.Receive(ctx, queue.ReceiveRequest{Max: 1}); return err },
 	} {
 		if err := call(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s after the deadline: the error is %v, want the context's", name, err)

@@ -19,6 +19,7 @@ import (
 	"paylane/shared/httpevent"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
+	"paylane/shared/queue"
 	"paylane/shared/sqsevent"
 	"paylane/shared/telemetry"
 )
@@ -70,7 +71,7 @@ func mayOperate(ctx context.Context) bool {
 type APIConfig struct {
 	Store order.Store
 	// Payments is the queue of the payment function.
-	Payments order.Queue
+	Payments queue.Queue
 	Tokens   gateway.Tokens
 	Tenant   Tenant
 	// EventsURL is the origin of the stream function; empty if it is the API's own.

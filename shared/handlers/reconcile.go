@@ -15,6 +15,7 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
+	"paylane/shared/queue"
 	"paylane/shared/telemetry"
 )
 
@@ -29,7 +30,7 @@ type ReconcileConfig struct {
 		order.Scanner
 	}
 	// Queue is the function's own: what one invocation has no time for comes back by it.
-	Queue   order.Queue
+	Queue   queue.Queue
 	Gateway gateway.Gateway
 	Now     func() time.Time
 	// Days is how far back the orders lie that a scheduled run visits, by creation.

@@ -15,8 +15,8 @@ import (
 
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
-	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
+	"paylane/shared/queue"
 	"paylane/shared/telemetry"
 )
 
@@ -24,17 +24,17 @@ import (
 // measured: the sums are right, and nothing of a customer's is in any line.
 func TestTelemetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, queue := pebbletest.Open(t, time.Minute)
+		store, q := pebbletest.Open(t, time.Minute)
 		var out bytes.Buffer // nothing here runs side by side
 		log := slog.New(telemetry.Handler(slog.NewJSONHandler(&out, nil)))
 		recorder := telemetry.NewRecorder(&out, "stack", time.Now)
 		simulator := gateway.NewSimulator(time.Now)
 		api := handlers.API(handlers.APIConfig{
-			Store: store, Payments: queue, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
+			Store: store, Payments: q, Tokens: simulator, Tenant: handlers.AnyoneIsLocal,
 			Now: time.Now, Log: log, Telemetry: recorder,
 		})
 		payment := handlers.Payment(handlers.WorkerConfig{
-			Store: store, Queue: queue, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
+			Store: store, Queue: q, Gateway: simulator, Now: time.Now, Jitter: func(int) int { return 0 }, Log: log,
 			Telemetry: recorder,
 		})
 		secrets := []string{"tok_", "c-secret", "meta-secret", "key-secret", "4242"}
@@ -53,7 +53,7 @@ func TestTelemetry(t *testing.T) {
 		post("tok_flaky_1", "key-secret-3")
 		post("tok_timeout_charged", "key-secret-4")
 		post("4242 4242 4242 4242", "key-secret-5") // refused
-		deliveries, err := queue.Receive(t.Context(), order.ReceiveRequest{Max: 10, Wait: time.Second})
+		deliveries, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 10, Wait: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,12 +1,12 @@
 // Package order holds paylane's domain: an order, its money, the one table that
 // says how its status may change, and the ports through which everything else
-// stores orders and passes messages about them.
+// stores orders.
 //
 // Start with [Order] and [Transition]. An order is changed only by its methods
 // (Claim, Pay, Cancel …); each takes the time as an argument, returns the changed
 // copy with its version raised by one, and refuses what the table does not allow.
-// Nothing here does I/O: [Store] and [Queue] are contracts in words, kept by
-// adapters in packages of their own and checked by one suite for all of them.
+// Nothing here does I/O: [Store] is a contract in words, kept by adapters in packages
+// of their own and checked by one suite for all of them.
 //
 // # Why a lost or doubled message does no harm
 //

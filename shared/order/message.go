@@ -39,7 +39,7 @@ type messageJSON struct {
 	Round   int    `json:"round"`
 }
 
-// Encode gives the message's body for a [Queue].
+// Encode returns the message's body.
 func (m Message) Encode() string {
 	body, err := json.Marshal(messageJSON{
 		Version: MessageVersion, Kind: m.Kind, Tenant: m.Ref.Tenant, OrderID: m.Ref.ID, Round: m.Round,

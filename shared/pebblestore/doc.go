@@ -1,6 +1,6 @@
 // Package pebblestore keeps orders and queues of messages in one pebble database,
 // for one process on one machine. Start with [Open]; [DB.Store] is an
-// [order.Store] and [order.Watcher], [DB.Queue] an [order.Queue].
+// [order.Store] and [order.Watcher], [DB.Queue] an [queue.Queue].
 //
 // # What is on disk when a call returns
 //

@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"encoding/binary"
+	"strconv"
 	"time"
 
 	"paylane/shared/order"
@@ -117,6 +118,9 @@ func stampOf(t time.Time) stamp {
 	}
 	return stamp(t.UnixMilli()) ^ stampEpoch
 }
+
+// unixMilli returns the milliseconds since 1970 as text.
+func (s stamp) unixMilli() string { return strconv.FormatInt(int64(s^stampEpoch), 10) }
 
 func (s stamp) time() time.Time {
 	if s == 0 {

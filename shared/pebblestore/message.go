@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 // messageSchema is the newest schema of both parts of a message; see orderSchema.
@@ -150,25 +150,25 @@ const (
 
 // encode gives the receipt handle for a queue. The checksum also covers the queue's name:
 // it tells a handle from garbage and from another queue's, and is no secret.
-func (h handle) encode(queue string) string {
+func (h handle) encode(queueName string) string {
 	b := append(make([]byte, 0, handleBytes), handleVersion)
 	b = binary.BigEndian.AppendUint64(b, h.number)
 	b = binary.BigEndian.AppendUint32(b, h.count)
-	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(b, handleSum(b, queue)))
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(b, handleSum(b, queueName)))
 }
 
-func handleSum(b []byte, queue string) uint32 {
-	return crc32.Update(crc32.ChecksumIEEE(b), crc32.IEEETable, []byte(queue))
+func handleSum(b []byte, queueName string) uint32 {
+	return crc32.Update(crc32.ChecksumIEEE(b), crc32.IEEETable, []byte(queueName))
 }
 
-// parseHandle is the inverse; the error is [order.ErrReceiptHandle].
-func parseHandle(text, queue string) (handle, error) {
+// parseHandle is the inverse; the error is [queue.ErrReceiptHandle].
+func parseHandle(text, queueName string) (handle, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) != handleBytes || b[0] != handleVersion {
-		return handle{}, order.ErrReceiptHandle
+		return handle{}, queue.ErrReceiptHandle
 	}
-	if sum := b[handleBytes-4:]; binary.BigEndian.Uint32(sum) != handleSum(b[:handleBytes-4], queue) {
-		return handle{}, order.ErrReceiptHandle
+	if sum := b[handleBytes-4:]; binary.BigEndian.Uint32(sum) != handleSum(b[:handleBytes-4], queueName) {
+		return handle{}, queue.ErrReceiptHandle
 	}
 	return handle{number: binary.BigEndian.Uint64(b[1:]), count: binary.BigEndian.Uint32(b[9:])}, nil
 }

@@ -37,7 +37,7 @@ const (
 // StartMoveTask begins to move this queue's messages back, each to the queue that
 // redrive took it from; a message that was sent here goes to the one queue that this
 // is the dead-letter queue of. A moved message is a new one: it has a new id, a new
-// age and no receives. The error is a [*order.RequestError] where no queue has this
+// age and no receives. The error is a [*queue.RequestError] where no queue has this
 // one as its dead-letter queue, or a task is running.
 func (q *Queue) StartMoveTask(ctx context.Context) (MoveTask, error) {
 	sources := q.sources()

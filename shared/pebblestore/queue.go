@@ -11,7 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 // QueueConfig are the settings of a queue, in SQS's words and limits. None has a
@@ -32,7 +32,7 @@ type QueueConfig struct {
 	MaxReceiveCount int
 }
 
-// Queue is an [order.Queue] of a database.
+// Queue is an [queue.Queue] of a database.
 //
 // Its lock guards only memory. A call takes the messages that it is about out of the
 // index, writes about them without the lock, and puts them back.
@@ -55,7 +55,7 @@ type Queue struct {
 	move    MoveTask
 }
 
-var _ order.Queue = (*Queue)(nil)
+var _ queue.Queue = (*Queue)(nil)
 
 // Stats counts a queue's messages.
 type Stats struct {
@@ -165,7 +165,7 @@ func (q *Queue) load() error {
 	return damaged(errors.Join(err, iter.Error(), iter.Close()))
 }
 
-// Send implements [order.Queue].
+// Send implements [queue.Queue].
 func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (messageID string, err error) {
 	if refusal := q.checkBody(body, "One or more parameters are invalid."); refusal != nil {
 		return "", refusal
@@ -185,17 +185,17 @@ func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (mes
 	return id, nil
 }
 
-// SendBatch implements [order.Queue].
-func (q *Queue) SendBatch(ctx context.Context, entries []order.SendEntry) (order.SendBatchResult, error) {
+// SendBatch implements [queue.Queue].
+func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue.SendBatchResult, error) {
 	if refusal := checkBatch(entries); refusal != nil {
-		return order.SendBatchResult{}, refusal
+		return queue.SendBatchResult{}, refusal
 	}
 	if err := q.db.begin(ctx); err != nil {
-		return order.SendBatchResult{}, fmt.Errorf("send a batch of messages: %w", err)
+		return queue.SendBatchResult{}, fmt.Errorf("send a batch of messages: %w", err)
 	}
 	defer q.db.ops.Done()
-	result := order.SendBatchResult{
-		MessageIDs: make(map[string]string, len(entries)), Failed: make(map[string]*order.RequestError),
+	result := queue.SendBatchResult{
+		MessageIDs: make(map[string]string, len(entries)), Failed: make(map[string]*queue.RequestError),
 	}
 	w := q.db.newWrite(q, nil)
 	for _, e := range entries {
@@ -210,13 +210,16 @@ func (q *Queue) SendBatch(ctx context.Context, entries []order.SendEntry) (order
 		result.MessageIDs[e.ID] = w.send(e.Body, e.Delay)
 	}
 	if err := w.commit(); err != nil {
-		return order.SendBatchResult{}, fmt.Errorf("send a batch of messages: %w", err)
+		return queue.SendBatchResult{}, fmt.Errorf("send a batch of messages: %w", err)
 	}
 	return result, nil
 }
 
-// Delete implements [order.Queue].
+// Delete implements [queue.Queue].
 func (q *Queue) Delete(ctx context.Context, receiptHandles []string) ([]error, error) {
+	if refusal := checkEntries(len(receiptHandles)); refusal != nil {
+		return nil, refusal
+	}
 	if err := q.db.begin(ctx); err != nil {
 		return nil, fmt.Errorf("delete messages: %w", err)
 	}
@@ -242,7 +245,7 @@ func (q *Queue) Delete(ctx context.Context, receiptHandles []string) ([]error, e
 	return outcomes, nil
 }
 
-// ChangeVisibility implements [order.Queue].
+// ChangeVisibility implements [queue.Queue].
 func (q *Queue) ChangeVisibility(ctx context.Context, receiptHandle string, timeout time.Duration) error {
 	if refusal := checkVisibility(timeout); refusal != nil {
 		return refusal

@@ -3,11 +3,12 @@ package pebblestore
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 // queueWrite is one atomic change of a queue's messages, and of another queue's where
@@ -85,11 +86,11 @@ func (w *queueWrite) remove(i int) {
 }
 
 // receive counts a receive of the i-th message taken.
-func (w *queueWrite) receive(i int, visibility time.Duration) (order.Delivery, error) {
+func (w *queueWrite) receive(i int, visibility time.Duration) (queue.Message, error) {
 	t := &w.taken[i]
 	m, err := w.q.read(t.entry)
 	if err != nil {
-		return order.Delivery{}, err
+		return queue.Message{}, err
 	}
 	s := state{
 		visible: w.now + millis(visibility), received: w.now, firstReceived: m.firstReceived, count: t.count + 1,
@@ -98,27 +99,42 @@ func (w *queueWrite) receive(i int, visibility time.Duration) (order.Delivery, e
 		s.firstReceived = w.now
 	}
 	w.setState(t, s)
-	return order.Delivery{
-		MessageID:           m.id.String(),
-		ReceiptHandle:       handle{number: t.number, count: s.count}.encode(w.q.config.Name),
-		Body:                m.body,
-		ReceiveCount:        int(s.count),
-		SentAt:              m.sent.time(),
-		FirstReceivedAt:     s.firstReceived.time(),
-		DeadLetterSourceARN: m.source,
+	return queue.Message{
+		MessageID:     m.id.String(),
+		ReceiptHandle: handle{number: t.number, count: s.count}.encode(w.q.config.Name),
+		Body:          m.body,
+		Attributes:    attributes(m, s),
 	}, nil
+}
+
+// senderID stands for whoever sends to this queue, which does not know them. The shape is
+// that of an IAM user's id.
+const senderID = "AIDALOCALLOCALLOCALXX"
+
+// attributes returns the system attributes of a receive.
+func attributes(m *message, s state) map[string]string {
+	made := map[string]string{
+		queue.ReceiveCountAttribute:  strconv.Itoa(int(s.count)),
+		queue.SentAttribute:          m.sent.unixMilli(),
+		queue.SenderAttribute:        senderID,
+		queue.FirstReceivedAttribute: s.firstReceived.unixMilli(),
+	}
+	if m.source != "" {
+		made[queue.DeadLetterSourceAttribute] = m.source
+	}
+	return made
 }
 
 // hide changes when the i-th message taken is visible again. SQS allows 12 hours from
 // the receive in all (developer guide, "visibility timeout").
-func (w *queueWrite) hide(i int, timeout time.Duration) (*order.RequestError, error) {
+func (w *queueWrite) hide(i int, timeout time.Duration) (*queue.RequestError, error) {
 	t := &w.taken[i]
 	s, err := w.q.readState(t.entry)
 	if err != nil {
 		return nil, err
 	}
 	s.visible = w.now + millis(timeout)
-	if s.visible > s.received+millis(order.MaxVisibility) {
+	if s.visible > s.received+millis(queue.MaxVisibility) {
 		return invalid("Value %v for parameter VisibilityTimeout is invalid. "+
 			"Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].", timeout.Seconds()), nil
 	}

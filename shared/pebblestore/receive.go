@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
-// Receive implements [order.Queue].
-func (q *Queue) Receive(ctx context.Context, r order.ReceiveRequest) ([]order.Delivery, error) {
+// Receive implements [queue.Queue].
+func (q *Queue) Receive(ctx context.Context, r queue.ReceiveRequest) ([]queue.Message, error) {
 	const doing = "receive messages"
 	if refusal := checkReceive(r); refusal != nil {
 		return nil, refusal
@@ -91,12 +92,12 @@ func (q *Queue) giveUpWaiting(woken chan struct{}) {
 
 // deliver receives the messages taken. Those past their retention are removed
 // instead, those received often enough are moved to the dead-letter queue.
-func (q *Queue) deliver(taken []*entry, visibility time.Duration) ([]order.Delivery, error) {
+func (q *Queue) deliver(taken []*entry, visibility time.Duration) ([]queue.Message, error) {
 	if len(taken) == 0 {
 		return nil, nil
 	}
 	w := q.db.newWrite(q, taken)
-	deliveries := make([]order.Delivery, 0, len(taken))
+	deliveries := make([]queue.Message, 0, len(taken))
 	for i, e := range taken {
 		var err error
 		switch {
@@ -105,7 +106,7 @@ func (q *Queue) deliver(taken []*entry, visibility time.Duration) ([]order.Deliv
 		case q.dead != nil && int(e.count) >= q.config.MaxReceiveCount:
 			err = w.redrive(i)
 		default:
-			var d order.Delivery
+			var d queue.Message
 			d, err = w.receive(i, visibility)
 			deliveries = append(deliveries, d)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"paylane/shared/gateway"
 	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 // Errors of [Checkout], besides those of the store and [*order.InvalidError].
@@ -27,7 +28,7 @@ const contended = 16
 // Checkout is what callers do with orders. It holds no state of its own.
 type Checkout struct {
 	store  order.Store
-	queue  order.Queue
+	queue  queue.Queue
 	tokens gateway.Tokens
 	now    func() time.Time
 	newID  func() (string, error)
@@ -37,7 +38,7 @@ type Checkout struct {
 type CheckoutConfig struct {
 	Store order.Store
 	// Queue takes the messages that [Payments] works on.
-	Queue  order.Queue
+	Queue  queue.Queue
 	Tokens gateway.Tokens
 	Now    func() time.Time
 	// NewID makes the ids of orders without an idempotency key.

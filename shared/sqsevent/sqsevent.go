@@ -29,7 +29,7 @@ type Worker interface {
 	Handle(ctx context.Context, d pipeline.Delivery) pipeline.Verdict
 }
 
-// Visibility is the part of order.Queue that decides when a message comes back.
+// Visibility is the part of queue.Queue that decides when a message comes back.
 type Visibility interface {
 	ChangeVisibility(ctx context.Context, receiptHandle string, timeout time.Duration) error
 }

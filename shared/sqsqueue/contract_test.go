@@ -17,7 +17,7 @@ import (
 
 	"paylane/shared/awscall/awstest"
 	"paylane/shared/contract"
-	"paylane/shared/order"
+	"paylane/shared/queue"
 	"paylane/shared/sqsqueue"
 )
 
@@ -55,7 +55,7 @@ func openQueue(t *testing.T, client *sqs.Client, c contract.QueueConfig) contrac
 		"VisibilityTimeout":      seconds(c.VisibilityTimeout, 30*time.Second),
 		"DelaySeconds":           seconds(c.Delay, 0),
 		"MessageRetentionPeriod": seconds(c.Retention, 4*24*time.Hour),
-		"MaximumMessageSize":     strconv.Itoa(cmp.Or(c.MaxMessageBytes, order.MaxBodyBytes)),
+		"MaximumMessageSize":     strconv.Itoa(cmp.Or(c.MaxMessageBytes, queue.MaxBodyBytes)),
 	}
 	var open contract.OpenQueue
 	if c.MaxReceiveCount > 0 {

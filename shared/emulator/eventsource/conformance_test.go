@@ -16,7 +16,7 @@ import (
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/template"
-	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 // TestConformance has the rows B01 to B13 of the conformance checklist (B06 has a table
@@ -158,12 +158,12 @@ func b08(t *testing.T, json bool) {
 	time.Sleep(5 * time.Minute)
 	diff(t, "receives", map[string]int{ids[0]: 2}, w.receives())
 	diff(t, "left in the queue and in the dead-letter queue", []int{0, 1}, []int{left(w.jobs), left(w.dead)})
-	got, err := w.dead.Receive(t.Context(), order.ReceiveRequest{Max: 1})
+	got, err := w.dead.Receive(t.Context(), queue.ReceiveRequest{Max: 1})
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
 	diff(t, "message", []any{ids[0], 3, millis(sent), "arn:aws:sqs:us-east-1:123456789012:jobs"},
-		[]any{got[0].MessageID, got[0].ReceiveCount, millis(got[0].SentAt), got[0].DeadLetterSourceARN})
+		[]any{got[0].MessageID, got[0].ReceiveCount(), millis(got[0].SentAt()), got[0].DeadLetterSourceARN()})
 }
 
 func b09(t *testing.T, json bool) {
@@ -214,15 +214,15 @@ func b11(t *testing.T, json bool) {
 func b12(t *testing.T, json bool) {
 	w := start(t, setting{queue: "MaximumMessageSize: 1024", mapping: "Enabled: false"}, json, handle(succeed))
 	long := string(make([]byte, 2048))
-	result, err := w.jobs.SendBatch(t.Context(), []order.SendEntry{{ID: "a", Body: "1"}, {ID: "b", Body: long}, {ID: "c", Body: "3"}})
+	result, err := w.jobs.SendBatch(t.Context(), []queue.SendEntry{{ID: "a", Body: "1"}, {ID: "b", Body: long}, {ID: "c", Body: "3"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	diff(t, "successful", 2, len(result.MessageIDs))
-	diff(t, "failed", map[string]*order.RequestError{"b": {Code: "InvalidParameterValue",
+	diff(t, "failed", map[string]*queue.RequestError{"b": {Code: "InvalidParameterValue",
 		Message: "One or more parameters cannot be validated. Reason: Message must be shorter than 1024 bytes."}}, result.Failed)
-	_, err = w.jobs.SendBatch(t.Context(), []order.SendEntry{{ID: "a", Body: "1"}, {ID: "a", Body: "2"}})
-	var refusal *order.RequestError
+	_, err = w.jobs.SendBatch(t.Context(), []queue.SendEntry{{ID: "a", Body: "1"}, {ID: "a", Body: "2"}})
+	var refusal *queue.RequestError
 	if !errors.As(err, &refusal) {
 		t.Errorf("a repeated id: %v", err)
 	}

@@ -3,6 +3,7 @@ package eventsource_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/template"
+	"paylane/shared/queue"
 )
 
 // sizes are how many records each invocation had.
@@ -277,6 +279,21 @@ func TestReceiveErrors(t *testing.T) {
 		diff(t, "pauses in ms", []time.Duration{100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000}, waits)
 		diff(t, "deleted", 3, len(s.deleted))
 		diff(t, "it took", 90*time.Second, time.Since(begin))
+	})
+}
+
+// A record that could not be deleted comes again, and the log says why.
+func TestDeleteErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := &source{records: records(3), outcomes: []error{nil, queue.ErrReceiptHandle, nil}}
+		run(t, eventsource.Config{
+			Mapping: template.Mapping{Enabled: true, BatchSize: 10}, Source: s, Invoker: payloads(""),
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, queue.ErrReceiptHandle.Error()) {
+			t.Errorf("the log is %q", got)
+		}
 	})
 }
 

@@ -17,10 +17,9 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/eventsource"
-	"paylane/shared/emulator/queuesource"
 	"paylane/shared/emulator/template"
-	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 type (
@@ -115,7 +114,7 @@ func start(t *testing.T, s setting, json bool, handler any) *world {
 	t.Cleanup(w.invoker.Close)
 	q, _ := parsed.Queue("Jobs")
 	poller, err := eventsource.New(eventsource.Config{
-		Mapping: parsed.Mappings[0], Queue: q, Function: f, Source: queuesource.New(w.jobs), Invoker: w.invoker,
+		Mapping: parsed.Mappings[0], Queue: q, Function: f, Source: w.jobs, Invoker: w.invoker,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -185,10 +184,10 @@ func (w *world) invocations() []invocation {
 func (w *world) send(bodies ...string) []string {
 	w.t.Helper()
 	var ids []string
-	for some := range slices.Chunk(bodies, order.MaxBatch) {
-		var entries []order.SendEntry
+	for some := range slices.Chunk(bodies, queue.MaxBatch) {
+		var entries []queue.SendEntry
 		for i, body := range some {
-			entries = append(entries, order.SendEntry{ID: fmt.Sprint(i), Body: body})
+			entries = append(entries, queue.SendEntry{ID: fmt.Sprint(i), Body: body})
 		}
 		result, err := w.jobs.SendBatch(context.Background(), entries)
 		if err != nil || len(result.Failed) > 0 {

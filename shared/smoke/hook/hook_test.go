@@ -19,9 +19,9 @@ import (
 	"paylane/shared/awscall/awstest"
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
-	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/pebblestore/pebbletest"
+	"paylane/shared/queue"
 	"paylane/shared/smoke/hook"
 )
 
@@ -98,7 +98,7 @@ func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // pay delivers what is in the queue.
 func (d *deployment) pay(r *http.Request) {
-	deliveries, err := d.queue.Receive(r.Context(), order.ReceiveRequest{Max: 10, Wait: time.Millisecond})
+	deliveries, err := d.queue.Receive(r.Context(), queue.ReceiveRequest{Max: 10, Wait: time.Millisecond})
 	if err != nil {
 		d.tb.Error(err)
 	}
