@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,7 +49,7 @@ func TestPolicies(t *testing.T) {
 		m := &meter{calls: map[string]int{}}
 		c := s.config
 		c.APIOptions = append(slices.Clone(c.APIOptions), m.add)
-		return m, dynamostore.New(dynamodb.NewFromConfig(c), ordersTable), sqsqueue.New(sqs.NewFromConfig(c), s.queueURL(queueName))
+		return m, dynamostore.New(dynamodb.NewFromConfig(c), ordersTable, rand.IntN), sqsqueue.New(sqs.NewFromConfig(c), s.queueURL(queueName), rand.IntN)
 	}
 	simulator, log := gateway.NewSimulator(now), slog.New(slog.DiscardHandler)
 	apiCalls, store, payments := client(paymentQueue)

@@ -160,7 +160,7 @@ func (p *built) invoker(f template.Function) (emulator.Invoker, error) {
 
 // source implements [platform].
 func (p *built) source(q template.Queue) (queue.Queue, int) {
-	return sqsqueue.New(p.sqs, q.URL), remoteReceivers
+	return sqsqueue.New(p.sqs, q.URL, p.Jitter), remoteReceivers
 }
 
 // sender implements [platform].

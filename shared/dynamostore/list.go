@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"golang.org/x/sync/errgroup"
 
-	"paylane/shared/awscall"
 	"paylane/shared/order"
 )
 
@@ -168,7 +167,7 @@ func (s *Store) fetch(ctx context.Context, entries []entry) ([]*order.Order, err
 		case try > maxFollowUps:
 			return nil, fmt.Errorf("%d keys are still unprocessed after %d tries: %w", len(want.Keys), try, order.ErrUnavailable)
 		default:
-			if !awscall.Sleep(ctx, awscall.Pause(try)) {
+			if !s.retryer.Pause(ctx, try) {
 				return nil, translate(ctx, fmt.Errorf("%d keys are still unprocessed and no time is left", len(want.Keys)))
 			}
 		}

@@ -11,20 +11,21 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"paylane/shared/awscall"
 	"paylane/shared/order"
 )
 
 // Store is an [order.Store] on a DynamoDB table.
 type Store struct {
-	client *dynamodb.Client
-	table  string
-	calls  func(*dynamodb.Options)
+	client  *dynamodb.Client
+	table   string
+	retryer *awscall.Retryer
 }
 
-// New makes a store on an existing table; template.yaml has its definition. How calls
-// are retried is the store's, not the client's: see [callOptions].
-func New(client *dynamodb.Client, table string) *Store {
-	return &Store{client: client, table: table, calls: callOptions()}
+// New returns a store on an existing table, which template.yaml defines. Its calls are
+// retried whatever the client's settings. Jitter returns a number from 0 to n-1.
+func New(client *dynamodb.Client, table string, jitter func(n int) int) *Store {
+	return &Store{client: client, table: table, retryer: awscall.NewRetryer(transient, jitter)}
 }
 
 // Create implements [order.Store].

@@ -37,7 +37,7 @@ func (q *Queue) patiently(wait time.Duration) func(*sqs.Options) {
 // transient reports whether a later call may not meet the error. OverLimit means that too
 // many messages are in flight; the two others are names of one error.
 func transient(err error) bool {
-	return awscall.Passing(err, "OverLimit", "KmsThrottled", "KMS.ThrottlingException")
+	return awscall.Transient(err, "OverLimit", "KmsThrottled", "KMS.ThrottlingException")
 }
 
 // translate puts SQS's errors into the port's words: one that is [transient] wraps

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -42,7 +43,7 @@ func createQueue(t *testing.T, client *sqs.Client, name string, attributes map[s
 	if err != nil {
 		t.Fatalf("get a queue's ARN: %v", err)
 	}
-	return sqsqueue.New(client, *created.QueueUrl), got.Attributes["QueueArn"]
+	return sqsqueue.New(client, *created.QueueUrl, rand.IntN), got.Attributes["QueueArn"]
 }
 
 func openQueue(t *testing.T, client *sqs.Client, c contract.QueueConfig) contract.OpenQueue {

@@ -21,15 +21,15 @@ import (
 type Queue struct {
 	client  *sqs.Client
 	url     string
-	retryer aws.Retryer
+	retryer *awscall.Retryer
 }
 
 var _ queue.Queue = (*Queue)(nil)
 
-// New returns the SQS queue with this URL. How its calls are retried does not depend on
-// the client's settings.
-func New(client *sqs.Client, url string) *Queue {
-	return &Queue{client: client, url: url, retryer: awscall.NewRetryer(transient)}
+// New returns the SQS queue with this URL. Its calls are retried whatever the client's
+// settings. Jitter returns a number from 0 to n-1.
+func New(client *sqs.Client, url string, jitter func(n int) int) *Queue {
+	return &Queue{client: client, url: url, retryer: awscall.NewRetryer(transient, jitter)}
 }
 
 // Send implements [queue.Queue]. SQS has stored the message on several servers when it
@@ -63,7 +63,7 @@ func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue
 			return queue.SendBatchResult{}, fmt.Errorf("send a batch: %w", translate(ctx, err))
 		}
 		again := record(&result, out)
-		if len(again) == 0 || try == awscall.MaxTries || !awscall.Sleep(ctx, awscall.Pause(try)) {
+		if len(again) == 0 || try == awscall.MaxTries || !q.retryer.Pause(ctx, try) {
 			return result, nil
 		}
 		request = slices.DeleteFunc(request, func(e types.SendMessageBatchRequestEntry) bool { return !again[*e.Id] })

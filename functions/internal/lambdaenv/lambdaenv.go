@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"time"
@@ -68,12 +69,12 @@ func (a AWS) Telemetry(now func() time.Time) *telemetry.Recorder {
 
 // Store is the orders table.
 func (a AWS) Store(table string) *dynamostore.Store {
-	return dynamostore.New(dynamodb.NewFromConfig(a.Config()), table)
+	return dynamostore.New(dynamodb.NewFromConfig(a.Config()), table, rand.IntN) //nolint:forbidigo // the edge of a function
 }
 
 // Queue is the queue with this URL.
 func (a AWS) Queue(url string) *sqsqueue.Queue {
-	return sqsqueue.New(sqs.NewFromConfig(a.Config()), url)
+	return sqsqueue.New(sqs.NewFromConfig(a.Config()), url, rand.IntN) //nolint:forbidigo // the edge of a function
 }
 
 // Config is for clients of any service. It does without the SDK's config package: Lambda

@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
@@ -90,7 +91,7 @@ func openSQS(t *testing.T, source string) (parsed *template.Template, jobs, dead
 	}
 	opened := func(id string) testQueue {
 		q, _ := parsed.Queue(id)
-		return sqsQueue{sqsqueue.New(client, q.URL), client, q}
+		return sqsQueue{sqsqueue.New(client, q.URL, rand.IntN), client, q}
 	}
 	return parsed, opened("Jobs"), opened("Dead")
 }
