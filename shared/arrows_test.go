@@ -48,7 +48,10 @@ var rooms = map[string][]string{
 	"shared/sqsqueue": {
 		"paylane/shared/awscall", "paylane/shared/order", "paylane/shared/queue", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
 	},
-	"shared/pebblestore": {"paylane/shared/order", "paylane/shared/queue", "github.com/cockroachdb/pebble/v2"},
+	"shared/pebblestore": {
+		"paylane/shared/order", "paylane/shared/queue", "paylane/shared/pebblestore/internal", "github.com/cockroachdb/pebble/v2",
+		"github.com/google/uuid",
+	},
 	"shared/pebblestore/pebbletest": {
 		"paylane/shared/order", "paylane/shared/queue", "paylane/shared/pebblestore", "github.com/cockroachdb/pebble/v2",
 	},

@@ -1,12 +1,12 @@
 package pebblestore
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+
+	"github.com/google/uuid"
 
 	"paylane/shared/queue"
 )
@@ -16,7 +16,7 @@ const messageSchema = 1
 
 // message is what a queue knows of a message beyond its place in the index.
 type message struct {
-	id            messageID
+	id            uuid.UUID // random
 	sent          stamp
 	firstReceived stamp // 0 before the first receive
 	// source is the ARN of the queue that the message was moved from by redrive.
@@ -33,28 +33,6 @@ type state struct {
 	received      stamp
 	firstReceived stamp
 	count         uint32
-}
-
-// messageID is a random UUID (RFC 9562, version 4).
-type messageID [16]byte
-
-func newMessageID() messageID {
-	var id messageID
-	_, _ = rand.Read(id[:]) // never fails
-	id[6] = id[6]&0x0f | 0x40
-	id[8] = id[8]&0x3f | 0x80
-	return id
-}
-
-func (id messageID) String() string {
-	var text [36]byte
-	hex.Encode(text[0:8], id[0:4])
-	hex.Encode(text[9:13], id[4:6])
-	hex.Encode(text[14:18], id[6:8])
-	hex.Encode(text[19:23], id[8:10])
-	hex.Encode(text[24:36], id[10:16])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
 }
 
 // appendMessage encodes the part that is written once, with the state as it is then.

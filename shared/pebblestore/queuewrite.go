@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/uuid"
 
 	"paylane/shared/queue"
 )
@@ -68,7 +69,7 @@ func (w *queueWrite) send(body string, delay time.Duration) string {
 	if delay == 0 {
 		delay = w.q.config.Delay
 	}
-	m := &message{id: newMessageID(), sent: w.now, body: body}
+	m := &message{id: uuid.New(), sent: w.now, body: body}
 	w.add(w.q, m, state{visible: w.now + millis(delay)})
 	return m.id.String()
 }
@@ -166,7 +167,7 @@ func (w *queueWrite) redrive(i int) error {
 
 // sendBack moves the i-th message taken to another queue, as a new message.
 func (w *queueWrite) sendBack(i int, to *Queue, m *message) {
-	w.add(to, &message{id: newMessageID(), sent: w.now, body: m.body}, state{visible: w.now})
+	w.add(to, &message{id: uuid.New(), sent: w.now, body: m.body}, state{visible: w.now})
 	w.remove(i)
 }
 
