@@ -20,7 +20,7 @@ type index struct {
 
 // indexFor picks the index that has the orders of a list, and as few others as any.
 func indexFor(q order.Query) index {
-	if inOutcomeIndex(q.Status) {
+	if q.Status.Sparse() {
 		return index{"byOutcome", attrByOutcome, func(shard int) string { return outcomePartition(q.Tenant, q.Status, shard) }}
 	}
 	return index{"byTenant", attrByTenant, func(shard int) string { return tenantPartition(q.Tenant, shard) }}
@@ -35,15 +35,6 @@ func shardOf(id string) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id))
 	return int(h.Sum32() % shards)
-}
-
-func inOutcomeIndex(s order.Status) bool {
-	switch s {
-	case order.Failed, order.Canceled, order.Refunding, order.Refunded:
-		return true
-	case order.Pending, order.Processing, order.Paid, order.Void:
-	}
-	return false
 }
 
 func tenantPartition(tenant string, shard int) string {

@@ -128,7 +128,7 @@ func encode(o order.Order) item {
 		it[attrByTenant] = text(tenantPartition(o.Tenant, shardOf(o.ID)))
 		it[attrSort] = text(sortKey(o.Position()))
 	}
-	if inOutcomeIndex(o.Status) {
+	if o.Status.Sparse() {
 		it[attrByOutcome] = text(outcomePartition(o.Tenant, o.Status, shardOf(o.ID)))
 	}
 	return it

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"paylane/shared/order"
+	"paylane/shared/pebblestore/internal/sealfs"
 )
 
 // sweepEvery is how often expired tombstones and messages are looked for.
@@ -26,7 +27,7 @@ type DB struct {
 	fatal  func(error)
 	pebble *pebble.DB
 	wal    *wal
-	seal   *seal
+	seal   *sealfs.Seal
 	lock   *pebble.Lock
 	store  *Store
 	// opening counts the times the database was opened; see newNumber.
@@ -77,7 +78,7 @@ func (d *DB) Close() error {
 	if failure != nil {
 		return failure // pebble may be stuck; the process is to end
 	}
-	err := errors.Join(d.pebble.Close(), d.seal.close(), d.lock.Close())
+	err := errors.Join(d.pebble.Close(), d.seal.Close(), d.lock.Close())
 	if err != nil {
 		return fmt.Errorf("close the database in %s: %w", d.dir, err)
 	}
@@ -141,9 +142,9 @@ func (d *DB) advanced() {
 func (d *DB) housekeeping() {
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
-	sync := time.NewTimer(sealDelay)
+	sync := time.NewTimer(sealfs.SyncDelay)
 	defer sync.Stop()
-	changed := d.seal.changed
+	changed := d.seal.Changed()
 	for {
 		var err error
 		select {
@@ -151,10 +152,10 @@ func (d *DB) housekeeping() {
 			return
 		case <-changed:
 			changed = nil // until that is synced
-			sync.Reset(sealDelay)
+			sync.Reset(sealfs.SyncDelay)
 		case <-sync.C:
-			changed = d.seal.changed
-			err = d.seal.sync()
+			changed = d.seal.Changed()
+			err = d.seal.Sync()
 		case <-sweep.C:
 			err = d.store.sweep()
 			for _, q := range *d.queues.Load() {

@@ -12,6 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"paylane/shared/pebblestore/internal/sealfs"
 )
 
 // Errors of [Open]. ErrDamaged may also come from any read.
@@ -19,8 +21,8 @@ var (
 	// ErrInUse says that another process, or another DB of this one, has the
 	// directory open.
 	ErrInUse = errors.New("in use by another process")
-	// ErrDamaged says that files of the database are not as they were written.
-	ErrDamaged = errors.New("the database is damaged")
+	// ErrDamaged reports that files of the database are not as they were written.
+	ErrDamaged = sealfs.ErrDamaged
 )
 
 // format fixes pebble's file formats, so that a newer pebble changes them only when
@@ -72,7 +74,7 @@ func Open(o Options) (*DB, error) {
 	}
 	d.wal = startWAL(d.pebble, d.advanced, d.fail)
 	d.store = newStore(d)
-	d.seal.running.Store(true)
+	d.seal.ReportFailures()
 	d.ops.Go(d.housekeeping)
 	return d, nil
 }
@@ -95,13 +97,13 @@ func (d *DB) open(fsys vfs.FS) (err error) {
 			_ = d.lock.Close()
 		}
 	}()
-	d.seal, err = openSeal(fsys, d.dir, d.fail)
+	d.seal, err = sealfs.Open(fsys, d.dir, d.fail)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = d.seal.close()
+			_ = d.seal.Close()
 		}
 	}()
 	d.pebble, err = openPebble(d.dir, d.options(fsys))
@@ -127,20 +129,9 @@ func makeDir(fsys vfs.FS, dir string) error {
 		return err
 	}
 	for _, p := range parents {
-		if err := syncDir(fsys, p); err != nil {
+		if err := sealfs.SyncDir(fsys, p); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func syncDir(fsys vfs.FS, dir string) error {
-	f, err := fsys.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
 	}
 	return nil
 }
@@ -160,7 +151,7 @@ func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 // BenchmarkOrders.
 func (d *DB) options(fsys vfs.FS) *pebble.Options {
 	o := &pebble.Options{
-		FS:                 d.seal.fs(fsys),
+		FS:                 d.seal.FS(fsys),
 		Lock:               d.lock,
 		FormatMajorVersion: format,
 		// A message or an order changes a few times within seconds. A memtable that
