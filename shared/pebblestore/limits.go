@@ -9,14 +9,14 @@ import (
 	"paylane/shared/queue"
 )
 
-// The refusals are SQS's own, code and text (API reference, "Errors" of each action).
+// The refusals have SQS's own codes and texts (API reference, "Errors" of each action).
 
 func invalid(format string, args ...any) *queue.RequestError {
 	return &queue.RequestError{Code: "InvalidParameterValue", Message: fmt.Sprintf(format, args...)}
 }
 
-// checkBody refuses a message by itself; reason introduces the text about its size,
-// which SQS words differently for a message alone and in a batch.
+// checkBody checks the body of a message; reason introduces the text about its size, which
+// SQS words differently for a message alone and in a batch.
 func (q *Queue) checkBody(body, reason string) *queue.RequestError {
 	switch {
 	case body == "":
@@ -32,7 +32,8 @@ func (q *Queue) checkBody(body, reason string) *queue.RequestError {
 	return nil
 }
 
-// unsendable tells whether SQS refuses a character: those that XML 1.0 can't carry.
+// unsendable reports whether SQS refuses a character, as it does those that XML 1.0 can't
+// carry.
 func unsendable(r rune) bool {
 	switch r {
 	case '\t', '\n', '\r':
@@ -71,7 +72,7 @@ func checkReceive(r queue.ReceiveRequest) *queue.RequestError {
 // namespace begins the codes of refused batches.
 const namespace = "AWS.SimpleQueueService."
 
-// checkEntries refuses a batch with too many entries.
+// checkEntries checks the number of entries in a batch.
 func checkEntries(n int) *queue.RequestError {
 	if n > queue.MaxBatch {
 		return &queue.RequestError{
@@ -82,7 +83,7 @@ func checkEntries(n int) *queue.RequestError {
 	return nil
 }
 
-// checkBatch refuses a batch as a whole.
+// checkBatch checks a batch as a whole.
 func checkBatch(entries []queue.SendEntry) *queue.RequestError {
 	if len(entries) == 0 {
 		return &queue.RequestError{
@@ -132,7 +133,7 @@ func validEntryID(id string) bool {
 	return len(id) >= 1 && len(id) <= queue.MaxBatchIDBytes
 }
 
-// check refuses settings that SQS would refuse (API reference, CreateQueue).
+// check checks the settings against SQS's limits (API reference, CreateQueue).
 func (c QueueConfig) check() error {
 	within := func(name string, v, low, high time.Duration) error {
 		if v < low || v > high {

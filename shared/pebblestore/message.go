@@ -11,10 +11,10 @@ import (
 	"paylane/shared/queue"
 )
 
-// messageSchema is the newest schema of both parts of a message; see orderSchema.
+// messageSchema is the newest schema of the two parts of a message; see orderSchema.
 const messageSchema = 1
 
-// message is what a queue knows of a message beyond its place in the index.
+// message is the content of a message; the index has the rest.
 type message struct {
 	id            uuid.UUID // random
 	sent          stamp
@@ -24,10 +24,10 @@ type message struct {
 	body   string
 }
 
-// state is how the receives of a message stand.
+// state is the receive state of a message.
 type state struct {
-	// visible is when the message may be received: its delay or visibility
-	// deadline, or any time past.
+	// visible is when the message may be received: the end of its delay or visibility
+	// timeout, or any time in the past.
 	visible stamp
 	// received is when it was last received; 0 before the first receive.
 	received      stamp
@@ -35,7 +35,7 @@ type state struct {
 	count         uint32
 }
 
-// appendMessage encodes the part that is written once, with the state as it is then.
+// appendMessage encodes the part that is written once, with the state at that time.
 func appendMessage(b []byte, m *message, s state) []byte {
 	b = append(append(b, messageSchema), m.id[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.sent))
@@ -72,8 +72,8 @@ func checkSchema(record []byte, atLeast int) error {
 	return nil
 }
 
-// decodeSent reads what appendMessage wrote but for source and body, which it
-// returns as they are stored, uncopied.
+// decodeSent reads what appendMessage wrote, except source and body, which it returns
+// encoded and uncopied.
 func decodeSent(record []byte) (m message, s state, rest []byte, err error) {
 	if err := checkSchema(record, messageBytes); err != nil {
 		return message{}, state{}, nil, err
@@ -113,9 +113,9 @@ func decodeStateFields(b []byte) state {
 	}
 }
 
-// handle is what a receipt handle says: the receive numbered count of a message.
-// Numbers are never given out twice, so handles work across restarts and never fit
-// another message.
+// handle is the content of a receipt handle: it names the count-th receive of a message.
+// Message numbers are never reused, so handles survive restarts and never fit another
+// message.
 type handle struct {
 	number uint64
 	count  uint32
@@ -126,8 +126,8 @@ const (
 	handleBytes   = 1 + 8 + 4 + 4
 )
 
-// encode gives the receipt handle for a queue. The checksum also covers the queue's name:
-// it tells a handle from garbage and from another queue's, and is no secret.
+// encode returns the receipt handle for a queue. The checksum, which is not a secret, also
+// covers the queue's name: it tells a handle from garbage and from another queue's.
 func (h handle) encode(queueName string) string {
 	b := append(make([]byte, 0, handleBytes), handleVersion)
 	b = binary.BigEndian.AppendUint64(b, h.number)
@@ -139,7 +139,7 @@ func handleSum(b []byte, queueName string) uint32 {
 	return crc32.Update(crc32.ChecksumIEEE(b), crc32.IEEETable, []byte(queueName))
 }
 
-// parseHandle is the inverse; the error is [queue.ErrReceiptHandle].
+// parseHandle is the inverse of encode; the error is [queue.ErrReceiptHandle].
 func parseHandle(text, queueName string) (handle, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) != handleBytes || b[0] != handleVersion {
