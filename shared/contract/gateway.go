@@ -14,7 +14,7 @@ import (
 // GatewayTokens are payment tokens of a gateway, or of its sandbox.
 type GatewayTokens struct {
 	Approved, Declined order.Token
-	// Refused is one that CheckToken must refuse.
+	// Refused is a token that CheckToken must refuse.
 	Refused order.Token
 }
 
@@ -29,7 +29,7 @@ func RunGateway(t *testing.T, g interface {
 			Key: uuid.NewString() + ".1", Money: order.Money{Amount: 100, Currency: "USD"}, Token: token, Attempt: 1, Since: at(0),
 		}
 	}
-	t.Run("a key charges once, however often and from wherever it is asked", func(t *testing.T) {
+	t.Run("a key charges once, however often and from wherever it is used", func(t *testing.T) {
 		r := request(tokens.Approved)
 		var receipts [8]gateway.Receipt
 		var asked sync.WaitGroup
@@ -51,10 +51,10 @@ func RunGateway(t *testing.T, g interface {
 			t.Errorf("two keys have the receipt %v", other)
 		}
 		if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); !got.Done || got.Receipt != receipts[0] {
-			t.Errorf("what was charged resolves to %+v", got)
+			t.Errorf("a charge resolves to %+v", got)
 		}
 	})
-	t.Run("a decline stays one", func(t *testing.T) {
+	t.Run("a decline is final", func(t *testing.T) {
 		r := request(tokens.Declined)
 		for range 2 {
 			declined := new(gateway.DeclinedError)
@@ -63,7 +63,7 @@ func RunGateway(t *testing.T, g interface {
 			}
 		}
 		if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); got.Done {
-			t.Error("what was declined resolves to a charge")
+			t.Error("a decline resolves to a charge")
 		}
 	})
 	t.Run("a charge is refunded once", func(t *testing.T) {
@@ -76,17 +76,17 @@ func RunGateway(t *testing.T, g interface {
 			t.Errorf("one key has the receipts %v and %v, of the charge %s", first, again, r.PaymentRef)
 		}
 		if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); !got.Done || got.Receipt != first {
-			t.Errorf("what was refunded resolves to %+v", got)
+			t.Errorf("a refund resolves to %+v", got)
 		}
 	})
-	t.Run("tokens are told apart without asking anybody", func(t *testing.T) {
+	t.Run("tokens are checked without a call to anybody", func(t *testing.T) {
 		for _, token := range []order.Token{tokens.Approved, tokens.Declined} {
 			if err := g.CheckToken(token); err != nil {
 				t.Errorf("a good token: %v", err)
 			}
 		}
 		if err := g.CheckToken(tokens.Refused); err == nil {
-			t.Error("a bad token is taken")
+			t.Error("a bad token is accepted")
 		}
 	})
 }

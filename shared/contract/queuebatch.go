@@ -32,7 +32,7 @@ func testRedrive(t *testing.T, q queueCase) {
 		}
 		q.changeVisibility(t, last.ReceiptHandle, 0)
 	}
-	// Nothing moves by the clock alone, only by the next receive.
+	// Nothing moves by time alone, only by the next receive.
 	dead := queueCase{OpenQueue: OpenQueue{Queue: q.DeadLetter}, late: q.late}
 	dead.none(t, time.Second)
 	q.none(t, time.Second)
@@ -45,7 +45,7 @@ func testRedrive(t *testing.T, q queueCase) {
 		t.Errorf("message %s from the dead-letter queue (-want +got):\n%s", id, diff)
 	}
 	q.none(t, time.Second)
-	// The former queue's handle is about nothing any more.
+	// The handle of the former queue has no message.
 	q.remove(t, last.ReceiptHandle)
 	dead.changeVisibility(t, got.ReceiptHandle, 0)
 	if again := dead.receive(t, 0); again.ReceiveCount() != 4 {
@@ -53,7 +53,7 @@ func testRedrive(t *testing.T, q queueCase) {
 	}
 }
 
-// testRedriveMany has spent messages before fresh ones.
+// testRedriveMany has messages that are used up in front of fresh ones.
 func testRedriveMany(t *testing.T, q queueCase) {
 	const spent, fresh = 25, 5
 	for range spent {
@@ -70,7 +70,7 @@ func testRedriveMany(t *testing.T, q queueCase) {
 			t.Errorf("a message came a second time: %+v", d)
 		}
 	}
-	// A service may have stopped before the last of them.
+	// A service may have stopped before it reached the last of them.
 	q.none(t, time.Second)
 	dead := receiveAll(t, q.DeadLetter, spent, 5*time.Second+q.late, queue.ReceiveRequest{Max: 10})
 	ids := map[string]bool{}
@@ -250,7 +250,7 @@ func testConcurrentReceivers(t *testing.T, q queueCase) {
 	}
 }
 
-// testConcurrentCalls deletes, hides and receives the same few messages at once, with
+// testConcurrentCalls deletes, hides and receives the same few messages concurrently, with
 // handles in every order. Afterwards all are gone.
 func testConcurrentCalls(t *testing.T, q queueCase) {
 	const messages = queue.MaxBatch / 2 // so that a delete may have each handle twice

@@ -18,7 +18,7 @@ func testDelay(t *testing.T, q queueCase) {
 		t.Errorf("the first message is %q, want the one without a delay", d.Body)
 	}
 	if d := q.receiveOnTime(t, 2*time.Second); d.MessageID != id || d.ReceiveCount() != 1 {
-		t.Errorf("the delivery is %+v, want the first of the delayed message", d)
+		t.Errorf("the message is %+v, want the first of the delayed message", d)
 	}
 }
 
@@ -98,7 +98,7 @@ func testHideLonger(t *testing.T, q queueCase) {
 	pass(t, 2*time.Second)
 	q.changeVisibility(t, d.ReceiptHandle, 5*time.Second)
 	d = q.receiveOnTime(t, 5*time.Second)
-	// A shorter one, too; and it is of that receive only.
+	// A shorter one works, too, and each is for its receive only.
 	q.changeVisibility(t, d.ReceiptHandle, time.Second)
 	q.receiveOnTime(t, time.Second)
 	q.receiveOnTime(t, 4*time.Second)
@@ -170,7 +170,7 @@ func testOldHandleDeletes(t *testing.T, q queueCase) {
 	}
 	d := q.receiveOnTime(t, time.Second)
 	if d.MessageID != again.MessageID || d.ReceiveCount() != 3 {
-		t.Errorf("the delivery is %+v, want the third", d)
+		t.Errorf("the message is %+v, want the third", d)
 	}
 	q.remove(t, d.ReceiptHandle)
 	q.none(t, 2*time.Second)
@@ -192,7 +192,7 @@ func testDeleteOutcomes(t *testing.T, q queueCase) {
 	handles[3] = "garbage"
 	outcomes, err := q.Delete(t.Context(), handles)
 	if err != nil || len(outcomes) != len(handles) {
-		t.Fatalf("delete gave %d outcomes for %d handles, %v", len(outcomes), len(handles), err)
+		t.Fatalf("delete returned %d outcomes for %d handles, %v", len(outcomes), len(handles), err)
 	}
 	for i, outcome := range outcomes {
 		if garbage := i == 3; garbage != errors.Is(outcome, queue.ErrReceiptHandle) || !garbage && outcome != nil {
@@ -240,8 +240,8 @@ func testWakeOnSend(t *testing.T, q queueCase) {
 	}
 }
 
-// testWakeOnDeadline has a poll wait across a delay that is set after it began, and
-// across a visibility timeout.
+// testWakeOnDeadline polls across a delay that is set after the poll began, and across a
+// visibility timeout.
 func testWakeOnDeadline(t *testing.T, q queueCase) {
 	sent := make(chan error, 1)
 	go func() {
