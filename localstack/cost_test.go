@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,7 +28,6 @@ import (
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/provision"
-	"paylane/shared/emulator/sqssource"
 	"paylane/shared/emulator/template"
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
@@ -96,8 +96,8 @@ func TestCost(t *testing.T) {
 	used, polled := &meter{calls: map[string]int{}}, &meter{calls: map[string]int{}}
 	config := s.config
 	config.APIOptions = append(config.APIOptions, used.add)
-	store := dynamostore.New(dynamodb.NewFromConfig(config), ordersTable)
-	queue := sqsqueue.New(sqs.NewFromConfig(config), s.queueURL(paymentQueue))
+	store := dynamostore.New(dynamodb.NewFromConfig(config), ordersTable, rand.IntN)
+	queue := sqsqueue.New(sqs.NewFromConfig(config), s.queueURL(paymentQueue), rand.IntN)
 	environment, services := handlerstest.Environment(), handlerstest.Services(store, queue)
 	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(environment, services))
 	create := apiEvent(http.MethodPost, "/orders",
@@ -199,7 +199,7 @@ func newPoller(t *testing.T, s *stack, read *template.Template, invoker emulator
 		function, _ := read.Function(mapping.Function)
 		poller, err := eventsource.New(eventsource.Config{
 			Mapping: mapping, Queue: queue, Function: function, Invoker: invoker,
-			Source: sqssource.New(sqs.NewFromConfig(config), queue.URL), Receivers: 5,
+			Source: sqsqueue.New(sqs.NewFromConfig(config), queue.URL, rand.IntN), Receivers: 5,
 		})
 		if err != nil {
 			t.Fatal(err)

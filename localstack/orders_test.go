@@ -20,6 +20,7 @@ import (
 
 	"paylane/shared/e2e"
 	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 // shownOrder is an order as the API shows it.
@@ -152,7 +153,7 @@ func (s *stack) counts(t *testing.T, queue string) (counts [2]int) {
 func TestBatchWithOneBadRecord(t *testing.T) {
 	s := newStack(t)
 	r := s.start(t, repository)
-	entries := []order.SendEntry{{ID: "bad", Body: "poison"}}
+	entries := []queue.SendEntry{{ID: "bad", Body: "poison"}}
 	var ids []string
 	for i := range 9 {
 		ref := order.Ref{Tenant: "local", ID: uuid.NewString()}
@@ -160,7 +161,7 @@ func TestBatchWithOneBadRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids = append(ids, ref.ID)
-		entries = append(entries, order.SendEntry{ID: strconv.Itoa(i), Body: order.Message{Kind: order.KindCharge, Ref: ref, Round: 1}.Encode()})
+		entries = append(entries, queue.SendEntry{ID: strconv.Itoa(i), Body: order.Message{Kind: order.KindCharge, Ref: ref, Round: 1}.Encode()})
 	}
 	sent, err := s.queue(paymentQueue).SendBatch(t.Context(), entries)
 	if err != nil || len(sent.Failed) > 0 {
@@ -188,18 +189,18 @@ func TestMoveTask(t *testing.T) {
 	if err := s.store().Create(t.Context(), order.New(ref, order.Request{Amount: 100, Currency: "KRW", PaymentToken: "tok_ok"}, "", time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	queue := s.queue(paymentQueue)
-	if _, err := queue.Send(t.Context(), order.Message{Kind: order.KindCharge, Ref: ref, Round: 1}.Encode(), 0); err != nil {
+	q := s.queue(paymentQueue)
+	if _, err := q.Send(t.Context(), order.Message{Kind: order.KindCharge, Ref: ref, Round: 1}.Encode(), 0); err != nil {
 		t.Fatal(err)
 	}
 	// A consumer that drops what it receives, until redrive takes the message away.
 	eventually(t, time.Minute, func() string {
-		got, err := queue.Receive(t.Context(), order.ReceiveRequest{Max: 1, Wait: time.Second})
+		got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, d := range got {
-			if err := queue.ChangeVisibility(t.Context(), d.ReceiptHandle, 0); err != nil {
+			if err := q.ChangeVisibility(t.Context(), d.ReceiptHandle, 0); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,6 +32,7 @@ import (
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/handlers/hook"
+	"paylane/shared/queue"
 	"paylane/shared/order"
 	"paylane/shared/sqsqueue"
 )
@@ -46,14 +48,14 @@ func TestPolicies(t *testing.T) {
 		m := &meter{calls: map[string]int{}}
 		c := s.config
 		c.APIOptions = append(slices.Clone(c.APIOptions), m.add)
-		return m, dynamostore.New(dynamodb.NewFromConfig(c), ordersTable), sqsqueue.New(sqs.NewFromConfig(c), s.queueURL(queueName))
+		return m, dynamostore.New(dynamodb.NewFromConfig(c), ordersTable, rand.IntN), sqsqueue.New(sqs.NewFromConfig(c), s.queueURL(queueName), rand.IntN)
 	}
 	environment := handlerstest.Environment()
-	apiCalls, store, queue := client(paymentQueue)
-	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(environment, handlerstest.Services(store, queue)))
+	apiCalls, store, payments := client(paymentQueue)
+	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(environment, handlerstest.Services(store, payments)))
 	worker := func(queueName string, function func(map[string]string, handlers.Services) (handlers.SQSHandler, error)) (*meter, handlers.SQSHandler) {
-		m, store, queue := client(queueName)
-		return m, handlerstest.Must[handlers.SQSHandler](t)(function(environment, handlerstest.Services(store, queue)))
+		m, store, q := client(queueName)
+		return m, handlerstest.Must[handlers.SQSHandler](t)(function(environment, handlerstest.Services(store, q)))
 	}
 	paymentCalls, payment := worker(paymentQueue, handlers.Payment)
 	deadCalls, dead := worker(paymentDLQ, handlers.DeadLetter)
@@ -74,7 +76,7 @@ func TestPolicies(t *testing.T) {
 		if _, err := q.Send(t.Context(), body, 0); err != nil {
 			t.Fatal(err)
 		}
-		got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 10, Wait: 5 * time.Second, Visibility: time.Hour})
+		got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 10, Wait: 5 * time.Second, Visibility: time.Hour})
 		if err != nil || len(got) == 0 {
 			t.Fatal(got, err)
 		}
@@ -134,7 +136,7 @@ func TestPolicies(t *testing.T) {
 	if _, err := reconcile(short, json.RawMessage(`{"apply": true, "ratePerSecond": 1}`)); err != nil {
 		t.Fatal(err)
 	}
-	left, err := rest.Receive(t.Context(), order.ReceiveRequest{Max: 1, Wait: 5 * time.Second})
+	left, err := rest.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: 5 * time.Second})
 	if err != nil || len(left) != 1 {
 		t.Fatal(left, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -83,10 +84,12 @@ func (s *stack) queueARN(name string) string {
 	return "arn:aws:sqs:us-east-1:" + s.account + ":" + name
 }
 
-func (s *stack) queue(name string) *sqsqueue.Queue { return sqsqueue.New(s.sqs, s.queueURL(name)) }
+func (s *stack) queue(name string) *sqsqueue.Queue {
+	return sqsqueue.New(s.sqs, s.queueURL(name), rand.IntN)
+}
 
 func (s *stack) store() *dynamostore.Store {
-	return dynamostore.New(dynamodb.NewFromConfig(s.config), ordersTable)
+	return dynamostore.New(dynamodb.NewFromConfig(s.config), ordersTable, rand.IntN)
 }
 
 // runner is a running cmd/local -endpoint.

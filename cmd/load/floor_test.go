@@ -17,6 +17,7 @@ import (
 	"paylane/shared/httpapi"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
+	"paylane/shared/queue"
 )
 
 func TestFloorServer(t *testing.T) {
@@ -100,6 +101,6 @@ type deafStore struct{ order.Store }
 
 func (deafStore) Create(context.Context, order.Order) error { return nil }
 
-type deafQueue struct{ order.Queue }
+type deafQueue struct{ queue.Queue }
 
 func (deafQueue) Send(context.Context, string, time.Duration) (string, error) { return "1", nil }

@@ -19,12 +19,12 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/asyncinvoke"
-	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/gobuild"
 	"paylane/shared/emulator/provision"
 	"paylane/shared/emulator/runtimeapi"
-	"paylane/shared/emulator/sqssource"
 	"paylane/shared/emulator/template"
+	"paylane/shared/queue"
+	"paylane/shared/sqsqueue"
 )
 
 const (
@@ -159,8 +159,8 @@ func (p *built) invoker(f template.Function) (emulator.Invoker, error) {
 }
 
 // source implements [platform].
-func (p *built) source(q template.Queue) (eventsource.Source, int) {
-	return sqssource.New(p.sqs, q.URL), remoteReceivers
+func (p *built) source(q template.Queue) (queue.Queue, int) {
+	return sqsqueue.New(p.sqs, q.URL, p.Jitter), remoteReceivers
 }
 
 // sender implements [platform].

@@ -7,13 +7,12 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/asyncinvoke"
-	"paylane/shared/emulator/eventsource"
-	"paylane/shared/emulator/queuesource"
 	"paylane/shared/emulator/template"
 	"paylane/shared/gateway"
 	"paylane/shared/gateway/gateways"
 	"paylane/shared/handlers"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 // embedded is the platform in this process: paylane's own handlers, known by their
@@ -113,8 +112,8 @@ func (p *embedded) queue(url string) (handlers.Queue, error) {
 }
 
 // source implements [platform].
-func (p *embedded) source(q template.Queue) (eventsource.Source, int) {
-	return queuesource.New(p.queues[q.URL]), 1
+func (p *embedded) source(q template.Queue) (queue.Queue, int) {
+	return p.queues[q.URL], 1
 }
 
 // sender implements [platform].

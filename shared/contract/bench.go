@@ -4,9 +4,10 @@ import (
 	"testing"
 
 	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
-// Parallel runs an operation b.N times by 64 callers, about as many as an API under
+// Parallel runs an operation b.N times, by about as many callers at once as an API under
 // load has.
 func Parallel(b *testing.B, op func() error) {
 	b.Helper()
@@ -22,7 +23,7 @@ func Parallel(b *testing.B, op func() error) {
 	})
 }
 
-// BenchmarkStore measures a store under many callers at once.
+// BenchmarkStore measures a store with many callers at once.
 func BenchmarkStore(b *testing.B, s order.Store) {
 	tenant := newTenant()
 	created := make(chan order.Order, 1<<20)
@@ -73,8 +74,9 @@ func BenchmarkStore(b *testing.B, s order.Store) {
 	})
 }
 
-// BenchmarkQueue measures the way of a message, under many callers at once.
-func BenchmarkQueue(b *testing.B, q order.Queue) {
+// BenchmarkQueue measures sending, receiving and deleting messages with many callers at
+// once.
+func BenchmarkQueue(b *testing.B, q queue.Queue) {
 	body := order.Message{Kind: order.KindCharge, Ref: pendingOrder("local", 0).Ref, Round: 1}.Encode()
 	b.Run("send, receive, delete", func(b *testing.B) {
 		b.ReportAllocs()
@@ -82,13 +84,13 @@ func BenchmarkQueue(b *testing.B, q order.Queue) {
 			if _, err := q.Send(b.Context(), body, 0); err != nil {
 				return err
 			}
-			got, err := q.Receive(b.Context(), order.ReceiveRequest{Max: order.MaxBatch})
+			got, err := q.Receive(b.Context(), queue.ReceiveRequest{Max: queue.MaxBatch})
 			if err != nil || len(got) == 0 {
 				return err
 			}
 			handles := make([]string, len(got))
-			for i, d := range got {
-				handles[i] = d.ReceiptHandle
+			for i, m := range got {
+				handles[i] = m.ReceiptHandle
 			}
 			_, err = q.Delete(b.Context(), handles)
 			return err

@@ -15,34 +15,34 @@ import (
 	"paylane/shared/order"
 )
 
-// newTenant names a tenant that nobody used before.
+// newTenant returns the name of a tenant that no test has used.
 func newTenant() string { return "tenant-" + rand.Text() }
 
-// pendingOrder is a new order of a tenant, created at(n).
+// pendingOrder returns a new order of a tenant, created at(n).
 func pendingOrder(tenant string, n int) order.Order {
 	request := order.Request{Amount: 12_000, Currency: "KRW", PaymentToken: "tok_ok", CustomerID: "c-" + strconv.Itoa(n)}
 	return order.New(order.Ref{Tenant: tenant, ID: uuid.NewString()}, request, "", at(n))
 }
 
-// at is n milliseconds after a fixed time: what the suites store does not depend on
-// the day.
+// at returns a fixed time plus n milliseconds: what the suites store does not depend on the
+// day.
 func at(n int) time.Time {
 	return time.Date(2026, 3, 14, 9, 26, 53, 589e6, time.UTC).Add(time.Duration(n) * time.Millisecond)
 }
 
-// claimAt asks for a charge in round 1, by a worker whose lease is 10 s.
+// claimAt returns a claim for a charge in round 1, by a worker whose lease is 10 s.
 func claimAt(n int) order.Claim {
 	return order.Claim{Kind: order.KindCharge, Round: 1, Now: at(n), Until: at(n).Add(10 * time.Second)}
 }
 
-// fullOrder has every field of order.Order set, to values all different, by
-// reflection: a field that is added later and not stored fails the round trip.
+// fullOrder returns an order with every field set, to different values, by reflection: a
+// field that is added later and not stored fails the round trip.
 func fullOrder(ref order.Ref) order.Order {
 	var o order.Order
 	n := 0
 	fill(reflect.ValueOf(&o).Elem(), &n)
 	o.Ref, o.Status, o.Version = ref, order.Paid, 7
-	o.ExpiresAt = o.ExpiresAt.Truncate(time.Second).Add(time.Hour) // whole seconds are all that is kept
+	o.ExpiresAt = o.ExpiresAt.Truncate(time.Second).Add(time.Hour) // only whole seconds are kept
 	return o
 }
 
@@ -91,7 +91,8 @@ func fill(v reflect.Value, n *int) {
 	}
 }
 
-// must is for what the case is not about.
+// must returns a function that returns v, and fails the test on an error: for calls that a
+// case is not about.
 func must[T any](tb testing.TB) func(v T, err error) T {
 	tb.Helper()
 	return func(v T, err error) T {
@@ -155,8 +156,8 @@ func wantConflict(tb testing.TB, err error, current order.Order) {
 // lag is how long a list may lag behind writes.
 const lag = 10 * time.Second
 
-// converges looks until there is no difference left, or the lag is over. A store
-// whose lists don't lag passes at the first look.
+// converges calls look until there is no difference left, or fails after the lag. A store
+// whose lists don't lag passes at the first call.
 func converges(tb testing.TB, look func(ctx context.Context) (difference string)) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), lag)

@@ -2,9 +2,9 @@ package contract
 
 import "testing"
 
-// QueueRule is a rule of SQS that a stand-in for SQS may be known not to keep. What is
-// known of one stands in its test, as [QueueOptions].Differs, and nowhere else. The
-// cases then leave out the steps that the rule is about.
+// QueueRule is a rule of SQS that an emulation of SQS may be known to break. Its test says
+// so in [QueueOptions].Differs, and the cases then leave out the steps that depend on the
+// rule.
 type QueueRule string
 
 // The rules that may be excepted.
@@ -16,7 +16,7 @@ const (
 	RuleEntryErrors   QueueRule = "a refused entry of a batch has SQS's code and text"
 )
 
-// differs tells whether the queue is known not to keep a rule, and logs it.
+// differs reports whether the queue is known to break a rule, and logs it.
 func (q queueCase) differs(t *testing.T, rule QueueRule) bool {
 	t.Helper()
 	reason, ok := q.known[rule]

@@ -1,16 +1,15 @@
-// Package contract holds what every adapter of the ports in package order must do,
-// as tests. An adapter's test calls [RunStore], [RunWatcher] or [RunQueue] with a
-// function that opens the adapter; the suite is the same for a database in memory, on
-// disk, and for AWS's services. [RunGateway] is for payment gateways, with a sandbox's
-// tokens.
+// Package contract tests what every adapter of a port must do. An adapter's test calls
+// [RunStore], [RunWatcher], [RunScanner] or [RunQueue] with a function that opens the
+// adapter; the suite is the same for a database in memory or on disk and for AWS's
+// services. [RunGateway] is for payment gateways, with the tokens of a sandbox.
 //
 // Each case opens a store or queue of its own, and each store case uses tenants with
-// random names, so a table that is shared by all does as well. A list may lag behind
-// writes: what a case expects of one it expects within [lag]. Queue cases run on
-// whatever clock [QueueOptions] gives, in whole seconds, and allow a service to be as
-// late as it declares. What a stand-in for a service does not keep of its rules is
+// random names, so all cases can share a table. A list may lag behind writes: what a case
+// expects of a list, it expects within [lag]. Queue cases run on the clock that
+// [QueueOptions] chooses, in whole seconds, and allow a service to be as late as it
+// declares. If an emulation of a service is known to break one of its rules, the rule is
 // excepted by name: see [QueueRule].
 //
-// The sentences that a case checks stand in the doc comments of order.Store,
-// order.Watcher and order.Queue. A fault found in one adapter becomes a case for all.
+// The sentences that a case checks are in the doc comments of order.Store, order.Watcher,
+// order.Scanner and queue.Queue. A fault found in one adapter becomes a case for all.
 package contract

@@ -23,7 +23,7 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 			Hint: gateway.Hint{Attempt: 1, Since: at(0)},
 		}
 	}
-	t.Run("a key charges once, however often and from wherever it is asked", func(t *testing.T) {
+	t.Run("a key charges once, however often and from wherever it is used", func(t *testing.T) {
 		r := request(tokens.Approved)
 		var receipts [8]gateway.Receipt
 		var asked sync.WaitGroup
@@ -45,10 +45,10 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 			t.Errorf("two keys have the receipt %v", other)
 		}
 		if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); !got.Done || got.Receipt != receipts[0] {
-			t.Errorf("what was charged resolves to %+v", got)
+			t.Errorf("a charge resolves to %+v", got)
 		}
 	})
-	t.Run("a decline stays one", func(t *testing.T) {
+	t.Run("a decline is final", func(t *testing.T) {
 		r := request(tokens.Declined)
 		for range 2 {
 			declined := new(gateway.DeclinedError)
@@ -57,7 +57,7 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 			}
 		}
 		if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); got.Done {
-			t.Error("what was declined resolves to a charge")
+			t.Error("a decline resolves to a charge")
 		}
 	})
 	t.Run("a charge is refunded once", func(t *testing.T) {
@@ -70,7 +70,7 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 			t.Errorf("one key has the receipts %v and %v, of the charge %s", first, again, r.PaymentRef)
 		}
 		if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); !got.Done || got.Receipt != first {
-			t.Errorf("what was refunded resolves to %+v", got)
+			t.Errorf("a refund resolves to %+v", got)
 		}
 	})
 	t.Run("tokens are checked as they are described", func(t *testing.T) {

@@ -2,12 +2,13 @@ package contract
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 func testDelay(t *testing.T, q queueCase) {
@@ -16,8 +17,8 @@ func testDelay(t *testing.T, q queueCase) {
 	if d := q.receive(t, 0); d.MessageID != now {
 		t.Errorf("the first message is %q, want the one without a delay", d.Body)
 	}
-	if d := q.receiveOnTime(t, 2*time.Second); d.MessageID != id || d.ReceiveCount != 1 {
-		t.Errorf("the delivery is %+v, want the first of the delayed message", d)
+	if d := q.receiveOnTime(t, 2*time.Second); d.MessageID != id || d.ReceiveCount() != 1 {
+		t.Errorf("the message is %+v, want the first of the delayed message", d)
 	}
 }
 
@@ -44,7 +45,7 @@ func testVisibility(t *testing.T, q queueCase) {
 
 func testOwnVisibility(t *testing.T, q queueCase) {
 	q.send(t, "x")
-	r := order.ReceiveRequest{Max: 1, Visibility: 2 * time.Second}
+	r := queue.ReceiveRequest{Max: 1, Visibility: 2 * time.Second}
 	if got := receiveAll(t, q.Queue, 1, q.late+slack, r); len(got) != 1 {
 		t.Fatal("no message came")
 	}
@@ -58,14 +59,15 @@ func testHandles(t *testing.T, q queueCase) {
 	seen := map[string]bool{first.ReceiptHandle: true}
 	for count := 2; count <= 4; count++ {
 		d := q.receive(t, time.Second)
-		if d.ReceiveCount != count {
-			t.Errorf("receive %d has the count %d", count, d.ReceiveCount)
+		if d.ReceiveCount() != count {
+			t.Errorf("receive %d has the count %d", count, d.ReceiveCount())
 		}
 		if seen[d.ReceiptHandle] {
 			t.Errorf("receive %d has the handle of a former one", count)
 		}
 		seen[d.ReceiptHandle] = true
-		d.ReceiptHandle, d.ReceiveCount = first.ReceiptHandle, first.ReceiveCount
+		d = with(d, map[string]string{queue.ReceiveCountAttribute: "1"})
+		d.ReceiptHandle = first.ReceiptHandle
 		if diff := cmp.Diff(first, d); diff != "" {
 			t.Errorf("receive %d differs in more than handle and count (-first +this):\n%s", count, diff)
 		}
@@ -83,8 +85,8 @@ func testShowAtOnce(t *testing.T, q queueCase) {
 	q.send(t, "x")
 	for count := 1; count <= 3; count++ {
 		d := q.receiveOnTime(t, 0)
-		if d.ReceiveCount != count {
-			t.Errorf("the receive count is %d, want %d", d.ReceiveCount, count)
+		if d.ReceiveCount() != count {
+			t.Errorf("the receive count is %d, want %d", d.ReceiveCount(), count)
 		}
 		q.changeVisibility(t, d.ReceiptHandle, 0)
 	}
@@ -96,7 +98,7 @@ func testHideLonger(t *testing.T, q queueCase) {
 	pass(t, 2*time.Second)
 	q.changeVisibility(t, d.ReceiptHandle, 5*time.Second)
 	d = q.receiveOnTime(t, 5*time.Second)
-	// A shorter one, too; and it is of that receive only.
+	// A shorter one works, too, and each is for its receive only.
 	q.changeVisibility(t, d.ReceiptHandle, time.Second)
 	q.receiveOnTime(t, time.Second)
 	q.receiveOnTime(t, 4*time.Second)
@@ -124,26 +126,26 @@ func testVisibilityRange(t *testing.T, q queueCase) {
 	d := q.receive(t, 0)
 	var refused []time.Duration
 	if !q.differs(t, RuleRange) {
-		refused = []time.Duration{-time.Second, order.MaxVisibility + time.Second}
+		refused = []time.Duration{-time.Second, queue.MaxVisibility + time.Second}
 	}
 	for _, timeout := range refused {
 		err := q.ChangeVisibility(t.Context(), d.ReceiptHandle, timeout)
 		wantRefusal(t, timeout.String(), err, "InvalidParameterValue", "")
 	}
 	q.none(t, time.Second)
-	q.changeVisibility(t, d.ReceiptHandle, order.MaxVisibility/2)
+	q.changeVisibility(t, d.ReceiptHandle, queue.MaxVisibility/2)
 }
 
 func testGarbageHandles(t *testing.T, q queueCase) {
 	q.send(t, "x")
 	d := q.receive(t, 0)
 	for _, garbage := range []string{"garbage", "", d.ReceiptHandle[1:], "AAAAAAAAAAAAAAAAAAAAAAA"} {
-		if err := q.ChangeVisibility(t.Context(), garbage, 0); !errors.Is(err, order.ErrReceiptHandle) {
-			t.Errorf("change the visibility by %q: the error is %v, want order.ErrReceiptHandle", garbage, err)
+		if err := q.ChangeVisibility(t.Context(), garbage, 0); !errors.Is(err, queue.ErrReceiptHandle) {
+			t.Errorf("change the visibility by %q: the error is %v, want queue.ErrReceiptHandle", garbage, err)
 		}
 		outcomes, err := q.Delete(t.Context(), []string{garbage})
-		if err != nil || len(outcomes) != 1 || !errors.Is(outcomes[0], order.ErrReceiptHandle) {
-			t.Errorf("delete by %q: %v, %v; want order.ErrReceiptHandle as its outcome", garbage, outcomes, err)
+		if err != nil || len(outcomes) != 1 || !errors.Is(outcomes[0], queue.ErrReceiptHandle) {
+			t.Errorf("delete by %q: %v, %v; want queue.ErrReceiptHandle as its outcome", garbage, outcomes, err)
 		}
 	}
 	q.none(t, time.Second)
@@ -167,32 +169,33 @@ func testOldHandleDeletes(t *testing.T, q queueCase) {
 		return
 	}
 	d := q.receiveOnTime(t, time.Second)
-	if d.MessageID != again.MessageID || d.ReceiveCount != 3 {
-		t.Errorf("the delivery is %+v, want the third", d)
+	if d.MessageID != again.MessageID || d.ReceiveCount() != 3 {
+		t.Errorf("the message is %+v, want the third", d)
 	}
 	q.remove(t, d.ReceiptHandle)
 	q.none(t, 2*time.Second)
 }
 
 func testDeleteOutcomes(t *testing.T, q queueCase) {
-	// More than a service takes in one request.
 	var handles []string
-	for range 12 {
+	for range queue.MaxBatch {
 		q.send(t, "x")
 	}
-	for _, d := range receiveAll(t, q.Queue, 12, q.late+time.Second, order.ReceiveRequest{Max: 10}) {
+	for _, d := range receiveAll(t, q.Queue, queue.MaxBatch, q.late+time.Second, queue.ReceiveRequest{Max: 10}) {
 		handles = append(handles, d.ReceiptHandle)
 	}
-	if len(handles) != 12 {
-		t.Fatalf("%d messages came, want 12", len(handles))
+	if len(handles) != queue.MaxBatch {
+		t.Fatalf("%d messages came, want %d", len(handles), queue.MaxBatch)
 	}
+	_, err := q.Delete(t.Context(), append(slices.Clone(handles), "one more"))
+	wantRefusal(t, "a delete of eleven", err, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest", "")
 	handles[3] = "garbage"
 	outcomes, err := q.Delete(t.Context(), handles)
 	if err != nil || len(outcomes) != len(handles) {
-		t.Fatalf("delete gave %d outcomes for %d handles, %v", len(outcomes), len(handles), err)
+		t.Fatalf("delete returned %d outcomes for %d handles, %v", len(outcomes), len(handles), err)
 	}
 	for i, outcome := range outcomes {
-		if garbage := i == 3; garbage != errors.Is(outcome, order.ErrReceiptHandle) || !garbage && outcome != nil {
+		if garbage := i == 3; garbage != errors.Is(outcome, queue.ErrReceiptHandle) || !garbage && outcome != nil {
 			t.Errorf("outcome %d is %v", i, outcome)
 		}
 	}
@@ -200,7 +203,7 @@ func testDeleteOutcomes(t *testing.T, q queueCase) {
 		t.Errorf("delete of nothing: %v, %v", outcomes, err)
 	}
 	pass(t, 30*time.Second) // the visibility timeout
-	if got := receiveAll(t, q.Queue, 2, q.late+slack, order.ReceiveRequest{Max: 10}); len(got) != 1 {
+	if got := receiveAll(t, q.Queue, 2, q.late+slack, queue.ReceiveRequest{Max: 10}); len(got) != 1 {
 		t.Errorf("%d messages are left, want 1", len(got))
 	}
 }
@@ -211,7 +214,7 @@ func testRetention(t *testing.T, q queueCase) {
 	}
 	q.send(t, "ready", "received")
 	pass(t, time.Second)
-	if got := receiveAll(t, q.Queue, 2, q.late+slack, order.ReceiveRequest{Max: 10, Visibility: time.Second}); len(got) != 2 {
+	if got := receiveAll(t, q.Queue, 2, q.late+slack, queue.ReceiveRequest{Max: 10, Visibility: time.Second}); len(got) != 2 {
 		t.Fatalf("%d messages came, want 2", len(got))
 	}
 	must[string](t)(q.Send(t.Context(), "delayed", 40*time.Second))
@@ -237,8 +240,8 @@ func testWakeOnSend(t *testing.T, q queueCase) {
 	}
 }
 
-// testWakeOnDeadline has a poll wait across a delay that is set after it began, and
-// across a visibility timeout.
+// testWakeOnDeadline polls across a delay that is set after the poll began, and across a
+// visibility timeout.
 func testWakeOnDeadline(t *testing.T, q queueCase) {
 	sent := make(chan error, 1)
 	go func() {

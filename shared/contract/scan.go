@@ -20,8 +20,8 @@ type ScanStore interface {
 	order.Scanner
 }
 
-// RunScanner checks the order.Scanner of a store. It calls open once for each case,
-// which should give a store with few orders, for each case reads them all.
+// RunScanner checks the order.Scanner of a store. It calls open once for each case. The
+// store should have few orders: each case reads them all.
 func RunScanner(t *testing.T, open func(t *testing.T) ScanStore) {
 	for name, test := range map[string]func(*testing.T, ScanStore){
 		"scan visits every order, whole, at any limit": testScan,
@@ -34,7 +34,7 @@ func RunScanner(t *testing.T, open func(t *testing.T) ScanStore) {
 	}
 }
 
-// scanAll follows all segments side by side and gives the orders of some tenants.
+// scanAll follows all segments concurrently and returns the orders of some tenants.
 func scanAll(ctx context.Context, s order.Scanner, segments, limit int, tenants map[string]bool) (map[order.Ref]order.Order, error) {
 	found := make(map[order.Ref]order.Order)
 	errs := make([]error, segments)
@@ -46,10 +46,10 @@ func scanAll(ctx context.Context, s order.Scanner, segments, limit int, tenants 
 			for {
 				page, err := s.Scan(ctx, q)
 				if err == nil && len(page.Orders) > limit {
-					err = fmt.Errorf("a part has %d orders, its limit is %d", len(page.Orders), limit)
+					err = fmt.Errorf("a page has %d orders, its limit is %d", len(page.Orders), limit)
 				}
 				if err == nil && page.Next != "" && page.Next == q.Cursor {
-					err = errors.New("a part goes on where it began")
+					err = errors.New("a page continues where it began")
 				}
 				if err != nil {
 					errs[segment] = err
@@ -122,7 +122,7 @@ func testScanTombstones(t *testing.T, s ScanStore) {
 	}
 }
 
-// testScanAmongWrites scans while others create and change orders.
+// testScanAmongWrites scans while orders are created and changed.
 func testScanAmongWrites(t *testing.T, s ScanStore) {
 	tenant := newTenant()
 	var old []order.Order
@@ -180,7 +180,7 @@ func testScanCursors(t *testing.T, s ScanStore) {
 		page, err := s.Scan(ctx, order.ScanQuery{Segments: 1, Limit: 1})
 		cursor = page.Next
 		if err != nil || cursor == "" {
-			return fmt.Sprintf("the first part goes on at %q, %v", page.Next, err)
+			return fmt.Sprintf("the first page continues at %q, %v", page.Next, err)
 		}
 		return ""
 	})
@@ -190,19 +190,19 @@ func testScanCursors(t *testing.T, s ScanStore) {
 		}
 	}
 	for name, q := range map[string]order.ScanQuery{
-		"another segment":         {Segment: 1, Segments: 2, Cursor: cursor, Limit: 1},
-		"other segments":          {Segment: 0, Segments: 2, Cursor: cursor, Limit: 1},
-		"a garbled cursor":        {Segments: 1, Cursor: "0.1.%", Limit: 1},
-		"a cursor without place":  {Segments: 1, Cursor: "0.1.", Limit: 1},
-		"no cursor at all":        {Segments: 1, Cursor: "x", Limit: 1},
-		"no segments":             {Limit: 1},
-		"a segment past the last": {Segment: 2, Segments: 2, Limit: 1},
-		"a negative segment":      {Segment: -1, Segments: 2, Limit: 1},
-		"too many segments":       {Segments: 65, Limit: 1},
-		"a limit of nothing":      {Segments: 1},
+		"another segment":          {Segment: 1, Segments: 2, Cursor: cursor, Limit: 1},
+		"other segments":           {Segment: 0, Segments: 2, Cursor: cursor, Limit: 1},
+		"a garbled cursor":         {Segments: 1, Cursor: "0.1.%", Limit: 1},
+		"a cursor without a place": {Segments: 1, Cursor: "0.1.", Limit: 1},
+		"not a cursor":             {Segments: 1, Cursor: "x", Limit: 1},
+		"no segments":              {Limit: 1},
+		"a segment past the last":  {Segment: 2, Segments: 2, Limit: 1},
+		"a negative segment":       {Segment: -1, Segments: 2, Limit: 1},
+		"too many segments":        {Segments: 65, Limit: 1},
+		"a limit of nothing":       {Segments: 1},
 	} {
 		if page, err := s.Scan(t.Context(), q); err == nil {
-			t.Errorf("%s: the part has %d orders, want an error", name, len(page.Orders))
+			t.Errorf("%s: the page has %d orders, want an error", name, len(page.Orders))
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"paylane/shared/order"
 )
 
-// RunStore checks a store. It calls open once for each case; what open opens is
-// closed by t.Cleanup.
+// RunStore checks a store. It calls open once for each case, which closes what it opens
+// with t.Cleanup.
 func RunStore(t *testing.T, open func(t *testing.T) order.Store) {
 	for name, test := range map[string]func(*testing.T, order.Store){
 		"create stores the order":                      testCreate,
@@ -55,7 +55,7 @@ func testCreateConflict(t *testing.T, s order.Store) {
 	other := pendingOrder(o.Tenant, 1)
 	other.Ref = o.Ref
 	wantConflict(t, s.Create(t.Context(), other), o)
-	// The same order, too: it is the caller's to recognise.
+	// The same order conflicts, too: recognizing it is up to the caller.
 	wantConflict(t, s.Create(t.Context(), o), o)
 	wantStored(t, s, o)
 
@@ -64,7 +64,7 @@ func testCreateConflict(t *testing.T, s order.Store) {
 }
 
 func testTombstone(t *testing.T, s order.Store) {
-	// A tombstone counts as absent once it expired, so this one is of now.
+	// A tombstone counts as absent once it has expired, so this one is of now.
 	now := time.Now()
 	o := pendingOrder(newTenant(), 0)
 	void := order.NewVoid(o.Ref, now)
@@ -76,7 +76,7 @@ func testTombstone(t *testing.T, s order.Store) {
 	_, err := s.Claim(t.Context(), o.Ref, claimAt(0))
 	wantConflict(t, err, void)
 
-	// A fence moves the version, so an order prepared for the former one fails.
+	// A fence raises the version, so an order prepared for the one before fails.
 	prepared := o.InPlaceOf(void)
 	fenced := mustUpdate(t, s)(void.Fenced(now.Add(time.Second)))
 	wantConflict(t, s.Update(t.Context(), prepared), fenced)
@@ -106,7 +106,7 @@ func testNotFound(t *testing.T, s order.Store) {
 	check("claim", err)
 	o.Version = 2
 	check("update", s.Update(t.Context(), o))
-	// Nor does an update that expects nothing make an order.
+	// Nor does an update that expects no order create one.
 	o.Version = 1
 	check("update to version 1", s.Update(t.Context(), o))
 	_, err = s.Get(t.Context(), o.Ref)

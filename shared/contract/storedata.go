@@ -17,7 +17,7 @@ func testRoundTrip(t *testing.T, s order.Store) {
 	wantStored(t, s, o)
 	wantConflict(t, s.Create(t.Context(), o), o)
 
-	// By an update, too, and from an order that has nothing of it.
+	// An update stores every field, too, even over an order that has none of them.
 	small := order.Order{
 		Ref: order.Ref{Tenant: tenant, ID: uuid.NewString()}, Status: order.Pending, Version: o.Version - 1,
 		CreatedAt: o.CreatedAt,
@@ -28,7 +28,7 @@ func testRoundTrip(t *testing.T, s order.Store) {
 	mustUpdate(t, s)(o, nil)
 	wantStored(t, s, o)
 
-	// And back: nothing of the former order stays.
+	// And back: nothing of the full order stays.
 	small.Version = o.Version + 1
 	mustUpdate(t, s)(small, nil)
 	wantStored(t, s, small)
@@ -46,7 +46,7 @@ func testNormalized(t *testing.T, s order.Store) {
 	o.Charge.Attempts, o.Refund.Attempts = []order.Attempt{}, []order.Attempt{}
 	mustCreate(t, s, o)
 	wantStored(t, s, want)
-	// A failure without texts is still a failure.
+	// A failure without a code and message is still a failure.
 	want.Version++
 	want.Failure = &order.Failure{}
 	mustUpdate(t, s)(want, nil)
@@ -86,8 +86,8 @@ func testTimes(t *testing.T, s order.Store) {
 	wantStored(t, s, epoch)
 }
 
-// testTenants gives the same id to tenants whose names could run into each other, and
-// into whatever separates them from the id.
+// testTenants uses the same ids for tenants whose names could be confused with each other,
+// and with whatever separates them from the id.
 func testTenants(t *testing.T, s order.Store) {
 	name := newTenant()
 	tenants := []string{

@@ -25,7 +25,7 @@ func listIDs(ctx context.Context, s order.Store, q order.Query) (ids []string, e
 		case len(page.Orders) > q.Limit:
 			return nil, fmt.Errorf("a page has %d orders, its limit is %d", len(page.Orders), q.Limit)
 		case q.Status == "" && len(page.Orders) < q.Limit && page.Next != nil:
-			return nil, fmt.Errorf("a page without a filter has %d orders of %d, and a next", len(page.Orders), q.Limit)
+			return nil, fmt.Errorf("a page without a filter has %d orders of %d, and a next page", len(page.Orders), q.Limit)
 		}
 		for _, o := range page.Orders {
 			switch {
@@ -58,7 +58,7 @@ func diffList(ctx context.Context, s order.Store, q order.Query, want []string) 
 	return ""
 }
 
-// newestFirst gives the ids in the order of a list.
+// newestFirst returns the ids in the order of a list.
 func newestFirst(orders []order.Order) []string {
 	orders = slices.Clone(orders)
 	slices.SortFunc(orders, func(a, b order.Order) int {
@@ -137,7 +137,7 @@ func testListPositions(t *testing.T, s order.Store) {
 	}
 }
 
-// inStatus gives the order, just created, another status, as it stands after i.
+// inStatus returns the order in another status, as the next version.
 func inStatus(o order.Order, status order.Status) order.Order {
 	o.Status = status
 	o.Version++
@@ -207,8 +207,8 @@ func testListTombstones(t *testing.T, s order.Store) {
 	})
 }
 
-// testListAmongWrites follows lists while others create orders, newer and older ones,
-// and change statuses.
+// testListAmongWrites follows lists while newer and older orders are created, and statuses
+// change.
 func testListAmongWrites(t *testing.T, s order.Store) {
 	const old = 60
 	orders := createMany(t, s, old)
@@ -275,7 +275,7 @@ func writeAmong(ctx context.Context, t *testing.T, s order.Store, old []order.Or
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			t.Errorf("write among lists: %v", err)
+			t.Errorf("write during a list: %v", err)
 			return
 		}
 		writes.Add(1)

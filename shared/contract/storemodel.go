@@ -11,9 +11,9 @@ import (
 	"paylane/shared/order"
 )
 
-// testModel runs random operations against the store and against a map of orders that
-// is changed by the pure methods of order.Order, and compares every answer.
-// -rapid.checks says how many lists of operations to try.
+// testModel runs random operations against the store and against a map of orders that the
+// pure methods of order.Order change, and compares every answer. -rapid.checks is the
+// number of lists of operations to try.
 func testModel(t *testing.T, s order.Store) {
 	rapid.Check(t, func(r *rapid.T) {
 		tenant := newTenant()
@@ -41,14 +41,13 @@ type storeModel struct {
 	now    time.Time
 }
 
-// pick chooses an order and lets a little time pass, in which leases may end.
+// pick chooses an order, and lets a little time pass in which leases may end.
 func (m *storeModel) pick(r *rapid.T) order.Ref {
 	m.now = m.now.Add(time.Duration(rapid.IntRange(1, 1500).Draw(r, "ms")) * time.Millisecond)
 	return rapid.SampledFrom(m.refs).Draw(r, "order")
 }
 
-// answer compares what the store answered with what the model says: an order to be
-// stored, or why not.
+// answer compares the store's answer with the model's: an order to be stored, or an error.
 func (m *storeModel) answer(r *rapid.T, ref order.Ref, next order.Order, refused bool, err error) {
 	r.Helper()
 	current, exists := m.orders[ref]

@@ -16,7 +16,7 @@ func isConflict(err error) bool {
 	return errors.As(err, &conflict)
 }
 
-// atOnce runs n calls at the same time and gives their errors.
+// atOnce runs n calls at the same time and returns their errors.
 func atOnce(n int, call func(i int) error) []error {
 	errs := make([]error, n)
 	start := make(chan struct{})

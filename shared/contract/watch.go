@@ -7,14 +7,14 @@ import (
 	"paylane/shared/order"
 )
 
-// RunWatcher checks the order.Watcher of a store that is one.
+// RunWatcher checks the order.Watcher of a store.
 func RunWatcher(t *testing.T, open func(t *testing.T) (order.Store, order.Watcher)) {
 	for name, test := range map[string]func(*testing.T, order.Store, order.Watcher){
 		"a change is seen, and can be read":   testWatch,
 		"no change right after Watch is lost": testWatchRace,
 		"only the order's changes are seen":   testWatchOthers,
-		"a watcher that stopped sees no more": testWatchStop,
-		"thousands watch, of one and of many": testWatchMany,
+		"a stopped watcher sees nothing more": testWatchStop,
+		"thousands watch, one order and many": testWatchMany,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, w := open(t)
@@ -31,7 +31,7 @@ func testWatch(t *testing.T, s order.Store, w order.Watcher) {
 	<-changed
 	wantStored(t, s, o)
 
-	// Any number of changes is one signal at least, and the last is never missed.
+	// Any number of changes is at least one signal, and the last is never missed.
 	for range 10 {
 		o = mustUpdate(t, s)(inStatus(o, order.Pending), nil)
 	}
@@ -43,8 +43,8 @@ func testWatch(t *testing.T, s order.Store, w order.Watcher) {
 	wantStored(t, s, claimed)
 }
 
-// testWatchRace follows an order the way a caller does: watch, read, and wait only if
-// there is nothing new. A lost signal shows as a test that never ends.
+// testWatchRace follows an order as a caller does: watch, read, and wait only if there is
+// nothing new. A lost signal shows as a test that never ends.
 func testWatchRace(t *testing.T, s order.Store, w order.Watcher) {
 	const versions = 200
 	o := pendingOrder(newTenant(), 0)
@@ -68,7 +68,7 @@ func testWatchRace(t *testing.T, s order.Store, w order.Watcher) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				done = nil // the signal of the last change is there, or was
+				done = nil // the last change has been signaled
 			}
 		}
 		stop()

@@ -10,31 +10,27 @@ import (
 	"paylane/shared/order"
 )
 
-// callOptions gives every call of a store the same retries, whatever the client's.
-func callOptions() func(*dynamodb.Options) {
-	retryer := awscall.NewRetryer(passes)
-	limit := awscall.LimitTries(awscall.TryFor)
-	return func(o *dynamodb.Options) {
-		o.Retryer = retryer
-		o.APIOptions = append(o.APIOptions, limit)
-	}
+// calls sets how every call of a store is retried, whatever the client's settings.
+func (s *Store) calls(o *dynamodb.Options) {
+	o.Retryer = s.retryer
+	o.APIOptions = append(o.APIOptions, awscall.LimitTries(awscall.TryFor))
 }
 
-// passes tells whether an error may be over when the call is made again ("Error
-// handling with DynamoDB").
-func passes(err error) bool {
-	return awscall.Passing(err, "ReplicatedWriteConflictException", "TransactionConflictException")
+// transient reports whether a later call may not meet the error ("Error handling with
+// DynamoDB").
+func transient(err error) bool {
+	return awscall.Transient(err, "ReplicatedWriteConflictException", "TransactionConflictException")
 }
 
-// translate makes [order.ErrUnavailable] of whatever [passes]. Once the caller's
-// context is over, that is the error.
+// translate wraps [order.ErrUnavailable] around an error that is [transient]. Once the
+// caller's context has ended, its error is returned.
 func translate(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
-	case passes(err):
+	case transient(err):
 		return fmt.Errorf("%w: %w", order.ErrUnavailable, err)
 	}
 	return err

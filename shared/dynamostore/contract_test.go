@@ -5,6 +5,7 @@ package dynamostore_test
 import (
 	"flag"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"testing"
 
@@ -51,6 +52,6 @@ func createTable(t *testing.T, client *dynamodb.Client) (name string) {
 func TestContract(t *testing.T) {
 	c, _ := awstest.Config(t)
 	client := dynamodb.NewFromConfig(c)
-	store := dynamostore.New(client, createTable(t, client))
+	store := dynamostore.New(client, createTable(t, client), rand.IntN)
 	contract.RunStore(t, func(*testing.T) order.Store { return store })
 }

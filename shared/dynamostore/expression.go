@@ -7,8 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// expression collects an update expression. Every attribute goes by a placeholder,
-// since some short names are reserved words.
+// expression builds an update expression. Every attribute is named by a placeholder, since
+// some short names are reserved words.
 type expression struct {
 	names   map[string]string
 	values  item
@@ -20,13 +20,13 @@ func newExpression() *expression {
 	return &expression{names: make(map[string]string), values: make(item)}
 }
 
-// name gives the placeholder of an attribute.
+// name returns the placeholder of an attribute.
 func (e *expression) name(attr string) string {
 	e.names["#"+attr] = attr
 	return "#" + attr
 }
 
-// value gives a placeholder for a value.
+// value returns a placeholder for a value.
 func (e *expression) value(v types.AttributeValue) string {
 	placeholder := ":" + strconv.Itoa(len(e.values))
 	e.values[placeholder] = v

@@ -2,6 +2,7 @@ package dynamostore_test
 
 import (
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"testing"
@@ -24,7 +25,7 @@ type fake struct{ *awstest.Fake }
 func serve(t *testing.T, answer func(n int, r awstest.Request) awstest.Answer) (*dynamostore.Store, fake) {
 	t.Helper()
 	f := fake{awstest.NewFake(t, answer)}
-	return dynamostore.New(dynamodb.NewFromConfig(f.Config()), "orders"), f
+	return dynamostore.New(dynamodb.NewFromConfig(f.Config()), "orders", rand.IntN), f
 }
 
 // open makes a store on a fake with answers to requests in turn, the last for all

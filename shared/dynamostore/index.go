@@ -10,7 +10,7 @@ import (
 	"paylane/shared/order"
 )
 
-// index is one of the table's indexes, as one list reads it.
+// index is one of the table's indexes, for one list.
 type index struct {
 	name string
 	// key is the attribute that is the partition key.
@@ -18,32 +18,22 @@ type index struct {
 	partition func(shard int) string
 }
 
-// indexFor picks the index that has the orders of a list, and as few others as any.
+// indexFor returns the index that has the orders of a list and the fewest others.
 func indexFor(q order.Query) index {
-	if inOutcomeIndex(q.Status) {
+	if q.Status.Sparse() {
 		return index{"byOutcome", attrByOutcome, func(shard int) string { return outcomePartition(q.Tenant, q.Status, shard) }}
 	}
 	return index{"byTenant", attrByTenant, func(shard int) string { return tenantPartition(q.Tenant, shard) }}
 }
 
-// shards is the number of partitions that a tenant's orders are spread over in each
-// index. It may grow, but then old orders are found under their old shard only, so
-// never shrink it.
+// shards is the number of partitions that a tenant's orders are spread over in each index.
+// It may grow, but must never shrink: old orders stay in their old shards.
 const shards = 8
 
 func shardOf(id string) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id))
 	return int(h.Sum32() % shards)
-}
-
-func inOutcomeIndex(s order.Status) bool {
-	switch s {
-	case order.Failed, order.Canceled, order.Refunding, order.Refunded:
-		return true
-	case order.Pending, order.Processing, order.Paid, order.Void:
-	}
-	return false
 }
 
 func tenantPartition(tenant string, shard int) string {
@@ -54,8 +44,8 @@ func outcomePartition(tenant string, s order.Status, shard int) string {
 	return tenant + "#" + string(s) + "#" + strconv.Itoa(shard)
 }
 
-// sortKey sorts as positions do, as text: milliseconds padded to the 15 digits that
-// last until the year 33658, then the id.
+// sortKey returns a text that sorts as its position does: milliseconds padded to 15 digits,
+// which last until the year 33658, then the id.
 func sortKey(p order.Position) string {
 	return fmt.Sprintf("%015d#%s", p.CreatedAt.UnixMilli(), p.ID)
 }

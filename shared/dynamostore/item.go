@@ -30,7 +30,7 @@ const (
 	attrMetadata     = "m"
 	attrFingerprint  = "f"
 	attrRound        = "r"
-	attrLease        = "l" // ms; absent: nobody holds it
+	attrLease        = "l" // ms; absent: no lease
 	attrPaymentRef   = "p"
 	attrRefundRef    = "rr"
 	attrFailCode     = "fc"
@@ -39,7 +39,7 @@ const (
 	attrUpdated      = "up" // ms
 	attrExpires      = "x"  // seconds: the table's TTL attribute
 	attrWrite        = "w"  // the token of the newest update or claim
-	attrCreation     = "w0" // the token of the write that made the order
+	attrCreation     = "w0" // the token of the write that created the order
 	attrByTenant     = "g"  // partition key of byTenant
 	attrByOutcome    = "o"  // partition key of byOutcome
 	attrSort         = "gs" // sort key of both indexes
@@ -74,7 +74,8 @@ func partitionKey(ref order.Ref) string { return ref.Tenant + "/" + ref.ID }
 
 func keyOf(ref order.Ref) item { return item{attrKey: text(partitionKey(ref))} }
 
-// encode makes the item of an order. What it leaves out is to be absent; see names.
+// encode returns the item of an order. Attributes that it leaves out must be absent from
+// the table; see names.
 func encode(o order.Order) item {
 	it := item{
 		attrKey:      text(partitionKey(o.Ref)),
@@ -128,13 +129,13 @@ func encode(o order.Order) item {
 		it[attrByTenant] = text(tenantPartition(o.Tenant, shardOf(o.ID)))
 		it[attrSort] = text(sortKey(o.Position()))
 	}
-	if inOutcomeIndex(o.Status) {
+	if o.Status.Sparse() {
 		it[attrByOutcome] = text(outcomePartition(o.Tenant, o.Status, shardOf(o.ID)))
 	}
 	return it
 }
 
-// names are the attributes that encode may make, but for the key.
+// names returns the attributes that encode may set, except the key.
 func names() []string {
 	return []string{
 		attrSchema, attrStatus, attrVersion, attrFirstVersion, attrAmount, attrCurrency, attrItems, attrCustomer,
@@ -164,7 +165,7 @@ func encodeAttempt(a order.Attempt) types.AttributeValue {
 	return &types.AttributeValueMemberM{Value: it}
 }
 
-// decode reads an item that any build up to this one wrote.
+// decode reads an item that this build or an older one wrote.
 func decode(it item) (order.Order, error) {
 	r := reader{item: it}
 	if v := r.number(attrSchema); v > schema {
@@ -218,7 +219,7 @@ func decode(it item) (order.Order, error) {
 	return o, nil
 }
 
-// cutLast parts a key at its last slash.
+// cutLast splits a key at its last slash.
 func cutLast(key string) (tenant, id string, ok bool) {
 	i := strings.LastIndexByte(key, '/')
 	if i < 0 {

@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"golang.org/x/sync/errgroup"
 
-	"paylane/shared/awscall"
 	"paylane/shared/order"
 )
 
@@ -20,7 +19,7 @@ const (
 	maxScanned = 1000
 	// maxBatchGet is BatchGetItem's limit.
 	maxBatchGet = 100
-	// maxFollowUps bounds how often unprocessed keys are asked for again.
+	// maxFollowUps bounds how often unprocessed keys are requested again.
 	maxFollowUps = 5
 )
 
@@ -31,7 +30,7 @@ func (s *Store) List(ctx context.Context, q order.Query) (order.Page, error) {
 }
 
 // list reads the newest entries of an index, a batch at a time, until the page is full.
-// While a filter lets few through, each batch is as large as all before it together.
+// If a filter rejects most entries, each batch is as large as all before it together.
 func (s *Store) list(ctx context.Context, q order.Query) (order.Page, error) {
 	index := indexFor(q)
 	var page order.Page
@@ -69,15 +68,15 @@ func (s *Store) list(ctx context.Context, q order.Query) (order.Page, error) {
 	}
 }
 
-// entry is what an index knows of an order.
+// entry is an order's entry in an index.
 type entry struct {
 	key      string // of the table
 	sort     string
 	position order.Position
 }
 
-// newest reads all shards of an index side by side and merges their newest entries,
-// up to limit; more says that others follow.
+// newest reads all shards of an index concurrently and merges their newest entries, up to
+// limit; more reports whether others follow.
 func (s *Store) newest(
 	ctx context.Context, index index, after *order.Position, limit int,
 ) (entries []entry, more bool, err error) {
@@ -133,9 +132,9 @@ func (s *Store) queryShard(
 	return entries, nil
 }
 
-// fetch reads the orders of index entries; nil where there is none any more. Reads are
-// consistent: an order must not be missing from a list because a replica is behind
-// its own index.
+// fetch reads the orders of index entries, with nil for an order that no longer exists.
+// Reads are consistent: an order must not be missing from a list because a replica is
+// behind its own index.
 func (s *Store) fetch(ctx context.Context, entries []entry) ([]*order.Order, error) {
 	orders := make([]*order.Order, len(entries))
 	at := make(map[string]int, len(entries))
@@ -161,14 +160,14 @@ func (s *Store) fetch(ctx context.Context, entries []entry) ([]*order.Order, err
 				orders[i] = &o
 			}
 		}
-		// Some keys may be left: DynamoDB was throttled, or had 16 MB together.
+		// Some keys may be left: DynamoDB throttled the request, or had 16 MB together.
 		want.Keys = out.UnprocessedKeys[s.table].Keys
 		switch {
 		case len(want.Keys) == 0:
 		case try > maxFollowUps:
 			return nil, fmt.Errorf("%d keys are still unprocessed after %d tries: %w", len(want.Keys), try, order.ErrUnavailable)
 		default:
-			if !awscall.Sleep(ctx, awscall.Pause(try)) {
+			if !s.retryer.Pause(ctx, try) {
 				return nil, translate(ctx, fmt.Errorf("%d keys are still unprocessed and no time is left", len(want.Keys)))
 			}
 		}

@@ -260,7 +260,7 @@ func TestUnprocessedKeys(t *testing.T) {
 			t.Errorf("keys asked for (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("for ever", func(t *testing.T) {
+	t.Run("forever", func(t *testing.T) {
 		x.leave = func(string) bool { return true }
 		synctest.Test(t, func(t *testing.T) {
 			store, f := serve(t, x.answer)

@@ -75,7 +75,7 @@ func (r *reader) bytes(name string) []byte {
 	return b.Value
 }
 
-// texts reads a map of texts; nil where there is none.
+// texts reads a map of texts; it returns nil if the attribute is absent.
 func (r *reader) texts(name string) map[string]string {
 	if r.item[name] == nil {
 		return nil
@@ -94,7 +94,7 @@ func (r *reader) texts(name string) map[string]string {
 	return out
 }
 
-// list reads a list of maps; nil where there is none.
+// list reads a list of maps; it returns nil if the attribute is absent.
 func (r *reader) list(name string) []item {
 	if r.item[name] == nil {
 		return nil

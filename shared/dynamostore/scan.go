@@ -12,10 +12,10 @@ import (
 
 var _ order.Scanner = (*Store)(nil)
 
-// Scan implements [order.Scanner] by DynamoDB's parallel scan ("Scanning tables in
+// Scan implements [order.Scanner] with DynamoDB's parallel scan ("Scanning tables in
 // DynamoDB"). Its reads are eventually consistent, at half the price: half a read unit
-// for each 4 KB that a part reads. An item that can't be read is an error that names
-// it: nothing is left out unseen.
+// for each 4 KB that a page reads. If an item can't be decoded, the error names it: none
+// is left out silently.
 func (s *Store) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, error) {
 	page, err := s.scan(ctx, q)
 	return page, wrap("scan the orders", err)

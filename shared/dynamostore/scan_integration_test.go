@@ -3,6 +3,7 @@
 package dynamostore_test
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -17,6 +18,6 @@ func TestScannerContract(t *testing.T) {
 	contract.RunScanner(t, func(t *testing.T) contract.ScanStore {
 		c, _ := awstest.Config(t)
 		client := dynamodb.NewFromConfig(c)
-		return dynamostore.New(client, createTable(t, client))
+		return dynamostore.New(client, createTable(t, client), rand.IntN)
 	})
 }

@@ -11,20 +11,21 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"paylane/shared/awscall"
 	"paylane/shared/order"
 )
 
-// Store is an [order.Store] on a DynamoDB table.
+// Store implements [order.Store] and [order.Scanner] on a DynamoDB table.
 type Store struct {
-	client *dynamodb.Client
-	table  string
-	calls  func(*dynamodb.Options)
+	client  *dynamodb.Client
+	table   string
+	retryer *awscall.Retryer
 }
 
-// New makes a store on an existing table; template.yaml has its definition. How calls
-// are retried is the store's, not the client's: see [callOptions].
-func New(client *dynamodb.Client, table string) *Store {
-	return &Store{client: client, table: table, calls: callOptions()}
+// New returns a store on an existing table, which template.yaml defines. Its calls are
+// retried whatever the client's settings. Jitter returns a number from 0 to n-1.
+func New(client *dynamodb.Client, table string, jitter func(n int) int) *Store {
+	return &Store{client: client, table: table, retryer: awscall.NewRetryer(transient, jitter)}
 }
 
 // Create implements [order.Store].
@@ -83,8 +84,8 @@ func (s *Store) Claim(ctx context.Context, ref order.Ref, c order.Claim) (order.
 	return o, wrap("claim the order", err)
 }
 
-// claimInput writes order.Order.Claimed as an expression. It sets no schema version,
-// for it knows only a part of the item; so it takes no item of a newer build.
+// claimInput expresses order.Order.Claimed as an update. It sets no schema version, since
+// it knows only a part of the item, and so refuses the items of newer builds.
 func claimInput(c order.Claim, token string) *dynamodb.UpdateItemInput {
 	e := newExpression()
 	leg, from, to := chargeAttrs, []order.Status{order.Pending, order.Processing}, order.Processing
@@ -142,12 +143,12 @@ func (s *Store) Get(ctx context.Context, ref order.Ref) (order.Order, error) {
 	return o, wrap("get the order", err)
 }
 
-// newToken is unique to one call; the SDK's tries of the call share it.
+// newToken returns a token for one call, which all of the SDK's tries share.
 func newToken() string { return rand.Text()[:16] }
 
-// outcome translates the error of a conditional write. Where the condition failed
-// only because an earlier try of the same call had succeeded, there is no error, and
-// the order is as it stands now.
+// outcome translates the error of a conditional write. If the condition failed only because
+// an earlier try of the same call had succeeded, it returns the order as it is now, and no
+// error.
 func outcome(ctx context.Context, err error, token string) (order.Order, error) {
 	var failed *types.ConditionalCheckFailedException
 	if !errors.As(err, &failed) {

@@ -8,10 +8,10 @@
 // source mappings from queues (eventsource), and schedules (schedule), which invoke
 // asynchronously (asyncinvoke). On the other is what runs a function: a Go handler in this
 // process, or its built binary behind a Lambda Runtime API (package runtimeapi).
-// Package template reads what is to be run from a SAM template. An event source is
-// a queue of paylane's (package queuesource) or one that speaks SQS's protocol
-// (sqssource); where there is such an endpoint, provision makes the template's
-// queues and tables there, and gobuild builds its functions. cmd/local puts them
+// Package template reads what is to be run from a SAM template. Queues are behind the
+// port of package queue: an embedded one, or SQS's protocol. Where there is an endpoint
+// with that protocol, provision makes the template's queues and tables there, and gobuild
+// builds its functions. cmd/local puts them
 // together.
 //
 // # What a handler can't tell

@@ -21,6 +21,7 @@ import (
 	"paylane/shared/pebblestore"
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/pipeline"
+	"paylane/shared/queue"
 )
 
 // reconciling is the reconcile function on a store and its queue in memory.
@@ -79,7 +80,7 @@ func (r *reconciling) status(ref order.Ref) order.Status {
 // received is an SQS event of all messages in the queue.
 func (r *reconciling) received() (event string, messages int) {
 	r.t.Helper()
-	got, err := r.queue.Receive(r.t.Context(), order.ReceiveRequest{Max: order.MaxBatch, Wait: time.Second})
+	got, err := r.queue.Receive(r.t.Context(), queue.ReceiveRequest{Max: queue.MaxBatch, Wait: time.Second})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -247,7 +248,7 @@ func TestReconcileBatch(t *testing.T) {
 }
 
 // deaf is a queue that takes nothing.
-type deaf struct{ order.Queue }
+type deaf struct{ queue.Queue }
 
 func (deaf) Send(context.Context, string, time.Duration) (string, error) {
 	return "", order.ErrUnavailable

@@ -15,8 +15,8 @@ import (
 
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
-	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
+	"paylane/shared/queue"
 	"paylane/shared/telemetry"
 )
 
@@ -24,11 +24,11 @@ import (
 // measured: the sums are right, and nothing of a customer's is in any line.
 func TestTelemetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, queue := pebbletest.Open(t, time.Minute)
+		store, q := pebbletest.Open(t, time.Minute)
 		var out bytes.Buffer // nothing here runs side by side
 		log := slog.New(telemetry.Handler(slog.NewJSONHandler(&out, nil)))
 		recorder := telemetry.NewRecorder(&out, "stack", time.Now)
-		services := handlerstest.Services(store, queue)
+		services := handlerstest.Services(store, q)
 		services.Log, services.Telemetry = log, recorder
 		api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(handlerstest.Environment(), services))
 		payment := handlerstest.Must[handlers.SQSHandler](t)(handlers.Payment(handlerstest.Environment(), services))
@@ -48,7 +48,7 @@ func TestTelemetry(t *testing.T) {
 		post("tok_flaky_1", "key-secret-3")
 		post("tok_timeout_charged", "key-secret-4")
 		post("4242 4242 4242 4242", "key-secret-5") // refused
-		deliveries, err := queue.Receive(t.Context(), order.ReceiveRequest{Max: 10, Wait: time.Second})
+		deliveries, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 10, Wait: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,6 +43,18 @@ func (s Status) End() bool {
 	return false
 }
 
+// Sparse reports whether stores keep an index of the tenant's orders with this status
+// alone. Few orders get there; a PENDING, PROCESSING or PAID order, which is most of them
+// at some time, never pays for an index entry.
+func (s Status) Sparse() bool {
+	switch s {
+	case Failed, Canceled, Refunding, Refunded:
+		return true
+	case Pending, Processing, Paid, Void:
+	}
+	return false
+}
+
 // Event is something that changes an order.
 type Event string
 

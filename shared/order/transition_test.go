@@ -63,6 +63,18 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
+// TestSparse: an order that goes well, and stays paid, is in no sparse index.
+func TestSparse(t *testing.T) {
+	for status, want := range map[order.Status]bool{
+		order.Pending: false, order.Processing: false, order.Paid: false, order.Void: false, "": false,
+		order.Failed: true, order.Canceled: true, order.Refunding: true, order.Refunded: true,
+	} {
+		if got := status.Sparse(); got != want {
+			t.Errorf("%q: Sparse() = %v, want %v", status, got, want)
+		}
+	}
+}
+
 // TestEnds holds the statuses that nothing leaves by itself to what End says.
 func TestEnds(t *testing.T) {
 	byItself := []order.Event{

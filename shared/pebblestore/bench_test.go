@@ -13,6 +13,7 @@ import (
 	"paylane/shared/contract"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 func benchOrder(tenant string) order.Order {
@@ -116,7 +117,7 @@ func BenchmarkOrders(b *testing.B) {
 // payOrders works as a function does that gets batches of messages.
 func payOrders(ctx context.Context, b *testing.B, s *pebblestore.Store, q *pebblestore.Queue, unpaid <-chan struct{}) {
 	for ctx.Err() == nil {
-		got, err := q.Receive(ctx, order.ReceiveRequest{Max: 10, Wait: 20 * time.Second})
+		got, err := q.Receive(ctx, queue.ReceiveRequest{Max: 10, Wait: 20 * time.Second})
 		if err != nil {
 			return
 		}

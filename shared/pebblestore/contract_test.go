@@ -12,6 +12,7 @@ import (
 	"paylane/shared/contract"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 // quiet drops logs below errors, which no test expects.
@@ -70,7 +71,7 @@ func TestWatcher(t *testing.T) {
 func queueConfig(name string) pebblestore.QueueConfig {
 	return pebblestore.QueueConfig{
 		Name: name, ARN: "arn:aws:sqs:us-east-1:000000000000:" + name,
-		VisibilityTimeout: 30 * time.Second, Retention: 4 * 24 * time.Hour, MaxMessageBytes: order.MaxBodyBytes,
+		VisibilityTimeout: 30 * time.Second, Retention: 4 * 24 * time.Hour, MaxMessageBytes: queue.MaxBodyBytes,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 // TestCrash has workers do whatever they like, cuts the power at some moment, goes on
@@ -34,9 +35,9 @@ func TestCrash(t *testing.T) {
 			h := newHistory()
 			for cut := range 6 {
 				db := openFor(t, fs)
-				queue, dead := openBoth(t, db)
+				payments, dead := openBoth(t, db)
 				h.check(t, db, cut)
-				fs = h.liveAndCrash(t, db, queue, dead, fs, rng)
+				fs = h.liveAndCrash(t, db, payments, dead, fs, rng)
 				if t.Failed() {
 					return
 				}
@@ -118,11 +119,11 @@ func openUntil(t *testing.T, fs *vfs.MemFS, step int64, cut func(*vfs.MemFS) *vf
 }
 
 // openBoth opens a queue and its dead-letter queue.
-func openBoth(t *testing.T, db *pebblestore.DB) (queue, dead *pebblestore.Queue) {
+func openBoth(t *testing.T, db *pebblestore.DB) (payments, dead *pebblestore.Queue) {
 	return openBothFor(t, db, queueConfig("").Retention)
 }
 
-func openBothFor(t *testing.T, db *pebblestore.DB, retention time.Duration) (queue, dead *pebblestore.Queue) {
+func openBothFor(t *testing.T, db *pebblestore.DB, retention time.Duration) (payments, dead *pebblestore.Queue) {
 	c := queueConfig("dead")
 	c.Retention = retention
 	dead = openQueue(t, db, c)
@@ -170,7 +171,7 @@ func (h *history) promise(o order.Order) {
 }
 
 // liveAndCrash lets workers run until the power is cut and returns what is on disk.
-func (h *history) liveAndCrash(t *testing.T, db *pebblestore.DB, queue, dead *pebblestore.Queue, fs *vfs.MemFS, rng *rand.Rand) *vfs.MemFS {
+func (h *history) liveAndCrash(t *testing.T, db *pebblestore.DB, payments, dead *pebblestore.Queue, fs *vfs.MemFS, rng *rand.Rand) *vfs.MemFS {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var writes atomic.Int64
@@ -179,7 +180,7 @@ func (h *history) liveAndCrash(t *testing.T, db *pebblestore.DB, queue, dead *pe
 	var workers sync.WaitGroup
 	for range 8 {
 		w := &crashWorker{
-			history: h, store: db.Store(), queues: []*pebblestore.Queue{queue, queue, dead},
+			history: h, store: db.Store(), queues: []*pebblestore.Queue{payments, payments, dead},
 			rng: rand.New(rand.NewPCG(rng.Uint64(), 0)),
 		}
 		workers.Go(func() {
@@ -299,9 +300,9 @@ func (w *crashWorker) send(ctx context.Context, q *pebblestore.Queue) error {
 }
 
 func (w *crashWorker) receive(ctx context.Context, q *pebblestore.Queue) error {
-	got, err := q.Receive(ctx, order.ReceiveRequest{Max: 1 + w.rng.IntN(10), Visibility: time.Second})
+	got, err := q.Receive(ctx, queue.ReceiveRequest{Max: 1 + w.rng.IntN(10), Visibility: time.Second})
 	for _, d := range got {
-		w.note(d.MessageID, d.ReceiveCount)
+		w.note(d.MessageID, d.ReceiveCount())
 		switch w.rng.IntN(4) {
 		case 0:
 			w.mu.Lock()
@@ -390,11 +391,11 @@ func (h *history) checkStatusLists(t *testing.T, db *pebblestore.DB, tenant stri
 // checkMessages receives every message and compares them with what was promised.
 func (h *history) checkMessages(t *testing.T, db *pebblestore.DB) {
 	t.Helper()
-	queue, dead := openBoth(t, db)
+	payments, dead := openBoth(t, db)
 	counts := map[string]int{}
-	for _, q := range []*pebblestore.Queue{queue, dead} {
+	for _, q := range []*pebblestore.Queue{payments, dead} {
 		for {
-			got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 10})
+			got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 10})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -406,7 +407,7 @@ func (h *history) checkMessages(t *testing.T, db *pebblestore.DB) {
 				if counts[d.MessageID] > 0 {
 					t.Errorf("message %s is there twice", d.MessageID)
 				}
-				counts[d.MessageID] = d.ReceiveCount
+				counts[d.MessageID] = d.ReceiveCount()
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 // world is what a database must have: everything that was acknowledged.
@@ -82,7 +83,7 @@ func (w *world) check(t *testing.T, fs vfs.FS) (missing string, err error) {
 		return "", err
 	}
 	for n := 0; n < w.messages; {
-		got, err := q.Receive(context.Background(), order.ReceiveRequest{Max: 10})
+		got, err := q.Receive(context.Background(), queue.ReceiveRequest{Max: 10})
 		if err != nil {
 			return "", err
 		}

@@ -12,9 +12,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"paylane/shared/order"
+	"paylane/shared/pebblestore/internal/sealfs"
 )
 
-// sweepEvery is how often expired tombstones and messages are looked for.
+// sweepEvery is how often expired tombstones and messages are removed.
 const sweepEvery = time.Minute
 
 // DB is an open database. Its methods, its store and its queues may be used
@@ -26,7 +27,7 @@ type DB struct {
 	fatal  func(error)
 	pebble *pebble.DB
 	wal    *wal
-	seal   *seal
+	seal   *sealfs.Seal
 	lock   *pebble.Lock
 	store  *Store
 	// opening counts the times the database was opened; see newNumber.
@@ -50,11 +51,11 @@ func damaged(err error) error {
 	return err
 }
 
-// Store gives the database's orders.
+// Store returns the database's orders.
 func (d *DB) Store() *Store { return d.store }
 
-// Close ends all calls that wait, waits for those that work, and makes everything
-// durable. Later calls of anything are refused with [order.ErrUnavailable].
+// Close ends all calls that are waiting, waits for those that are working, and makes
+// everything durable. All later calls fail with [order.ErrUnavailable].
 func (d *DB) Close() error {
 	d.life.Lock()
 	if d.closing {
@@ -75,16 +76,16 @@ func (d *DB) Close() error {
 	failure := d.failure
 	d.life.Unlock()
 	if failure != nil {
-		return failure // pebble may be stuck; the process is to end
+		return failure // pebble may be stuck; the process should end
 	}
-	err := errors.Join(d.pebble.Close(), d.seal.close(), d.lock.Close())
+	err := errors.Join(d.pebble.Close(), d.seal.Close(), d.lock.Close())
 	if err != nil {
 		return fmt.Errorf("close the database in %s: %w", d.dir, err)
 	}
 	return nil
 }
 
-// begin must precede any use of the database, and d.ops.Done follow it.
+// begin must precede every use of the database, and d.ops.Done must follow it.
 func (d *DB) begin(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -92,7 +93,7 @@ func (d *DB) begin(ctx context.Context) error {
 	return d.enter()
 }
 
-// enter is begin for what is not done on behalf of a call.
+// enter is begin without a caller's context.
 func (d *DB) enter() error {
 	d.life.Lock()
 	defer d.life.Unlock()
@@ -106,7 +107,7 @@ func (d *DB) enter() error {
 	return nil
 }
 
-// fail ends the database for good and gives the error that all calls now return.
+// fail ends the database for good, and returns the error that all calls now fail with.
 func (d *DB) fail(err error) error {
 	d.life.Lock()
 	if d.failure != nil {
@@ -119,31 +120,31 @@ func (d *DB) fail(err error) error {
 	}
 	failure := d.failure
 	d.life.Unlock()
-	d.logger.Error("the database failed; this process can't go on", "dir", d.dir, "error", err)
+	d.logger.Error("the database failed and can't be used by this process any longer", "dir", d.dir, "error", err)
 	d.fatal(failure)
 	return failure
 }
 
-// unavailable wraps an error of a read.
+// unavailable wraps the error of a read.
 func unavailable(doing string, err error) error {
 	return fmt.Errorf("%s: %w: %w", doing, order.ErrUnavailable, damaged(err))
 }
 
-// advanced tells the queues that more of the log is durable.
+// advanced tells the queues that more of the log has become durable.
 func (d *DB) advanced() {
 	for _, q := range *d.queues.Load() {
 		q.advanced()
 	}
 }
 
-// housekeeping syncs the seal soon after it changed, and removes now and then what
-// expired, so that nothing lives for ever.
+// housekeeping syncs the seal soon after it changed, and regularly removes what has
+// expired.
 func (d *DB) housekeeping() {
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
-	sync := time.NewTimer(sealDelay)
+	sync := time.NewTimer(sealfs.SyncDelay)
 	defer sync.Stop()
-	changed := d.seal.changed
+	changed := d.seal.Changed()
 	for {
 		var err error
 		select {
@@ -151,10 +152,10 @@ func (d *DB) housekeeping() {
 			return
 		case <-changed:
 			changed = nil // until that is synced
-			sync.Reset(sealDelay)
+			sync.Reset(sealfs.SyncDelay)
 		case <-sync.C:
-			changed = d.seal.changed
-			err = d.seal.sync()
+			changed = d.seal.Changed()
+			err = d.seal.Sync()
 		case <-sweep.C:
 			err = d.store.sweep()
 			for _, q := range *d.queues.Load() {
@@ -162,7 +163,7 @@ func (d *DB) housekeeping() {
 			}
 		}
 		if err != nil {
-			d.logger.Error("keep the database's house", "dir", d.dir, "error", err)
+			d.logger.Error("sync the seal, or remove what has expired", "dir", d.dir, "error", err)
 		}
 	}
 }

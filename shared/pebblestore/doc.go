@@ -1,41 +1,42 @@
 // Package pebblestore keeps orders and queues of messages in one pebble database,
-// for one process on one machine. Start with [Open]; [DB.Store] is an
-// [order.Store] and [order.Watcher], [DB.Queue] an [order.Queue].
+// for one process on one machine. Start with [Open]; [DB.Store] returns an [order.Store]
+// that is also an [order.Watcher], and [DB.Queue] a [queue.Queue].
 //
 // # What is on disk when a call returns
 //
 // Everything goes through pebble's write-ahead log (WAL), where records become
 // durable strictly in the order in which they were written.
 //
-//   - A write to the store returns once an fsync covered it. Concurrent writes
+//   - A write to the store returns once an fsync has covered it. Concurrent writes
 //     share fsyncs: a write holds its order's lock while it checks its condition
 //     and hands its record to the log, and waits for the fsync without any lock.
-//   - What a read shows is durable: a read that meets a write still on its way to
+//   - What a read returns is durable: a read that meets a write still on its way to
 //     disk waits for it.
-//   - A message that was sent, received, moved or deleted returns at once and rides
-//     on the next fsync, of whatever write; a timer asks for one 5 ms later if
-//     nothing else did. A message is delivered only once its send is durable. So an
-//     order accepted by a Send and then a Create costs one fsync, and its message
-//     can be neither lost nor seen too soon.
+//   - Sending, receiving, moving and deleting messages returns at once, and rides on
+//     the next fsync of any write; a timer asks for one 5 ms later if nothing else
+//     did. A message is delivered only once its send is durable. So an order accepted
+//     by a Send and then a Create costs one fsync, and its message can be neither lost
+//     nor seen too soon.
 //   - A receive (its receive count and visibility deadline) needs no fsync of its
-//     own: the claim of the order that follows it brings one before money moves, and
+//     own: the claim of the order that follows brings one before money moves, and
 //     it covers the receive because that came earlier. A lost delete means that a
-//     message comes again, which a queue may always do.
+//     message comes again, which may always happen in a queue.
 //
-// An fsync that fails is the end of the database: nothing is acknowledged any more,
-// since what the disk then holds is unknown (see [Options.Fatal]).
+// An fsync that fails is the end of the database: nothing more is acknowledged, since
+// what the disk then holds is unknown (see [Options.Fatal]).
 //
 // # After a crash, or damage
 //
-// The log's torn end, which nobody was told of, is dropped. Damage anywhere in what
-// was synced is [ErrDamaged], from Open or from the read that meets it. Pebble alone
-// can't always tell the two apart; seal.go says when, and what is done about it.
+// The log's torn end, which was never acknowledged, is dropped. Damage anywhere in what
+// was synced is reported as [ErrDamaged], by Open or by the read that meets it. Pebble
+// alone can't always tell the two apart; package internal/sealfs says when, and what is
+// done about it.
 //
 // # Layout
 //
-// One letter says what a key is for, see keys.go: the orders; the list of a tenant's
-// orders, newest first; the sparse list of those that FAILED, were CANCELED or
-// refunded; the tombstones by expiry; the messages of each queue. A queue keeps an
-// index of its messages in memory, built by one scan when it is declared. Records
-// begin with the version of their schema: older ones are read, newer ones refused.
+// The first letter of a key says what it is for (keys.go): the orders; the list of a
+// tenant's orders, newest first; the sparse lists of those that FAILED, were CANCELED or
+// refunded; the tombstones by expiry; the messages of each queue. A queue keeps an index
+// of its messages in memory, built by one scan when it is opened. Records begin with the
+// version of their schema: older ones are read, newer ones refused.
 package pebblestore

@@ -12,6 +12,7 @@ import (
 
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 // stalled is a database whose next fsyncs wait until release is called.
@@ -206,7 +207,7 @@ func TestNothingIsLockedDuringAnFsync(t *testing.T) {
 			"a get of another order": func() { get("other")(t, s) },
 			"a send":                 func() { _, _ = s.queue.Send(t.Context(), "new", 0) },
 			"a receive and what follows": func() {
-				got, err := s.queue.Receive(t.Context(), order.ReceiveRequest{Max: 10})
+				got, err := s.queue.Receive(t.Context(), queue.ReceiveRequest{Max: 10})
 				if err != nil || len(got) != 1 || got[0].Body != "old" {
 					t.Errorf("receive: %v, %v, want the durable message", got, err)
 					return
@@ -333,7 +334,7 @@ func TestAMessageWaitsForAnFsync(t *testing.T) {
 			}
 		}},
 		{"sent in a batch", func(t *testing.T, s *stalled) {
-			if _, err := s.queue.SendBatch(t.Context(), []order.SendEntry{{ID: "a", Body: "x"}}); err != nil {
+			if _, err := s.queue.SendBatch(t.Context(), []queue.SendEntry{{ID: "a", Body: "x"}}); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -341,8 +342,8 @@ func TestAMessageWaitsForAnFsync(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := openStalled(t)
-				receive := func() []order.Delivery {
-					got, err := s.queue.Receive(t.Context(), order.ReceiveRequest{Max: 10})
+				receive := func() []queue.Message {
+					got, err := s.queue.Receive(t.Context(), queue.ReceiveRequest{Max: 10})
 					if err != nil {
 						t.Error(err)
 					}
@@ -378,7 +379,7 @@ func TestASendRides(t *testing.T) {
 			t.Errorf("a send alone took %d fsyncs at once", syncs)
 		}
 		create("other")(t, s)
-		if got, _ := s.queue.Receive(t.Context(), order.ReceiveRequest{Max: 10}); len(got) != 1 {
+		if got, _ := s.queue.Receive(t.Context(), queue.ReceiveRequest{Max: 10}); len(got) != 1 {
 			t.Errorf("%d messages came after the next write, want 1", len(got))
 		}
 		time.Sleep(time.Second)
@@ -390,7 +391,7 @@ func TestASendRides(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		start := time.Now()
-		if got, _ := s.queue.Receive(t.Context(), order.ReceiveRequest{Max: 10, Wait: time.Second}); len(got) != 3 {
+		if got, _ := s.queue.Receive(t.Context(), queue.ReceiveRequest{Max: 10, Wait: time.Second}); len(got) != 3 {
 			t.Errorf("%d messages came by themselves, want 3", len(got))
 		}
 		if took := time.Since(start); took > 5*time.Millisecond {

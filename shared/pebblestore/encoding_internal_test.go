@@ -229,16 +229,3 @@ func FuzzKeys(f *testing.F) {
 		}
 	})
 }
-
-// FuzzScanLog has the reader of logs meet garbage: no panic, and it never takes more
-// for whole than there is.
-func FuzzScanLog(f *testing.F) {
-	f.Add([]byte("garbage"), uint32(2), true)
-	f.Add(make([]byte, 2*logBlock), uint32(2), true)
-	f.Fuzz(func(t *testing.T, garbage []byte, number uint32, isLog bool) {
-		whole, _, err := scanLog(bytes.NewReader(garbage), isLog, number)
-		if err != nil || whole > int64(len(garbage)) {
-			t.Errorf("%d of %d bytes are whole, %v", whole, len(garbage), err)
-		}
-	})
-}

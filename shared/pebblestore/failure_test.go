@@ -14,6 +14,7 @@ import (
 
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 var errDisk = errors.New("the disk is on fire")
@@ -59,7 +60,7 @@ func TestADiskThatFails(t *testing.T) {
 			}
 			polled := make(chan error, 1)
 			go func() {
-				_, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 1, Wait: order.MaxReceiveWait})
+				_, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: queue.MaxReceiveWait})
 				polled <- err
 			}()
 			fail()
@@ -115,7 +116,7 @@ func TestADiskThatFailsUnderTheQueue(t *testing.T) {
 	if err := <-fatal; !errors.Is(err, errDisk) {
 		t.Errorf("fatal was called with %v, want the disk's error", err)
 	}
-	got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 1})
+	got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 1})
 	if len(got) > 0 || !errors.Is(err, order.ErrUnavailable) {
 		t.Errorf("receive after the failure: %v, %v, want order.ErrUnavailable", got, err)
 	}
@@ -131,7 +132,7 @@ func TestClosing(t *testing.T) {
 	for range 4 {
 		begun.Add(1)
 		calls.Go(func() {
-			if _, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 1, Wait: order.MaxReceiveWait}); !errors.Is(err, order.ErrUnavailable) {
+			if _, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: queue.MaxReceiveWait}); !errors.Is(err, order.ErrUnavailable) {
 				t.Errorf("a long poll that is closed: the error is %v, want order.ErrUnavailable", err)
 			}
 		})

@@ -2,13 +2,14 @@ package pebblestore
 
 import (
 	"encoding/binary"
+	"strconv"
 	"time"
 
 	"paylane/shared/order"
 )
 
-// The first byte of every key. A text within a key is preceded by its length, so
-// that no tenant or queue can have a name that begins another's range of keys.
+// The first byte of every key. A text within a key is preceded by its length, so that no
+// tenant or queue can have a name that begins another's range of keys.
 const (
 	kindOrder    byte = 'o' // tenant, id -> the order
 	kindList     byte = 'l' // tenant, creation, id -> nothing
@@ -18,8 +19,8 @@ const (
 	kindOpenings byte = 'n' // how often the database was opened
 )
 
-// The parts of a message: what was sent, written once, and how its receives stand,
-// written by each. They are neighbours, so one scan reads both.
+// The parts of a message: its content, written once, and its receive state, written by each
+// receive. They are neighbors, so that one scan reads both.
 const (
 	partSent  byte = 0
 	partState byte = 1
@@ -42,7 +43,7 @@ func orderKey(key []byte, ref order.Ref) []byte {
 	return append(appendText(append(key, kindOrder), ref.Tenant), ref.ID...)
 }
 
-// listPrefix begins the keys of a tenant's list, or of one status in it.
+// listPrefix returns the prefix of a tenant's list, or of that of one status.
 func listPrefix(key []byte, tenant string, status order.Status) []byte {
 	if status == "" {
 		return appendText(append(key, kindList), tenant)
@@ -50,14 +51,14 @@ func listPrefix(key []byte, tenant string, status order.Status) []byte {
 	return append(appendText(append(key, kindOutcome), tenant), statusCode(status))
 }
 
-// listKey is the key of a place in a list. The order of keys is that of creation,
-// then id; a list is read backwards.
+// listKey returns the key of an order in a list. Keys sort by creation, then by id; a list
+// is read backwards.
 func listKey(key []byte, tenant string, status order.Status, created stamp, id string) []byte {
 	key = listPrefix(key, tenant, status)
 	return append(binary.BigEndian.AppendUint64(key, uint64(created)), id...)
 }
 
-// parseListKey reads the place out of a key that begins with a list's prefix.
+// parseListKey reads a key that begins with a list's prefix.
 func parseListKey(key, prefix []byte) (created stamp, id string) {
 	place := key[len(prefix):]
 	return stamp(binary.BigEndian.Uint64(place)), string(place[8:])
@@ -68,7 +69,7 @@ func voidKey(key []byte, expires stamp, ref order.Ref) []byte {
 	return append(appendText(key, ref.Tenant), ref.ID...)
 }
 
-// parseVoidKey gives the tombstone that a key made by voidKey is about.
+// parseVoidKey is the inverse of voidKey.
 func parseVoidKey(key []byte) (ref order.Ref, ok bool) {
 	if len(key) < 9 {
 		return order.Ref{}, false
@@ -94,8 +95,8 @@ func parseMessageKey(key, prefix []byte) (number uint64, part byte, ok bool) {
 	return binary.BigEndian.Uint64(rest), rest[8], true
 }
 
-// prefixEnd is the first key after all that begin with prefix. The prefix begins
-// with one of our letters, so there always is one.
+// prefixEnd returns the first key after all that begin with prefix. The prefix begins with
+// one of the letters above, so there always is one.
 func prefixEnd(prefix []byte) []byte {
 	end := append([]byte(nil), prefix...)
 	for i := len(end) - 1; ; i-- {
@@ -117,6 +118,9 @@ func stampOf(t time.Time) stamp {
 	}
 	return stamp(t.UnixMilli()) ^ stampEpoch
 }
+
+// unixMilli returns the milliseconds since 1970 as text.
+func (s stamp) unixMilli() string { return strconv.FormatInt(int64(s^stampEpoch), 10) }
 
 func (s stamp) time() time.Time {
 	if s == 0 {

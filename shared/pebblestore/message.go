@@ -1,22 +1,22 @@
 package pebblestore
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"hash/crc32"
 
-	"paylane/shared/order"
+	"github.com/google/uuid"
+
+	"paylane/shared/queue"
 )
 
-// messageSchema is the newest schema of both parts of a message; see orderSchema.
+// messageSchema is the newest schema of the two parts of a message; see orderSchema.
 const messageSchema = 1
 
-// message is what a queue knows of a message beyond its place in the index.
+// message is the content of a message; the index has the rest.
 type message struct {
-	id            messageID
+	id            uuid.UUID // random
 	sent          stamp
 	firstReceived stamp // 0 before the first receive
 	// source is the ARN of the queue that the message was moved from by redrive.
@@ -24,10 +24,10 @@ type message struct {
 	body   string
 }
 
-// state is how the receives of a message stand.
+// state is the receive state of a message.
 type state struct {
-	// visible is when the message may be received: its delay or visibility
-	// deadline, or any time past.
+	// visible is when the message may be received: the end of its delay or visibility
+	// timeout, or any time in the past.
 	visible stamp
 	// received is when it was last received; 0 before the first receive.
 	received      stamp
@@ -35,29 +35,7 @@ type state struct {
 	count         uint32
 }
 
-// messageID is a random UUID (RFC 9562, version 4).
-type messageID [16]byte
-
-func newMessageID() messageID {
-	var id messageID
-	_, _ = rand.Read(id[:]) // never fails
-	id[6] = id[6]&0x0f | 0x40
-	id[8] = id[8]&0x3f | 0x80
-	return id
-}
-
-func (id messageID) String() string {
-	var text [36]byte
-	hex.Encode(text[0:8], id[0:4])
-	hex.Encode(text[9:13], id[4:6])
-	hex.Encode(text[14:18], id[6:8])
-	hex.Encode(text[19:23], id[8:10])
-	hex.Encode(text[24:36], id[10:16])
-	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
-	return string(text[:])
-}
-
-// appendMessage encodes the part that is written once, with the state as it is then.
+// appendMessage encodes the part that is written once, with the state at that time.
 func appendMessage(b []byte, m *message, s state) []byte {
 	b = append(append(b, messageSchema), m.id[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.sent))
@@ -94,8 +72,8 @@ func checkSchema(record []byte, atLeast int) error {
 	return nil
 }
 
-// decodeSent reads what appendMessage wrote but for source and body, which it
-// returns as they are stored, uncopied.
+// decodeSent reads what appendMessage wrote, except source and body, which it returns
+// encoded and uncopied.
 func decodeSent(record []byte) (m message, s state, rest []byte, err error) {
 	if err := checkSchema(record, messageBytes); err != nil {
 		return message{}, state{}, nil, err
@@ -135,9 +113,9 @@ func decodeStateFields(b []byte) state {
 	}
 }
 
-// handle is what a receipt handle says: the receive numbered count of a message.
-// Numbers are never given out twice, so handles work across restarts and never fit
-// another message.
+// handle is the content of a receipt handle: it names the count-th receive of a message.
+// Message numbers are never reused, so handles survive restarts and never fit another
+// message.
 type handle struct {
 	number uint64
 	count  uint32
@@ -148,27 +126,27 @@ const (
 	handleBytes   = 1 + 8 + 4 + 4
 )
 
-// encode gives the receipt handle for a queue. The checksum also covers the queue's name:
-// it tells a handle from garbage and from another queue's, and is no secret.
-func (h handle) encode(queue string) string {
+// encode returns the receipt handle for a queue. The checksum, which is not a secret, also
+// covers the queue's name: it tells a handle from garbage and from another queue's.
+func (h handle) encode(queueName string) string {
 	b := append(make([]byte, 0, handleBytes), handleVersion)
 	b = binary.BigEndian.AppendUint64(b, h.number)
 	b = binary.BigEndian.AppendUint32(b, h.count)
-	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(b, handleSum(b, queue)))
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(b, handleSum(b, queueName)))
 }
 
-func handleSum(b []byte, queue string) uint32 {
-	return crc32.Update(crc32.ChecksumIEEE(b), crc32.IEEETable, []byte(queue))
+func handleSum(b []byte, queueName string) uint32 {
+	return crc32.Update(crc32.ChecksumIEEE(b), crc32.IEEETable, []byte(queueName))
 }
 
-// parseHandle is the inverse; the error is [order.ErrReceiptHandle].
-func parseHandle(text, queue string) (handle, error) {
+// parseHandle is the inverse of encode; the error is [queue.ErrReceiptHandle].
+func parseHandle(text, queueName string) (handle, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) != handleBytes || b[0] != handleVersion {
-		return handle{}, order.ErrReceiptHandle
+		return handle{}, queue.ErrReceiptHandle
 	}
-	if sum := b[handleBytes-4:]; binary.BigEndian.Uint32(sum) != handleSum(b[:handleBytes-4], queue) {
-		return handle{}, order.ErrReceiptHandle
+	if sum := b[handleBytes-4:]; binary.BigEndian.Uint32(sum) != handleSum(b[:handleBytes-4], queueName) {
+		return handle{}, queue.ErrReceiptHandle
 	}
 	return handle{number: binary.BigEndian.Uint64(b[1:]), count: binary.BigEndian.Uint32(b[9:])}, nil
 }

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// MoveStatus is how a [MoveTask] stands.
+// MoveStatus is the status of a [MoveTask].
 type MoveStatus string
 
-// The statuses, as ListMessageMoveTasks has them.
+// The statuses, in the words of ListMessageMoveTasks.
 const (
 	MoveRunning   MoveStatus = "RUNNING"
 	MoveCompleted MoveStatus = "COMPLETED"
@@ -21,10 +21,10 @@ const (
 type MoveTask struct {
 	Status    MoveStatus
 	StartedAt time.Time
-	// ToMove is the number of messages that could be received at the start; Moved
-	// are those moved so far.
+	// ToMove is the number of messages that could be received at the start, Moved the
+	// number moved so far.
 	ToMove, Moved int
-	// Failure says why the task failed.
+	// Failure is why the task failed.
 	Failure string
 }
 
@@ -34,11 +34,11 @@ const (
 	moveEvery = 100 * time.Millisecond
 )
 
-// StartMoveTask begins to move this queue's messages back, each to the queue that
-// redrive took it from; a message that was sent here goes to the one queue that this
-// is the dead-letter queue of. A moved message is a new one: it has a new id, a new
-// age and no receives. The error is a [*order.RequestError] where no queue has this
-// one as its dead-letter queue, or a task is running.
+// StartMoveTask begins to move this queue's messages back, each to the queue that redrive
+// moved it from; a message that was sent to this queue goes to the one queue that has it
+// for its dead-letter queue. A moved message is a new one: it has a new id, a new age and
+// no receives. The error is a [*queue.RequestError] if no queue has this one for its
+// dead-letter queue, or a task is running.
 func (q *Queue) StartMoveTask(ctx context.Context) (MoveTask, error) {
 	sources := q.sources()
 	if len(sources) == 0 {
@@ -63,15 +63,15 @@ func (q *Queue) StartMoveTask(ctx context.Context) (MoveTask, error) {
 	return q.move, nil
 }
 
-// MoveTask tells how the newest task of this queue stands; ok is false if there was
-// none since the database was opened.
+// MoveTask returns the newest task of this queue; ok is false if there was none since the
+// database was opened.
 func (q *Queue) MoveTask() (task MoveTask, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.move, q.move.Status != ""
 }
 
-// sources are the queues that this is the dead-letter queue of.
+// sources returns the queues that have this one for their dead-letter queue.
 func (q *Queue) sources() []*Queue {
 	var sources []*Queue
 	for _, s := range *q.db.queues.Load() {
@@ -89,7 +89,7 @@ func (q *Queue) runMoveTask(left int) {
 		taken, _ := q.takeReady(min(left, moveBatch), false)
 		err := q.sendBack(taken)
 		left -= len(taken)
-		// Some may have been sent just now, and not be durable yet.
+		// Some may have been sent just now and not be durable yet.
 		over := left == 0 || len(taken) == 0 && q.Stats().Visible == 0
 		q.mu.Lock()
 		switch {
@@ -114,7 +114,7 @@ func (q *Queue) runMoveTask(left int) {
 	}
 }
 
-// sendBack moves the messages taken, all or none.
+// sendBack moves the messages that were taken, all or none.
 func (q *Queue) sendBack(taken []*entry) error {
 	w := q.db.newWrite(q, taken)
 	sources := q.sources()
@@ -132,7 +132,7 @@ func (q *Queue) sendBack(taken []*entry) error {
 		}
 		if to.config.ARN != m.source && (m.source != "" || len(sources) > 1) {
 			w.abandon()
-			return fmt.Errorf("move messages: no queue is known that message %s came from", m.id)
+			return fmt.Errorf("move messages: the queue that message %s came from is unknown", m.id)
 		}
 		w.sendBack(i, to, m)
 	}

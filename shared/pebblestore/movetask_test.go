@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 func inMemory(t *testing.T) *pebblestore.DB {
@@ -19,10 +19,10 @@ func inMemory(t *testing.T) *pebblestore.DB {
 }
 
 // killMessage has a message sent and received until it is a dead letter.
-func killMessage(t *testing.T, q *pebblestore.Queue, body string) order.Delivery {
+func killMessage(t *testing.T, q *pebblestore.Queue, body string) queue.Message {
 	t.Helper()
 	send(t, q, body, 0)
-	var last order.Delivery
+	var last queue.Message
 	for range 3 {
 		last = receive(t, q, time.Second)
 		changeVisibility(t, q, last.ReceiptHandle, 0)
@@ -42,20 +42,23 @@ func startMove(t *testing.T, q *pebblestore.Queue) pebblestore.MoveTask {
 
 func TestMoveTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue, dead := openBoth(t, inMemory(t))
+		payments, dead := openBoth(t, inMemory(t))
 		if _, ok := dead.MoveTask(); ok {
 			t.Error("there is a task before any was started")
 		}
-		old := killMessage(t, queue, "poison")
+		old := killMessage(t, payments, "poison")
 		time.Sleep(time.Hour)
 		moved := time.Now()
 		if task := startMove(t, dead); task.Status != pebblestore.MoveRunning || task.ToMove != 1 || !task.StartedAt.Equal(moved) {
 			t.Errorf("the task begins as %+v", task)
 		}
-		d := receive(t, queue, time.Second)
-		want := order.Delivery{
-			MessageID: d.MessageID, ReceiptHandle: d.ReceiptHandle, Body: "poison", ReceiveCount: 1,
-			SentAt: moved.UTC(), FirstReceivedAt: d.FirstReceivedAt,
+		d := receive(t, payments, time.Second)
+		want := queue.Message{
+			MessageID: d.MessageID, ReceiptHandle: d.ReceiptHandle, Body: "poison",
+			Attributes: map[string]string{
+				"ApproximateReceiveCount": "1", "SentTimestamp": fmt.Sprint(moved.UnixMilli()), "SenderId": "AIDALOCALLOCALLOCALXX",
+				"ApproximateFirstReceiveTimestamp": d.Attributes["ApproximateFirstReceiveTimestamp"],
+			},
 		}
 		if diff := cmp.Diff(want, d); diff != "" {
 			t.Errorf("the moved message (-want +got):\n%s", diff)
@@ -80,16 +83,16 @@ func TestMoveTask(t *testing.T) {
 
 func TestMoveTaskRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue, dead := openBoth(t, inMemory(t))
+		payments, dead := openBoth(t, inMemory(t))
 		wantMoveRefusal := func(q *pebblestore.Queue, message string) {
 			t.Helper()
 			_, err := q.StartMoveTask(t.Context())
-			refusal := new(order.RequestError)
+			refusal := new(queue.RequestError)
 			if !errors.As(err, &refusal) || refusal.Code != "InvalidParameterValue" || refusal.Message != message {
 				t.Errorf("the error is %v, want %s", err, message)
 			}
 		}
-		wantMoveRefusal(queue, "Source queue must be configured as a Dead Letter Queue.")
+		wantMoveRefusal(payments, "Source queue must be configured as a Dead Letter Queue.")
 		for i := range 60 { // more than one step takes
 			send(t, dead, fmt.Sprint(i), 0)
 		}
@@ -105,7 +108,7 @@ func TestMoveTaskRefusals(t *testing.T) {
 func TestMoveTaskRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 1200
-		queue, dead := openBoth(t, inMemory(t))
+		payments, dead := openBoth(t, inMemory(t))
 		for i := range n {
 			send(t, dead, fmt.Sprint(i), 0) // with no source, so to the only one there is
 		}
@@ -113,7 +116,7 @@ func TestMoveTaskRate(t *testing.T) {
 		startMove(t, dead)
 		send(t, dead, "after", 0)
 		time.Sleep(time.Second)
-		if moved := queue.Stats().Visible; moved < 400 || moved > 550 {
+		if moved := payments.Stats().Visible; moved < 400 || moved > 550 {
 			t.Errorf("%d messages were moved in the first second", moved)
 		}
 		time.Sleep(2 * time.Second)

@@ -12,46 +12,47 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"paylane/shared/pebblestore/internal/sealfs"
 )
 
 // Errors of [Open]. ErrDamaged may also come from any read.
 var (
-	// ErrInUse says that another process, or another DB of this one, has the
-	// directory open.
+	// ErrInUse reports that another process, or another DB in this one, has the directory
+	// open.
 	ErrInUse = errors.New("in use by another process")
-	// ErrDamaged says that files of the database are not as they were written.
-	ErrDamaged = errors.New("the database is damaged")
+	// ErrDamaged reports that files of the database are not as they were written.
+	ErrDamaged = sealfs.ErrDamaged
 )
 
-// format fixes pebble's file formats, so that a newer pebble changes them only when
-// we say so. From FormatWALSyncChunks on, each piece of the log tells how far it was
-// synced before.
+// format pins pebble's file formats, so that a newer pebble does not change them by itself.
+// Since FormatWALSyncChunks, each piece of the log records how far the log was synced
+// before.
 const format = pebble.FormatValueSeparation
 
-// Options say where a database is and what it runs on.
+// Options configures a database.
 type Options struct {
 	// Dir holds the database and is created if absent.
 	Dir string
 	// FS is the file system; nil is the disk.
 	FS vfs.FS
-	// Now is the clock; nil is time.Now. Timers always run on the time package's
-	// clock, so only a clock that keeps pace with it makes sense.
+	// Now is the clock; nil is time.Now. It must keep pace with the time package's timers.
 	Now func() time.Time
-	// Logger gets pebble's chatter at level debug and trouble above it; nil is
+	// Logger logs pebble's messages at level debug, and errors above it; nil is
 	// slog.Default().
 	Logger *slog.Logger
-	// Fatal is called once, when a write or fsync failed. What the disk holds is
-	// then unknown, so nothing is acknowledged any more and only a new process can
-	// go on: it should end this one, without Close. The error is logged
-	// already. Nil exits with status 1.
+	// Fatal is called once, after a write or fsync failed. What the disk holds is then
+	// unknown, so nothing more is acknowledged and only a new process can go on: Fatal
+	// should end this one, without Close. The error has been logged. Nil exits with
+	// status 1.
 	Fatal func(error)
 }
 
-// Open opens the database in o.Dir. The error wraps [ErrInUse], [ErrDamaged] or what
-// the file system said.
+// Open opens the database in o.Dir. The error wraps [ErrInUse], [ErrDamaged] or one of the
+// file system's.
 func Open(o Options) (*DB, error) {
 	if o.Dir == "" {
-		return nil, errors.New("open the database: no directory is given")
+		return nil, errors.New("open the database: no directory given")
 	}
 	d := &DB{dir: o.Dir, now: o.Now, logger: o.Logger, fatal: o.Fatal, ended: make(chan struct{})}
 	if d.now == nil {
@@ -72,7 +73,7 @@ func Open(o Options) (*DB, error) {
 	}
 	d.wal = startWAL(d.pebble, d.advanced, d.fail)
 	d.store = newStore(d)
-	d.seal.running.Store(true)
+	d.seal.ReportFailures()
 	d.ops.Go(d.housekeeping)
 	return d, nil
 }
@@ -87,7 +88,7 @@ func (d *DB) open(fsys vfs.FS) (err error) {
 		if path := new(fs.PathError); errors.As(err, &path) {
 			return err
 		}
-		// Not a file that can't be opened, but a lock that somebody holds.
+		// The file could be opened, but another process holds its lock.
 		return fmt.Errorf("%w: end that one first, or choose another directory (%w)", ErrInUse, err)
 	}
 	defer func() {
@@ -95,13 +96,13 @@ func (d *DB) open(fsys vfs.FS) (err error) {
 			_ = d.lock.Close()
 		}
 	}()
-	d.seal, err = openSeal(fsys, d.dir, d.fail)
+	d.seal, err = sealfs.Open(fsys, d.dir, d.fail)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = d.seal.close()
+			_ = d.seal.Close()
 		}
 	}()
 	d.pebble, err = openPebble(d.dir, d.options(fsys))
@@ -114,9 +115,9 @@ func (d *DB) open(fsys vfs.FS) (err error) {
 	return err
 }
 
-// makeDir makes a directory and its parents, so that they survive a loss of power.
+// makeDir creates a directory and its parents, so that they survive a power cut.
 func makeDir(fsys vfs.FS, dir string) error {
-	var parents []string // of those that are made
+	var parents []string // of those that are created
 	for p := fsys.PathDir(dir); ; p = fsys.PathDir(p) {
 		parents = append(parents, p)
 		if _, err := fsys.Stat(p); err == nil || p == fsys.PathDir(p) {
@@ -127,26 +128,15 @@ func makeDir(fsys vfs.FS, dir string) error {
 		return err
 	}
 	for _, p := range parents {
-		if err := syncDir(fsys, p); err != nil {
+		if err := sealfs.SyncDir(fsys, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func syncDir(fsys vfs.FS, dir string) error {
-	f, err := fsys.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
-}
-
-// openPebble turns pebble's panics into errors: it has some where a damaged file
-// makes no sense to it (DB.replayWAL says so itself).
+// openPebble turns pebble's panics into errors: it panics at some sorts of damage
+// (DB.replayWAL says so itself).
 func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -156,26 +146,27 @@ func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 	return pebble.Open(dir, o)
 }
 
-// options are pebble's. The sizes were chosen by measuring the way of an order with
+// options returns pebble's options. The sizes were chosen by measuring with
 // BenchmarkOrders.
 func (d *DB) options(fsys vfs.FS) *pebble.Options {
 	o := &pebble.Options{
-		FS:                 d.seal.fs(fsys),
+		FS:                 d.seal.FS(fsys),
 		Lock:               d.lock,
 		FormatMajorVersion: format,
-		// A message or an order changes a few times within seconds. A memtable that
-		// is large enough drops all but the newest before anything is written out.
+		// A message or an order changes a few times within seconds. A memtable that is
+		// large enough drops all but the newest version before anything is flushed.
 		MemTableSize:                32 << 20,
 		MemTableStopWritesThreshold: 4,
-		// Memtables count in it, mostly two. What is left must hold the filters and
-		// indexes of all tables, or every create reads some.
+		// Usually two memtables are counted in it. The rest must hold the filters and
+		// indexes of all tables, or every create reads some from disk.
 		CacheSize:    128 << 20,
 		MaxOpenFiles: 500,
-		// Fewer fsyncs, each shared by more. It delays none on a quiet disk.
+		// This makes fewer fsyncs, each shared by more writes. On a quiet disk it delays
+		// none.
 		WALMinSyncInterval: func() time.Duration { return time.Millisecond },
 	}
-	// A create looks for an order that is not there: ids from idempotency keys are
-	// random, and only a filter spares it a block of every level.
+	// A create looks up an order that does not exist yet: ids from idempotency keys are
+	// random, and only a filter saves reading a block of every level.
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
@@ -183,7 +174,7 @@ func (d *DB) options(fsys vfs.FS) *pebble.Options {
 	return o
 }
 
-// countOpening numbers this opening of the database, durably.
+// countOpening durably counts this opening of the database.
 func (d *DB) countOpening() error {
 	key := []byte{kindOpenings}
 	value, closer, err := d.pebble.Get(key)

@@ -19,6 +19,7 @@ import (
 
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 // childDir and childFault tell TestMain to be a process of its own, on that directory,
@@ -71,7 +72,7 @@ func liveAsChild(dir, fault string) {
 			os.Exit(1)
 		}
 		fmt.Println("created", o.ID, id)
-		got, err := q.Receive(ctx, order.ReceiveRequest{Max: 1, Visibility: time.Hour})
+		got, err := q.Receive(ctx, queue.ReceiveRequest{Max: 1, Visibility: time.Hour})
 		if err != nil || len(got) != 1 {
 			fmt.Println("error", len(got), err)
 			os.Exit(1)
@@ -266,7 +267,7 @@ func received(t *testing.T, q *pebblestore.Queue) map[string]bool {
 	t.Helper()
 	bodies := map[string]bool{}
 	for {
-		got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 10, Visibility: order.MaxVisibility})
+		got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 10, Visibility: queue.MaxVisibility})
 		if err != nil {
 			t.Fatal(err)
 		}

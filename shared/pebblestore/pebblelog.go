@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// logTo sends what pebble has to say to a logger: events at debug, trouble above.
+// logTo sends pebble's messages to a logger: events at level debug, errors above.
 func logTo(o *pebble.Options, logger *slog.Logger, fail func(error) error) {
 	l := pebbleLogger{logger: logger, fail: fail}
 	o.Logger = l
@@ -16,8 +16,8 @@ func logTo(o *pebble.Options, logger *slog.Logger, fail func(error) error) {
 		BackgroundError: func(err error) {
 			logger.Error("pebble can't flush or compact, and will try again", "error", err)
 		},
-		// The default ends the process. The read that met the damage returns it as
-		// an error, and all else can still be served.
+		// The default ends the process. The read that met the damage returns it as an
+		// error, and everything else can still be served.
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			logger.Error("the database is damaged", "path", info.Path, "error", info.Details)
 		},
@@ -27,7 +27,7 @@ func logTo(o *pebble.Options, logger *slog.Logger, fail func(error) error) {
 	}
 }
 
-// pebbleLogger is pebble's logger.
+// pebbleLogger implements pebble.Logger.
 type pebbleLogger struct {
 	logger *slog.Logger
 	fail   func(error) error
@@ -43,7 +43,7 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 	l.logger.Error("pebble: " + fmt.Sprintf(format, args...))
 }
 
-// Fatalf is where pebble can't go on, such as after a failed write of its manifest.
+// Fatalf is called when pebble can't go on, such as after a failed write of its manifest.
 // Pebble relies on its not returning.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	_ = l.fail(fmt.Errorf(format, args...))

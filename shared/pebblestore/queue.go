@@ -11,43 +11,43 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
-// QueueConfig are the settings of a queue, in SQS's words and limits. None has a
-// default here: they come from the template.
+// QueueConfig holds the settings of a queue, in SQS's words and limits. None has a default
+// here: they come from the template.
 type QueueConfig struct {
 	Name string
-	// ARN is what messages that redrive moves from this queue carry.
+	// ARN is the source of messages that redrive moves from this queue.
 	ARN               string
 	VisibilityTimeout time.Duration
-	// Retention is how long after its sending a message is kept.
+	// Retention is how long a message is kept after it was sent.
 	Retention time.Duration
-	// Delay is that of messages sent with none of their own.
+	// Delay is the delay of messages sent without one of their own.
 	Delay           time.Duration
 	MaxMessageBytes int
-	// DeadLetterQueue is the name of the queue that takes a message at the receive
+	// DeadLetterQueue is the name of the queue that a message is moved to at the receive
 	// after MaxReceiveCount; both or neither are set.
 	DeadLetterQueue string
 	MaxReceiveCount int
 }
 
-// Queue is an [order.Queue] of a database.
+// Queue is a [queue.Queue] in a database.
 //
-// Its lock guards only memory. A call takes the messages that it is about out of the
-// index, writes about them without the lock, and puts them back.
+// Its lock guards only memory. A call takes the messages that it concerns out of the
+// index, writes their changes without the lock, and puts them back.
 type Queue struct {
 	db     *DB
 	config QueueConfig
 	dead   *Queue // the dead-letter queue, or nil
 
-	last atomic.Uint64 // the number given out last; see newNumber
+	last atomic.Uint64 // the newest message number; see newNumber
 
 	mu    sync.Mutex
 	index index
-	// untaken is signalled when messages that were taken are put back or removed.
+	// untaken is signaled when messages that were taken are put back or removed.
 	untaken sync.Cond
-	// waiters are the receives that wait for a message; closing one wakes it.
+	// waiters belong to the receives that wait for a message; closing one wakes it.
 	waiters []chan struct{}
 	// timer wakes a waiter at the nearest deadline; timerAt is 0 if it is not set.
 	timer   *time.Timer
@@ -55,7 +55,7 @@ type Queue struct {
 	move    MoveTask
 }
 
-var _ order.Queue = (*Queue)(nil)
+var _ queue.Queue = (*Queue)(nil)
 
 // Stats counts a queue's messages.
 type Stats struct {
@@ -64,8 +64,8 @@ type Stats struct {
 	Delayed  int // not yet received, and hidden by its delay
 }
 
-// Queue opens a queue and makes it if it is new; the settings may differ from those
-// of last time. Call it once for each name; a dead-letter queue comes before the
+// Queue opens a queue, and creates it if it is new; the settings may differ from those of
+// the last time. Call it once for each name; a dead-letter queue must be opened before the
 // queues that use it.
 func (d *DB) Queue(c QueueConfig) (*Queue, error) {
 	if err := d.enter(); err != nil {
@@ -86,12 +86,12 @@ func (d *DB) openQueue(c QueueConfig) (*Queue, error) {
 	d.queuesMu.Lock()
 	defer d.queuesMu.Unlock()
 	if d.queue(c.Name) != nil {
-		return nil, errors.New("it is open already")
+		return nil, errors.New("it is already open")
 	}
 	q := &Queue{db: d, config: c}
 	if c.DeadLetterQueue != "" {
 		if q.dead = d.queue(c.DeadLetterQueue); q.dead == nil {
-			return nil, fmt.Errorf("its dead-letter queue %s must be opened before it", c.DeadLetterQueue)
+			return nil, fmt.Errorf("its dead-letter queue %s must be opened first", c.DeadLetterQueue)
 		}
 	}
 	q.untaken.L = &q.mu
@@ -106,7 +106,7 @@ func (d *DB) openQueue(c QueueConfig) (*Queue, error) {
 	return q, nil
 }
 
-// queue gives an open queue by name, nil if there is none.
+// queue returns an open queue by its name, or nil.
 func (d *DB) queue(name string) *Queue {
 	for _, q := range *d.queues.Load() {
 		if q.config.Name == name {
@@ -116,15 +116,16 @@ func (d *DB) queue(name string) *Queue {
 	return nil
 }
 
-// newNumber names a message within its queue for ever: it begins with the number of
-// the database's opening. Numbers grow, so a scan gives messages as they were sent.
+// newNumber returns a number that identifies a message in its queue forever: it begins with
+// the count of the database's openings. Numbers grow, so a scan returns messages in the
+// order in which they were sent.
 func (q *Queue) newNumber() uint64 { return q.last.Add(1) }
 
 func (q *Queue) key(number uint64, part byte) []byte {
 	return messageKey(nil, q.config.Name, number, part)
 }
 
-// load builds the index. All that Open found is durable: pebble flushes what it
+// load builds the index. Everything that Open found is durable: pebble flushes what it
 // replays from the log (DB.replayWAL).
 func (q *Queue) load() error {
 	prefix := messagePrefix(nil, q.config.Name)
@@ -150,7 +151,7 @@ func (q *Queue) load() error {
 			q.index.add(e)
 			q.index.settle(e, now)
 		case e == nil || e.number != number:
-			err = fmt.Errorf("the state of message %d is there without it", number)
+			err = fmt.Errorf("message %d has a state but no content", number)
 		default:
 			var s state
 			s, err = decodeState(record)
@@ -165,7 +166,7 @@ func (q *Queue) load() error {
 	return damaged(errors.Join(err, iter.Error(), iter.Close()))
 }
 
-// Send implements [order.Queue].
+// Send implements [queue.Queue].
 func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (messageID string, err error) {
 	if refusal := q.checkBody(body, "One or more parameters are invalid."); refusal != nil {
 		return "", refusal
@@ -185,17 +186,17 @@ func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (mes
 	return id, nil
 }
 
-// SendBatch implements [order.Queue].
-func (q *Queue) SendBatch(ctx context.Context, entries []order.SendEntry) (order.SendBatchResult, error) {
+// SendBatch implements [queue.Queue].
+func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue.SendBatchResult, error) {
 	if refusal := checkBatch(entries); refusal != nil {
-		return order.SendBatchResult{}, refusal
+		return queue.SendBatchResult{}, refusal
 	}
 	if err := q.db.begin(ctx); err != nil {
-		return order.SendBatchResult{}, fmt.Errorf("send a batch of messages: %w", err)
+		return queue.SendBatchResult{}, fmt.Errorf("send a batch of messages: %w", err)
 	}
 	defer q.db.ops.Done()
-	result := order.SendBatchResult{
-		MessageIDs: make(map[string]string, len(entries)), Failed: make(map[string]*order.RequestError),
+	result := queue.SendBatchResult{
+		MessageIDs: make(map[string]string, len(entries)), Failed: make(map[string]*queue.RequestError),
 	}
 	w := q.db.newWrite(q, nil)
 	for _, e := range entries {
@@ -210,13 +211,16 @@ func (q *Queue) SendBatch(ctx context.Context, entries []order.SendEntry) (order
 		result.MessageIDs[e.ID] = w.send(e.Body, e.Delay)
 	}
 	if err := w.commit(); err != nil {
-		return order.SendBatchResult{}, fmt.Errorf("send a batch of messages: %w", err)
+		return queue.SendBatchResult{}, fmt.Errorf("send a batch of messages: %w", err)
 	}
 	return result, nil
 }
 
-// Delete implements [order.Queue].
+// Delete implements [queue.Queue].
 func (q *Queue) Delete(ctx context.Context, receiptHandles []string) ([]error, error) {
+	if refusal := checkEntries(len(receiptHandles)); refusal != nil {
+		return nil, refusal
+	}
 	if err := q.db.begin(ctx); err != nil {
 		return nil, fmt.Errorf("delete messages: %w", err)
 	}
@@ -242,7 +246,7 @@ func (q *Queue) Delete(ctx context.Context, receiptHandles []string) ([]error, e
 	return outcomes, nil
 }
 
-// ChangeVisibility implements [order.Queue].
+// ChangeVisibility implements [queue.Queue].
 func (q *Queue) ChangeVisibility(ctx context.Context, receiptHandle string, timeout time.Duration) error {
 	if refusal := checkVisibility(timeout); refusal != nil {
 		return refusal
@@ -275,8 +279,8 @@ func (q *Queue) ChangeVisibility(ctx context.Context, receiptHandle string, time
 	return nil
 }
 
-// takeReceived takes the messages of some handles, but for those received again
-// since. It waits for calls that write about one of them, and holds none meanwhile.
+// takeReceived takes the messages of the handles, except those received again since. It
+// waits for calls that are writing about one of them, and takes none meanwhile.
 func (q *Queue) takeReceived(handles ...handle) []*entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -294,7 +298,7 @@ func (q *Queue) takeReceived(handles ...handle) []*entry {
 	}
 	taken := make([]*entry, 0, len(handles))
 	for _, h := range handles {
-		// A handle may be there twice.
+		// A handle may be given twice.
 		if e := current(h); e != nil && e.place != placeTaken {
 			q.index.take(e)
 			taken = append(taken, e)
@@ -314,7 +318,7 @@ func (q *Queue) Stats() Stats {
 	return s
 }
 
-// advanced is called after more of the log became durable.
+// advanced is called when more of the log has become durable.
 func (q *Queue) advanced() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -323,17 +327,17 @@ func (q *Queue) advanced() {
 	}
 }
 
-// refresh brings the index up to date and wakes who can go on. It follows every
-// change of the index, under the lock.
+// refresh brings the index up to date and wakes a waiter if a message is ready. It follows
+// every change of the index, under the lock.
 func (q *Queue) refresh(now stamp) {
 	q.index.synced(q.db.wal.durable.Load(), now)
 	q.index.surface(now)
-	// One is enough: who is woken leaves by way of refresh, too.
+	// One is enough: the one that is woken calls refresh in its turn.
 	if len(q.waiters) > 0 && q.index.ready.first != nil {
 		close(q.waiters[0])
 		q.waiters = slices.Delete(q.waiters, 0, 1)
 	}
-	// A deadline matters only while somebody waits for it.
+	// A deadline matters only while a receive waits for it.
 	if len(q.waiters) == 0 || len(q.index.hidden) == 0 {
 		return
 	}
@@ -343,7 +347,7 @@ func (q *Queue) refresh(now stamp) {
 	}
 }
 
-// deadline is what the timer calls.
+// deadline is called by the timer.
 func (q *Queue) deadline() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
 func openForInternals(t *testing.T) *DB {
@@ -47,7 +48,7 @@ func TestACallWaitsForTheOneBefore(t *testing.T) {
 				if _, err := q.Send(t.Context(), "x", 0); err != nil {
 					t.Fatal(err)
 				}
-				got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 1, Wait: time.Second, Visibility: time.Minute})
+				got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: time.Second, Visibility: time.Minute})
 				if err != nil || len(got) != 1 {
 					t.Fatal(got, err)
 				}

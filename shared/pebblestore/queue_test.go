@@ -3,6 +3,7 @@ package pebblestore_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,8 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
-	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 func send(t *testing.T, q *pebblestore.Queue, body string, delay time.Duration) string {
@@ -25,9 +26,9 @@ func send(t *testing.T, q *pebblestore.Queue, body string, delay time.Duration) 
 }
 
 // receive waits for one message, in virtual time.
-func receive(t *testing.T, q *pebblestore.Queue, wait time.Duration) order.Delivery {
+func receive(t *testing.T, q *pebblestore.Queue, wait time.Duration) queue.Message {
 	t.Helper()
-	got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 1, Wait: wait})
+	got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: wait})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func receive(t *testing.T, q *pebblestore.Queue, wait time.Duration) order.Deliv
 
 func wantNone(t *testing.T, q *pebblestore.Queue, wait time.Duration) {
 	t.Helper()
-	got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 10, Wait: wait})
+	got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 10, Wait: wait})
 	if err != nil || len(got) > 0 {
 		t.Errorf("receive: %v, %v, want none", got, err)
 	}
@@ -58,6 +59,13 @@ func changeVisibility(t *testing.T, q *pebblestore.Queue, handle string, timeout
 	if err := q.ChangeVisibility(t.Context(), handle, timeout); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// with returns the message with other values of some attributes.
+func with(m queue.Message, attributes map[string]string) queue.Message {
+	m.Attributes = maps.Clone(m.Attributes)
+	maps.Copy(m.Attributes, attributes)
+	return m
 }
 
 // restarting is a database with a payments queue and its dead-letter queue that is
@@ -115,8 +123,8 @@ func TestDeadlinesSurviveARestart(t *testing.T) {
 			count int
 		}{{"hidden", 30 * time.Second, 2}, {"delayed", 35 * time.Second, 1}, {"longer", 40 * time.Second, 2}} {
 			d := receive(t, r.queue, 20*time.Second)
-			if d.Body != want.body || d.ReceiveCount != want.count {
-				t.Errorf("the message %q came with count %d, want %q with %d", d.Body, d.ReceiveCount, want.body, want.count)
+			if d.Body != want.body || d.ReceiveCount() != want.count {
+				t.Errorf("the message %q came with count %d, want %q with %d", d.Body, d.ReceiveCount(), want.body, want.count)
 			}
 			// What was waited for durability before adds a few milliseconds.
 			if at := time.Since(start); at < want.at || at > want.at+50*time.Millisecond {
@@ -129,7 +137,7 @@ func TestDeadlinesSurviveARestart(t *testing.T) {
 func TestHandlesSurviveARestart(t *testing.T) {
 	inRestarts(t, func(t *testing.T, r *restarting, restart func()) {
 		ids := []string{send(t, r.queue, "a", 0), send(t, r.queue, "b", 0), send(t, r.queue, "c", 0)}
-		var before []order.Delivery
+		var before []queue.Message
 		for range ids {
 			before = append(before, receive(t, r.queue, time.Second))
 		}
@@ -137,8 +145,8 @@ func TestHandlesSurviveARestart(t *testing.T) {
 		deleteMessage(t, r.queue, before[0].ReceiptHandle)
 		changeVisibility(t, r.queue, before[1].ReceiptHandle, 0)
 		again := receive(t, r.queue, 0)
-		want := before[1]
-		want.ReceiveCount, want.ReceiptHandle = 2, again.ReceiptHandle
+		want := with(before[1], map[string]string{queue.ReceiveCountAttribute: "2"})
+		want.ReceiptHandle = again.ReceiptHandle
 		if diff := cmp.Diff(want, again); diff != "" {
 			t.Errorf("the second receive (-want +got):\n%s", diff)
 		}
@@ -164,7 +172,7 @@ func TestDeletesAndRedriveSurviveARestart(t *testing.T) {
 		send(t, r.queue, "deleted", 0)
 		deleteMessage(t, r.queue, receive(t, r.queue, time.Second).ReceiptHandle)
 		send(t, r.queue, "poison", 0)
-		var last order.Delivery
+		var last queue.Message
 		for range 3 {
 			last = receive(t, r.queue, time.Second)
 			changeVisibility(t, r.queue, last.ReceiptHandle, 0)
@@ -173,15 +181,16 @@ func TestDeletesAndRedriveSurviveARestart(t *testing.T) {
 		wantNone(t, r.queue, 0) // it moves now
 		restart()
 		d := receive(t, r.dead, time.Second)
-		want := last
-		want.ReceiveCount, want.ReceiptHandle = 4, d.ReceiptHandle
-		want.DeadLetterSourceARN = queueConfig("payments").ARN
+		want := with(last, map[string]string{
+			queue.ReceiveCountAttribute: "4", queue.DeadLetterSourceAttribute: queueConfig("payments").ARN,
+		})
+		want.ReceiptHandle = d.ReceiptHandle
 		if diff := cmp.Diff(want, d); diff != "" {
 			t.Errorf("the dead letter (-want +got):\n%s", diff)
 		}
 		restart()
 		changeVisibility(t, r.dead, d.ReceiptHandle, 0)
-		if d := receive(t, r.dead, time.Second); d.ReceiveCount != 5 || !d.FirstReceivedAt.Equal(want.FirstReceivedAt) {
+		if d := receive(t, r.dead, time.Second); d.ReceiveCount() != 5 || !d.FirstReceivedAt().Equal(want.FirstReceivedAt()) {
 			t.Errorf("the dead letter came as %+v", d)
 		}
 		wantNone(t, r.queue, 20*time.Second)
@@ -200,7 +209,7 @@ func TestSweepRemovesOldMessages(t *testing.T) {
 		for i := range 2500 {
 			send(t, q, fmt.Sprint("old ", i), 0)
 		}
-		got, err := q.Receive(t.Context(), order.ReceiveRequest{Max: 10, Wait: time.Second, Visibility: order.MaxVisibility})
+		got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 10, Wait: time.Second, Visibility: queue.MaxVisibility})
 		if err != nil || len(got) != 10 {
 			t.Fatalf("receive: %d, %v", len(got), err)
 		}
@@ -256,10 +265,10 @@ func TestVisibilityLimit(t *testing.T) {
 		q := openQueue(t, open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()}), queueConfig("payments"))
 		send(t, q, "x", 0)
 		d := receive(t, q, time.Second)
-		changeVisibility(t, q, d.ReceiptHandle, order.MaxVisibility)
+		changeVisibility(t, q, d.ReceiptHandle, queue.MaxVisibility)
 		time.Sleep(time.Hour)
-		err := q.ChangeVisibility(t.Context(), d.ReceiptHandle, order.MaxVisibility)
-		refusal := new(order.RequestError)
+		err := q.ChangeVisibility(t.Context(), d.ReceiptHandle, queue.MaxVisibility)
+		refusal := new(queue.RequestError)
 		if !errors.As(err, &refusal) || refusal.Code != "InvalidParameterValue" || !strings.Contains(refusal.Message, "Total VisibilityTimeout") {
 			t.Errorf("13 hours after the receive: the error is %v", err)
 		}
@@ -279,8 +288,8 @@ func TestHandleOfAnotherQueue(t *testing.T) {
 		send(t, b, "x", 0)
 		d := receive(t, a, time.Second)
 		outcomes, err := b.Delete(t.Context(), []string{d.ReceiptHandle})
-		if err != nil || !errors.Is(outcomes[0], order.ErrReceiptHandle) {
-			t.Errorf("delete: %v, %v, want order.ErrReceiptHandle", outcomes, err)
+		if err != nil || !errors.Is(outcomes[0], queue.ErrReceiptHandle) {
+			t.Errorf("delete: %v, %v, want queue.ErrReceiptHandle", outcomes, err)
 		}
 	})
 }
@@ -320,11 +329,11 @@ func TestQueueConfig(t *testing.T) {
 
 func TestReceiveRefusals(t *testing.T) {
 	q := openQueue(t, open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()}), queueConfig("payments"))
-	for name, r := range map[string]order.ReceiveRequest{
+	for name, r := range map[string]queue.ReceiveRequest{
 		"none": {}, "eleven": {Max: 11}, "too long a wait": {Max: 1, Wait: 21 * time.Second},
 		"too long a visibility": {Max: 1, Visibility: 13 * time.Hour}, "part of a second": {Max: 1, Visibility: time.Millisecond},
 	} {
-		refusal := new(order.RequestError)
+		refusal := new(queue.RequestError)
 		if _, err := q.Receive(t.Context(), r); !errors.As(err, &refusal) || refusal.Code != "InvalidParameterValue" {
 			t.Errorf("%s: the error is %v, want a refusal", name, err)
 		}

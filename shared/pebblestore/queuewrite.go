@@ -3,16 +3,18 @@ package pebblestore
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/uuid"
 
-	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
-// queueWrite is one atomic change of a queue's messages, and of another queue's where
-// it moves some there. It begins with messages that were taken out of the index, and
-// ends with commit or abandon, which put them back.
+// queueWrite is one atomic change of a queue's messages, and of another queue's if it moves
+// some there. It begins with messages that were taken out of the index, and ends with
+// commit or abandon, which put them back.
 type queueWrite struct {
 	db    *DB
 	q     *Queue
@@ -24,13 +26,14 @@ type queueWrite struct {
 	value []byte // reused
 }
 
-// takenMessage is a message and what commit makes of it: without a next, nothing.
+// takenMessage is a message and its state after commit; a nil next leaves it unchanged.
 type takenMessage struct {
 	*entry
 	next    *state
 	removed bool
 }
 
+// addedMessage is a new message and the queue that it is added to.
 type addedMessage struct {
 	*entry
 	to *Queue
@@ -47,14 +50,14 @@ func (d *DB) newWrite(q *Queue, taken []*entry) *queueWrite {
 	return w
 }
 
-// messageKey gives a key that is valid until the next. What the batch returns for it is
-// ignored: only batches with an index have errors.
+// messageKey returns a key that is valid until the next call. The errors of batch.Set and
+// the like are ignored by all callers: only batches with an index have any.
 func (w *queueWrite) messageKey(q *Queue, number uint64, part byte) []byte {
 	w.key = messageKey(w.key[:0], q.config.Name, number, part)
 	return w.key
 }
 
-// add adds a message to a queue.
+// add adds a message to a queue, this one or another.
 func (w *queueWrite) add(to *Queue, m *message, s state) {
 	e := &entry{number: to.newNumber(), visible: s.visible, sent: m.sent, hot: m, count: s.count}
 	w.value = appendMessage(w.value[:0], m, s)
@@ -62,34 +65,34 @@ func (w *queueWrite) add(to *Queue, m *message, s state) {
 	w.added = append(w.added, addedMessage{entry: e, to: to})
 }
 
-// send adds a new message and gives its id.
+// send adds a new message and returns its id.
 func (w *queueWrite) send(body string, delay time.Duration) string {
 	if delay == 0 {
 		delay = w.q.config.Delay
 	}
-	m := &message{id: newMessageID(), sent: w.now, body: body}
+	m := &message{id: uuid.New(), sent: w.now, body: body}
 	w.add(w.q, m, state{visible: w.now + millis(delay)})
 	return m.id.String()
 }
 
-// remove deletes the i-th message taken.
+// remove deletes the i-th message that was taken.
 func (w *queueWrite) remove(i int) {
 	t := &w.taken[i]
 	t.removed = true
-	// This part is written once and never again, so its value and a single delete
-	// cancel out, often in memory still. A plain delete would stay and be compacted.
+	// This part is written only once, so its value and a single delete cancel out, often
+	// while both are still in memory. A plain delete would stay until it is compacted.
 	_ = w.batch.SingleDelete(w.messageKey(w.q, t.number, partSent), nil)
 	if t.count > 0 {
 		_ = w.batch.Delete(w.messageKey(w.q, t.number, partState), nil)
 	}
 }
 
-// receive counts a receive of the i-th message taken.
-func (w *queueWrite) receive(i int, visibility time.Duration) (order.Delivery, error) {
+// receive counts a receive of the i-th message that was taken, and returns it.
+func (w *queueWrite) receive(i int, visibility time.Duration) (queue.Message, error) {
 	t := &w.taken[i]
 	m, err := w.q.read(t.entry)
 	if err != nil {
-		return order.Delivery{}, err
+		return queue.Message{}, err
 	}
 	s := state{
 		visible: w.now + millis(visibility), received: w.now, firstReceived: m.firstReceived, count: t.count + 1,
@@ -98,27 +101,42 @@ func (w *queueWrite) receive(i int, visibility time.Duration) (order.Delivery, e
 		s.firstReceived = w.now
 	}
 	w.setState(t, s)
-	return order.Delivery{
-		MessageID:           m.id.String(),
-		ReceiptHandle:       handle{number: t.number, count: s.count}.encode(w.q.config.Name),
-		Body:                m.body,
-		ReceiveCount:        int(s.count),
-		SentAt:              m.sent.time(),
-		FirstReceivedAt:     s.firstReceived.time(),
-		DeadLetterSourceARN: m.source,
+	return queue.Message{
+		MessageID:     m.id.String(),
+		ReceiptHandle: handle{number: t.number, count: s.count}.encode(w.q.config.Name),
+		Body:          m.body,
+		Attributes:    attributes(m, s),
 	}, nil
 }
 
-// hide changes when the i-th message taken is visible again. SQS allows 12 hours from
-// the receive in all (developer guide, "visibility timeout").
-func (w *queueWrite) hide(i int, timeout time.Duration) (*order.RequestError, error) {
+// senderID stands for whoever sends to this queue, which does not know them. The shape is
+// that of an IAM user's id.
+const senderID = "AIDALOCALLOCALLOCALXX"
+
+// attributes returns the system attributes of a receive.
+func attributes(m *message, s state) map[string]string {
+	made := map[string]string{
+		queue.ReceiveCountAttribute:  strconv.Itoa(int(s.count)),
+		queue.SentAttribute:          m.sent.unixMilli(),
+		queue.SenderAttribute:        senderID,
+		queue.FirstReceivedAttribute: s.firstReceived.unixMilli(),
+	}
+	if m.source != "" {
+		made[queue.DeadLetterSourceAttribute] = m.source
+	}
+	return made
+}
+
+// hide changes when the i-th message that was taken is visible again. SQS allows 12 hours
+// from the receive in total (developer guide, "visibility timeout").
+func (w *queueWrite) hide(i int, timeout time.Duration) (*queue.RequestError, error) {
 	t := &w.taken[i]
 	s, err := w.q.readState(t.entry)
 	if err != nil {
 		return nil, err
 	}
 	s.visible = w.now + millis(timeout)
-	if s.visible > s.received+millis(order.MaxVisibility) {
+	if s.visible > s.received+millis(queue.MaxVisibility) {
 		return invalid("Value %v for parameter VisibilityTimeout is invalid. "+
 			"Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].", timeout.Seconds()), nil
 	}
@@ -132,8 +150,8 @@ func (w *queueWrite) setState(t *takenMessage, s state) {
 	_ = w.batch.Set(w.messageKey(w.q, t.number, partState), w.value, nil)
 }
 
-// redrive moves the i-th message taken to the dead-letter queue. There it is the
-// same message still, with its id, its age and its receive count.
+// redrive moves the i-th message that was taken to the dead-letter queue. There it is still
+// the same message, with its id, its age and its receive count.
 func (w *queueWrite) redrive(i int) error {
 	m, err := w.q.read(w.taken[i].entry)
 	if err != nil {
@@ -148,14 +166,14 @@ func (w *queueWrite) redrive(i int) error {
 	return nil
 }
 
-// sendBack moves the i-th message taken to another queue, as a new message.
+// sendBack moves the i-th message that was taken to another queue, as a new message.
 func (w *queueWrite) sendBack(i int, to *Queue, m *message) {
-	w.add(to, &message{id: newMessageID(), sent: w.now, body: m.body}, state{visible: w.now})
+	w.add(to, &message{id: uuid.New(), sent: w.now, body: m.body}, state{visible: w.now})
 	w.remove(i)
 }
 
-// commit applies the change, which rides on the next fsync, and puts the messages
-// where they are then.
+// commit applies the change, which rides on the next fsync, and puts the messages back in
+// their new places.
 func (w *queueWrite) commit() error {
 	if w.batch.Empty() {
 		w.abandon()
@@ -188,7 +206,7 @@ func (w *queueWrite) commit() error {
 	return nil
 }
 
-// abandon leaves everything as it was.
+// abandon puts the messages back as they were.
 func (w *queueWrite) abandon() {
 	_ = w.batch.Close()
 	w.putBack(func(t *takenMessage) { t.removed = false })
@@ -213,7 +231,7 @@ func (w *queueWrite) putBack(change func(*takenMessage)) {
 	w.q.refresh(w.now)
 }
 
-// read gives a message that was taken. The caller must not change it.
+// read returns a message that was taken. The caller must not change it.
 func (q *Queue) read(e *entry) (*message, error) {
 	if e.hot != nil {
 		return e.hot, nil
@@ -237,7 +255,7 @@ func (q *Queue) read(e *entry) (*message, error) {
 	return &m, nil
 }
 
-// readState gives how the receives of a message stand.
+// readState returns the receive state of a message.
 func (q *Queue) readState(e *entry) (state, error) {
 	decode := decodeState
 	record, closer, err := q.db.pebble.Get(q.key(e.number, partState))
@@ -261,5 +279,5 @@ func (q *Queue) readError(e *entry, err error) error {
 	return fmt.Errorf("read message %d of the queue %s: %w", e.number, q.config.Name, damaged(err))
 }
 
-// millis is a duration in stamp's unit.
+// millis converts a duration to the unit of a stamp.
 func millis(d time.Duration) stamp { return stamp(d.Milliseconds()) }

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
-// Receive implements [order.Queue].
-func (q *Queue) Receive(ctx context.Context, r order.ReceiveRequest) ([]order.Delivery, error) {
+// Receive implements [queue.Queue].
+func (q *Queue) Receive(ctx context.Context, r queue.ReceiveRequest) ([]queue.Message, error) {
 	const doing = "receive messages"
 	if refusal := checkReceive(r); refusal != nil {
 		return nil, refusal
@@ -27,14 +28,14 @@ func (q *Queue) Receive(ctx context.Context, r order.ReceiveRequest) ([]order.De
 	var timeout <-chan time.Time
 	for {
 		taken, woken := q.takeReady(r.Max, wait)
-		deliveries, err := q.deliver(taken, visibility)
+		messages, err := q.deliver(taken, visibility)
 		switch {
 		case err != nil:
 			return nil, unavailable(doing, err)
-		case len(deliveries) > 0 || len(taken) == 0 && !wait:
-			return deliveries, nil
+		case len(messages) > 0 || len(taken) == 0 && !wait:
+			return messages, nil
 		case len(taken) > 0:
-			continue // all of them were too old, or moved away
+			continue // all of them were too old, or were moved away
 		}
 		if timeout == nil {
 			timer := time.NewTimer(r.Wait)
@@ -45,7 +46,7 @@ func (q *Queue) Receive(ctx context.Context, r order.ReceiveRequest) ([]order.De
 		case <-woken:
 			continue
 		case <-timeout:
-			wait = false // once more: the last may have come with the timeout
+			wait = false // try once more: a message may have come with the timeout
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-q.db.ended:
@@ -58,8 +59,8 @@ func (q *Queue) Receive(ctx context.Context, r order.ReceiveRequest) ([]order.De
 	}
 }
 
-// takeReady takes up to limit messages. If there is none and the caller waits, woken
-// is closed when there may be one.
+// takeReady takes up to limit messages. If there is none and the caller waits, woken is
+// closed when there may be one.
 func (q *Queue) takeReady(limit int, wait bool) (taken []*entry, woken chan struct{}) {
 	now := stampOf(q.db.now())
 	q.mu.Lock()
@@ -80,8 +81,8 @@ func (q *Queue) takeReady(limit int, wait bool) (taken []*entry, woken chan stru
 	return taken, woken
 }
 
-// giveUpWaiting undoes the waiting of takeReady. If the message came just then,
-// another waiter gets it.
+// giveUpWaiting removes a waiter that takeReady added. If a message came just then, another
+// waiter gets it.
 func (q *Queue) giveUpWaiting(woken chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -89,14 +90,14 @@ func (q *Queue) giveUpWaiting(woken chan struct{}) {
 	q.refresh(stampOf(q.db.now()))
 }
 
-// deliver receives the messages taken. Those past their retention are removed
-// instead, those received often enough are moved to the dead-letter queue.
-func (q *Queue) deliver(taken []*entry, visibility time.Duration) ([]order.Delivery, error) {
+// deliver receives the messages that were taken. Those past their retention are removed
+// instead, and those received often enough are moved to the dead-letter queue.
+func (q *Queue) deliver(taken []*entry, visibility time.Duration) ([]queue.Message, error) {
 	if len(taken) == 0 {
 		return nil, nil
 	}
 	w := q.db.newWrite(q, taken)
-	deliveries := make([]order.Delivery, 0, len(taken))
+	messages := make([]queue.Message, 0, len(taken))
 	for i, e := range taken {
 		var err error
 		switch {
@@ -105,14 +106,14 @@ func (q *Queue) deliver(taken []*entry, visibility time.Duration) ([]order.Deliv
 		case q.dead != nil && int(e.count) >= q.config.MaxReceiveCount:
 			err = w.redrive(i)
 		default:
-			var d order.Delivery
+			var d queue.Message
 			d, err = w.receive(i, visibility)
-			deliveries = append(deliveries, d)
+			messages = append(messages, d)
 		}
 		if err != nil {
 			w.abandon()
 			return nil, err
 		}
 	}
-	return deliveries, w.commit()
+	return messages, w.commit()
 }

@@ -10,14 +10,14 @@ import (
 	"paylane/shared/order"
 )
 
-// orderSchema is the newest schema of an order's record, and the one written.
-// To add a field: raise it, append the field at the end of appendOrder, and read it
-// in decodeOrder only where the record's schema has it. testdata holds a record of
-// every schema there was.
+// orderSchema is the newest schema of an order's record, and the one that is written. To
+// add a field: raise it, append the field at the end of appendOrder, and read it in
+// decodeOrder only if the record's schema has it. testdata has a record of every schema so
+// far.
 const orderSchema = 1
 
-// header is the beginning of an order's record, of fixed size, so that a write can
-// check its condition and keep the indexes without reading the rest.
+// header is the beginning of an order's record. It has a fixed size, so that a write can
+// check its condition and update the indexes without reading the rest.
 type header struct {
 	schema  byte
 	status  order.Status
@@ -30,7 +30,7 @@ const headerBytes = 1 + 1 + 8 + 8 + 8
 
 var errRecord = errors.New("the record is cut short or garbled")
 
-// statuses gives each status its code in records and keys; never reorder it.
+// statuses maps the codes in records and keys to statuses; never reorder it.
 //
 //nolint:gochecknoglobals // a table, never written
 var statuses = [...]order.Status{
@@ -38,12 +38,12 @@ var statuses = [...]order.Status{
 	5: order.Canceled, 6: order.Refunding, 7: order.Refunded, 8: order.Void,
 }
 
-// statusCode gives a status's code, 0 for one there is not.
+// statusCode returns the code of a status, or 0 if there is no such status.
 func statusCode(s order.Status) byte {
 	return byte(max(slices.Index(statuses[1:], s)+1, 0))
 }
 
-// appendOrder encodes an order but for its Ref, which is its key.
+// appendOrder encodes an order, except its Ref, which is its key.
 func appendOrder(b []byte, o *order.Order) ([]byte, error) {
 	code := statusCode(o.Status)
 	if code == 0 {
@@ -117,13 +117,13 @@ func readHeader(record []byte) (header, error) {
 	}, nil
 }
 
-// decodeOrder reads an order's record of any schema so far.
+// decodeOrder reads an order's record of any schema.
 func decodeOrder(ref order.Ref, record []byte) (order.Order, error) {
 	h, err := readHeader(record)
 	if err != nil {
 		return order.Order{}, err
 	}
-	// One copy of the record; all of the order's texts are parts of it.
+	// Copy the record once; all of the order's texts are parts of the copy.
 	r := reader{rest: string(record[headerBytes:])}
 	o := order.Order{
 		Ref: ref, Status: h.status, Version: h.version,
@@ -166,8 +166,8 @@ func decodeOrder(ref order.Ref, record []byte) (order.Order, error) {
 	return o, nil
 }
 
-// reader takes values off the front of a record. After the record's end it gives
-// zeros and has failed.
+// reader takes values off the front of a record. Past the record's end it returns zeros and
+// has failed.
 type reader struct {
 	rest   string
 	failed bool
@@ -208,8 +208,8 @@ func (r *reader) varint() int64 {
 	return int64(v>>1) ^ -int64(v&1)
 }
 
-// count reads the length of a list. None is longer than the bytes that are left,
-// which keeps garbage from asking for much memory.
+// count reads the length of a list. No list is longer than the bytes that are left, so
+// garbage can't make the caller allocate much memory.
 func (r *reader) count() int {
 	n := r.uvarint()
 	if n > uint64(len(r.rest)) {

@@ -13,8 +13,8 @@ import (
 
 var _ order.Scanner = (*Store)(nil)
 
-// Scan implements [order.Scanner]. An order's segment is a hash of its key, so each
-// segment looks at the keys of all and reads its own: the database is one machine's.
+// Scan implements [order.Scanner]. An order's segment is a hash of its key, so a scan of a
+// segment passes over the keys of all, and reads its own: the database is on one machine.
 func (s *Store) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, error) {
 	const doing = "scan orders"
 	lower, err := scanFrom(q)
@@ -24,7 +24,7 @@ func (s *Store) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, er
 	return readPage(ctx, s.db, doing, func() (order.ScanPage, []*commit, error) { return s.scan(ctx, q, lower) })
 }
 
-// scan also gives the writes not yet durable of the orders that it read.
+// scan also returns the writes that are not yet durable of the orders that it read.
 func (s *Store) scan(ctx context.Context, q order.ScanQuery, lower []byte) (page order.ScanPage, inflight []*commit, err error) {
 	iter, err := s.db.pebble.NewIterWithContext(ctx, &pebble.IterOptions{
 		LowerBound: lower, UpperBound: prefixEnd([]byte{kindOrder}),
@@ -59,7 +59,7 @@ func (s *Store) scan(ctx context.Context, q order.ScanQuery, lower []byte) (page
 	return page, inflight, iter.Error()
 }
 
-// scanned reads the order where an iterator stands.
+// scanned reads the order that an iterator is at.
 func scanned(iter *pebble.Iterator) (order.Order, error) {
 	tenant, id, ok := cutText(iter.Key()[1:])
 	if !ok {
@@ -72,14 +72,14 @@ func scanned(iter *pebble.Iterator) (order.Order, error) {
 	return stored{ref: order.Ref{Tenant: tenant, ID: string(id)}, record: record}.order()
 }
 
-// segmentOf must stay the same for ever, for a cursor may come back in another process.
+// segmentOf must never change: a cursor may be used by a later process.
 func segmentOf(key []byte, segments int) int {
 	h := fnv.New32a()
 	_, _ = h.Write(key)
 	return int(h.Sum32() % uint32(segments))
 }
 
-// scanFrom gives the first key that a scan may read.
+// scanFrom returns the first key that a scan may read.
 func scanFrom(q order.ScanQuery) ([]byte, error) {
 	after, err := q.Start()
 	switch {
@@ -88,7 +88,7 @@ func scanFrom(q order.ScanQuery) ([]byte, error) {
 	case after == nil:
 		return []byte{kindOrder}, nil
 	case after[0] != kindOrder:
-		return nil, fmt.Errorf("the cursor is none of segment %d of %d", q.Segment, q.Segments)
+		return nil, fmt.Errorf("the cursor is not of segment %d of %d", q.Segment, q.Segments)
 	}
 	return append(after, 0), nil
 }

@@ -12,7 +12,7 @@ import (
 	"paylane/shared/order"
 )
 
-// Store is the orders of a database.
+// Store holds the orders of a database.
 type Store struct {
 	db   *DB
 	seed maphash.Seed
@@ -26,16 +26,16 @@ var (
 	_ order.Watcher = (*Store)(nil)
 )
 
-// stripe is what concurrent calls on some of the orders share.
+// stripe is the state that concurrent calls on some of the orders share.
 type stripe struct {
-	// writing is held from a write's look at the order until its batch is applied,
-	// and never across an fsync.
+	// writing is held from when a write reads the order until its batch is applied, and
+	// never across an fsync.
 	writing sync.Mutex
 
 	mu sync.Mutex
-	// inflight has the newest write of each order that is applied, or about to be,
-	// and not yet durable. It is entered before pebble's readers can see the write.
-	// So a read that saw something that is not durable finds it here afterwards.
+	// inflight has the newest write of each order that is applied, or about to be, and not
+	// yet durable. A write is entered here before pebble's readers can see it, so a read
+	// that saw something that is not durable finds it here afterwards.
 	inflight map[order.Ref]*commit
 	watchers map[order.Ref]map[chan struct{}]struct{}
 }
@@ -59,7 +59,7 @@ type stored struct {
 	ref    order.Ref
 	record []byte // valid during the write only
 	header
-	// found is false where there is nothing, or a tombstone that has expired.
+	// found is false if there is nothing, or a tombstone that has expired.
 	found bool
 }
 
@@ -71,7 +71,7 @@ func (s stored) order() (order.Order, error) {
 	return o, nil
 }
 
-// conflict gives the error that shows what stands there.
+// conflict returns the error that shows the order as it is.
 func (s stored) conflict() error {
 	current, err := s.order()
 	if err != nil {
@@ -123,8 +123,8 @@ func (s *Store) Update(ctx context.Context, next order.Order) error {
 	return err
 }
 
-// change is every write: decide looks at the order and gives the next one, or says
-// why there is none. Either answer is durable when change returns it.
+// change makes every write: decide returns the next state of the order, or an error if
+// there is none. What either rests on is durable when change returns.
 func (s *Store) change(ctx context.Context, doing string, ref order.Ref,
 	decide func(stored) (order.Order, error),
 ) (order.Order, error) {
@@ -149,8 +149,8 @@ func (s *Store) change(ctx context.Context, doing string, ref order.Ref,
 	return order.Order{}, unavailable(doing, err)
 }
 
-// apply is the part of change under the order's lock. The commit is the one to wait
-// for: this write's, or where there is none, the one that made what decide saw.
+// apply is the part of change under the order's lock. The commit is the one to wait for:
+// this write's, or if there is none, the one that made what decide saw.
 func (s *Store) apply(st *stripe, ref order.Ref, decide func(stored) (order.Order, error)) (order.Order, *commit, error) {
 	var buf [128]byte
 	key := orderKey(buf[:0], ref)
@@ -185,31 +185,31 @@ func (s *Store) apply(st *stripe, ref order.Ref, decide func(stored) (order.Orde
 	return next, c, nil
 }
 
-// expired tells whether a record is a tombstone that counts as absent.
+// expired reports whether a record is a tombstone that counts as absent.
 func (s *Store) expired(h header) bool {
 	return h.status == order.Void && h.expires != 0 && h.expires <= stampOf(s.db.now())
 }
 
-// pending gives the write of an order that is not yet durable, nil if there is none.
+// pending returns the write of an order that is not yet durable, or nil.
 func (st *stripe) pending(ref order.Ref) *commit {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.inflight[ref]
 }
 
-// settle is called for each write once it is durable, or failed.
+// settle is called for each write once it is durable or has failed.
 func (s *Store) settle(c *commit) {
 	st := s.stripe(c.ref)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	// A failed write stays: what it shows is not known to be durable, ever.
+	// A failed write stays: what it wrote will never be known to be durable.
 	if st.inflight[c.ref] == c && c.err == nil {
 		delete(st.inflight, c.ref)
 	}
 	for changed := range st.watchers[c.ref] {
 		select {
 		case changed <- struct{}{}:
-		default: // one is waiting to be received already
+		default: // it has a value already
 		}
 	}
 }

@@ -12,38 +12,37 @@ import (
 	"paylane/shared/order"
 )
 
-// syncDelay is how long a write that asked for no fsync waits for another's before
-// it gets one of its own. It bounds what a kill loses, too: pebble hands a record to
-// the operating system only with a sync or a full block of 32 KiB
-// (record.LogWriter.flushLoop).
+// syncDelay is how long a write that asked for no fsync waits for another's before it gets
+// one of its own. It also bounds what a kill loses: pebble hands a record to the operating
+// system only with a sync or a full block of 32 KiB (record.LogWriter.flushLoop).
 const syncDelay = 5 * time.Millisecond
 
-// wal hands batches to pebble's write-ahead log and knows how far the log is on
-// disk. That is one number, because a synced record makes all earlier ones durable:
-// pebble gives out sequence numbers in the order of the log (commitPipeline.prepare),
-// writes all that is buffered before it syncs (LogWriter.flushPending), and when it
-// changes to a new log file it first syncs and closes the former
-// (DB.rotateWAL, StandaloneManager's writer.Close).
+// wal hands batches to pebble's write-ahead log and knows how far the log is durable. One
+// number is enough, because a synced record makes all earlier ones durable: pebble assigns
+// sequence numbers in the order of the log (commitPipeline.prepare), writes everything that
+// is buffered before it syncs (LogWriter.flushPending), and when it changes to a new log
+// file it first syncs and closes the previous one (DB.rotateWAL, StandaloneManager's
+// writer.Close).
 type wal struct {
 	pebble *pebble.DB
-	// fail records that the disk can't be trusted any more and gives the error
-	// to return.
+	// fail records that the disk can no longer be trusted, and returns the error to
+	// return.
 	fail func(error) error
 
-	// durable is the end of the log that is known to be on disk: every batch whose
-	// end is at most this.
+	// durable is how far the log is known to be on disk: every batch whose end is at most
+	// this is durable.
 	durable atomic.Uint64
-	// advanced is called each time after durable grew.
+	// advanced is called each time that durable has grown.
 	advanced func()
 
 	mu       sync.Mutex
 	changed  sync.Cond
-	syncing  []*commit // applied, their fsyncs awaited; about in the log's order
-	lazyDue  bool      // the timer below ended
+	syncing  []*commit // applied and waiting for their fsyncs, roughly in the log's order
+	lazyDue  bool      // the timer below has ended
 	stopping bool
 	stopped  chan struct{}
 
-	// lazy is about the writes without an fsync of their own.
+	// lazy concerns the writes without an fsync of their own.
 	lazy struct {
 		sync.Mutex
 		timer  *time.Timer
@@ -53,21 +52,21 @@ type wal struct {
 	}
 }
 
-// commit is one write that was applied and asked for an fsync.
+// commit is a write that was applied and asked for an fsync.
 type commit struct {
 	batch  *pebble.Batch
 	ref    order.Ref
-	settle func(*commit) // called when it is durable or failed, before done closes
+	settle func(*commit) // called when it is durable or has failed, before done is closed
 	done   chan struct{}
-	err    error // why it is not known to be durable; read it after done
+	err    error // why it is not known to be durable; set before done is closed
 }
 
 func newCommit(b *pebble.Batch, ref order.Ref, settle func(*commit)) *commit {
 	return &commit{batch: b, ref: ref, settle: settle, done: make(chan struct{})}
 }
 
-// wait returns once the write is durable. After the context's error it may still
-// become so.
+// wait returns once the write is durable. After the context's error it may still become
+// durable.
 func (c *commit) wait(ctx context.Context) error {
 	select {
 	case <-c.done:
@@ -77,7 +76,7 @@ func (c *commit) wait(ctx context.Context) error {
 	}
 }
 
-// startWAL needs close.
+// startWAL returns a wal that must be closed.
 func startWAL(db *pebble.DB, advanced func(), fail func(error) error) *wal {
 	w := &wal{pebble: db, advanced: advanced, fail: fail, stopped: make(chan struct{})}
 	w.changed.L = &w.mu
@@ -87,7 +86,7 @@ func startWAL(db *pebble.DB, advanced func(), fail func(error) error) *wal {
 	return w
 }
 
-// close returns once every commit is settled. Nothing may be written any more.
+// close returns once every commit is settled. Nothing may be written after it is called.
 func (w *wal) close() {
 	w.mu.Lock()
 	w.stopping = true
@@ -97,8 +96,8 @@ func (w *wal) close() {
 	w.lazy.timer.Stop()
 }
 
-// write applies a batch and asks for the fsync that settles c. Readers of pebble see
-// the batch from here on.
+// write applies a batch and asks for the fsync that settles c. Readers of pebble see the
+// batch from then on.
 func (w *wal) write(c *commit) {
 	if err := w.apply(c.batch, pebble.Sync); err != nil {
 		w.finish(c, err)
@@ -111,7 +110,7 @@ func (w *wal) write(c *commit) {
 }
 
 // writeLazily applies a batch, which is then closed, and returns its end in the log.
-// It becomes durable with the next fsync, at the latest within about syncDelay.
+// It becomes durable with the next fsync, within about syncDelay at the latest.
 func (w *wal) writeLazily(b *pebble.Batch) (end uint64, err error) {
 	if err := w.apply(b, pebble.NoSync); err != nil {
 		return 0, err
@@ -131,8 +130,8 @@ func (w *wal) writeLazily(b *pebble.Batch) (end uint64, err error) {
 	return end, nil
 }
 
-// apply never waits for an fsync. Pebble panics, with its commit lock held, when it
-// can't write to the log; then nothing can be written any more.
+// apply never waits for an fsync. Pebble panics, with its commit lock held, if it can't
+// write to the log; after that nothing can be written.
 func (w *wal) apply(b *pebble.Batch, opts *pebble.WriteOptions) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -150,10 +149,10 @@ func (w *wal) apply(b *pebble.Batch, opts *pebble.WriteOptions) (err error) {
 	return nil
 }
 
-// endOf gives the place in the log after an applied batch.
+// endOf returns the position in the log after an applied batch.
 func endOf(b *pebble.Batch) uint64 { return uint64(b.SeqNum()) + uint64(b.Count()) }
 
-// run settles the commits one by one as their fsyncs return.
+// run settles the commits one by one as their fsyncs complete.
 func (w *wal) run() {
 	defer close(w.stopped)
 	var batch []*commit
@@ -183,7 +182,7 @@ func (w *wal) run() {
 	}
 }
 
-// finish settles a commit that is durable, or never will be known to be.
+// finish settles a commit that is durable, or will never be known to be.
 func (w *wal) finish(c *commit, err error) {
 	c.err = err
 	if err == nil {
@@ -191,7 +190,7 @@ func (w *wal) finish(c *commit, err error) {
 			w.durable.Store(end)
 			w.advanced()
 		}
-		// Only returns the batch to pebble's pool; it is applied and durable.
+		// This only returns the batch to pebble's pool; it is applied and durable.
 		_ = c.batch.Close()
 	}
 	if c.settle != nil {
@@ -207,7 +206,7 @@ func (w *wal) lazyTimeout() {
 	w.changed.Signal()
 }
 
-// syncLazy asks for an fsync if no other came since the timer was armed.
+// syncLazy asks for an fsync if there was no other since the timer was armed.
 func (w *wal) syncLazy() {
 	l := &w.lazy
 	l.Lock()
@@ -223,6 +222,6 @@ func (w *wal) syncLazy() {
 		return
 	}
 	b := w.pebble.NewBatch()
-	_ = b.LogData(nil, nil) // an empty record; adding one can't fail
+	_ = b.LogData(nil, nil) // an empty record, which can't fail
 	w.write(newCommit(b, order.Ref{}, nil))
 }

@@ -15,6 +15,7 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
+	"paylane/shared/queue"
 )
 
 // fill places orders of all kinds, two hours before it returns.
@@ -458,7 +459,7 @@ func TestReconcileStateFits(t *testing.T) {
 			s.Segments[i].Rest = append(s.Segments[i].Rest, pipeline.RestOrder{Tenant: tenant, ID: order.KeyedID("t", "k")})
 		}
 	}
-	if n := len(s.Encode()); n > order.MaxBodyBytes/2 {
-		t.Errorf("a state may take %d bytes, a message %d", n, order.MaxBodyBytes)
+	if n := len(s.Encode()); n > queue.MaxBodyBytes/2 {
+		t.Errorf("a state may take %d bytes, a message %d", n, queue.MaxBodyBytes)
 	}
 }

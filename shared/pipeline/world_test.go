@@ -16,6 +16,7 @@ import (
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/pipeline"
+	"paylane/shared/queue"
 )
 
 const tenant = "t"
@@ -57,14 +58,14 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 		}()
 		dlq, err := db.Queue(pebblestore.QueueConfig{
 			Name: "dlq", ARN: "arn:aws:sqs:us-east-1:123456789012:dlq", VisibilityTimeout: dlqVisibility,
-			Retention: 14 * 24 * time.Hour, MaxMessageBytes: order.MaxBodyBytes,
+			Retention: 14 * 24 * time.Hour, MaxMessageBytes: queue.MaxBodyBytes,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		queue, err := db.Queue(pebblestore.QueueConfig{
 			Name: "payments", ARN: "arn:aws:sqs:us-east-1:123456789012:payments", VisibilityTimeout: visibility,
-			Retention: 4 * 24 * time.Hour, MaxMessageBytes: order.MaxBodyBytes, DeadLetterQueue: "dlq", MaxReceiveCount: maxReceives,
+			Retention: 4 * 24 * time.Hour, MaxMessageBytes: queue.MaxBodyBytes, DeadLetterQueue: "dlq", MaxReceiveCount: maxReceives,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -114,10 +115,10 @@ type handler func(context.Context, job.Delivery) job.Verdict
 
 // poll receives once, waiting up to the given time, and does with each message what
 // Lambda and shared/job do. It returns the verdicts.
-func (w *world) poll(q order.Queue, handle handler, wait time.Duration) []job.Verdict {
+func (w *world) poll(q queue.Queue, handle handler, wait time.Duration) []job.Verdict {
 	w.t.Helper()
 	ctx := w.t.Context()
-	deliveries, err := q.Receive(ctx, order.ReceiveRequest{Max: order.MaxBatch, Wait: wait})
+	deliveries, err := q.Receive(ctx, queue.ReceiveRequest{Max: queue.MaxBatch, Wait: wait})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func (w *world) poll(q order.Queue, handle handler, wait time.Duration) []job.Ve
 		wg.Go(func() {
 			invocation, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
-			verdicts[i] = handle(invocation, job.Delivery{Body: d.Body, SentAt: d.SentAt, ReceiveCount: d.ReceiveCount})
+			verdicts[i] = handle(invocation, job.Delivery{Body: d.Body, SentAt: d.SentAt(), ReceiveCount: d.ReceiveCount()})
 		})
 	}
 	wg.Wait()

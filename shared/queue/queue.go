@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -54,12 +55,13 @@ type Queue interface {
 	// r.Wait for it. A quiet queue returns none and no error.
 	Receive(ctx context.Context, r ReceiveRequest) ([]Message, error)
 
-	// Delete removes messages by the handles of their receives. It returns one outcome
-	// for each handle, in the same order: nil if the message is gone. A handle whose
-	// visibility timeout has ended still deletes, unless the message was received again
-	// since; then it is left alone, which is not an error. The outcome is
+	// Delete removes up to [MaxBatch] messages by the handles of their receives. It
+	// returns one outcome for each handle, in the same order: nil if the message is gone.
+	// A handle whose visibility timeout has ended still deletes, unless the message was
+	// received again since; then it is left alone, which is not an error. The outcome is
 	// [ErrReceiptHandle] for a handle that is not one. Durability is not promised: a
-	// deleted message may come again.
+	// deleted message may come again. A [*RequestError] means that the request was
+	// refused as a whole.
 	Delete(ctx context.Context, receiptHandles []string) ([]error, error)
 
 	// ChangeVisibility hides the message until timeout from now, 0 to [MaxVisibility] in
@@ -159,3 +161,6 @@ type Attribute struct {
 	// Binary is a binary value.
 	Binary []byte
 }
+
+// IsBinary reports whether the value is binary.
+func (a Attribute) IsBinary() bool { return strings.HasPrefix(a.DataType, "Binary") }

@@ -13,44 +13,55 @@ import (
 
 	"paylane/shared/awscall"
 	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
-// calls is what every call is made with; wait is how long SQS may hold it.
-func (q *Queue) calls(wait time.Duration) func(*sqs.Options) {
+// patience is how long a poller's call may take, besides its wait: a connection that went
+// silent must not hold a receiver forever.
+const patience = 30 * time.Second
+
+// promptly is how a call is made on behalf of a caller who waits.
+func (q *Queue) promptly(o *sqs.Options) {
+	o.Retryer = q.retryer
+	o.APIOptions = append(o.APIOptions, awscall.LimitTries(awscall.TryFor))
+}
+
+// patiently is how a poller's call is made; wait is how long SQS may hold it.
+func (q *Queue) patiently(wait time.Duration) func(*sqs.Options) {
 	return func(o *sqs.Options) {
 		o.Retryer = q.retryer
-		o.APIOptions = append(o.APIOptions, awscall.LimitTries(awscall.TryFor+wait))
+		o.APIOptions = append(o.APIOptions, awscall.LimitCall(wait+patience))
 	}
 }
 
-// passes tells whether an error may be over when the call is made again. OverLimit says
-// that too many messages are in flight; the two others are names of one error.
-func passes(err error) bool {
-	return awscall.Passing(err, "OverLimit", "KmsThrottled", "KMS.ThrottlingException")
+// transient reports whether a later call may not meet the error. OverLimit means that too
+// many messages are in flight; the two others are names of one error.
+func transient(err error) bool {
+	return awscall.Transient(err, "OverLimit", "KmsThrottled", "KMS.ThrottlingException")
 }
 
-// translate puts SQS's errors into the port's words: what [passes] is
-// [order.ErrUnavailable], a refusal an [*order.RequestError] or
-// [order.ErrReceiptHandle]. Once the caller's context is over, that is the error.
+// translate puts SQS's errors into the port's words: one that is [transient] wraps
+// [order.ErrUnavailable], a refusal is a [*queue.RequestError] or
+// [queue.ErrReceiptHandle]. Once the caller's context has ended, its error is returned.
 func translate(ctx context.Context, err error) error {
 	var api smithy.APIError
 	var invalidHandle *types.ReceiptHandleIsInvalid
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
-	case passes(err):
+	case transient(err):
 		return fmt.Errorf("%w: %w", order.ErrUnavailable, err)
 	case errors.As(err, &invalidHandle):
-		return fmt.Errorf("%w: %w", order.ErrReceiptHandle, err)
+		return fmt.Errorf("%w: %w", queue.ErrReceiptHandle, err)
 	case errors.As(err, &api):
-		return fmt.Errorf("%w: %w", &order.RequestError{Code: api.ErrorCode(), Message: api.ErrorMessage()}, err)
+		return fmt.Errorf("%w: %w", &queue.RequestError{Code: api.ErrorCode(), Message: api.ErrorMessage()}, err)
 	}
 	return err
 }
 
-// receiveIsOver tells whether a visibility timeout was not changed because that
-// receive is not the message's current one any more. AWS documents MessageNotInflight
-// for that; what it answers for a message that is gone is InvalidParameterValue.
+// receiveIsOver reports whether a visibility timeout was not changed because the receive
+// is no longer the message's current one. AWS documents MessageNotInflight for that; for
+// a message that is gone it answers InvalidParameterValue.
 func receiveIsOver(err error) bool {
 	var notInflight *types.MessageNotInflight
 	var api smithy.APIError

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ import (
 
 	"paylane/shared/awscall/awstest"
 	"paylane/shared/contract"
-	"paylane/shared/order"
+	"paylane/shared/queue"
 	"paylane/shared/sqsqueue"
 )
 
@@ -42,7 +43,7 @@ func createQueue(t *testing.T, client *sqs.Client, name string, attributes map[s
 	if err != nil {
 		t.Fatalf("get a queue's ARN: %v", err)
 	}
-	return sqsqueue.New(client, *created.QueueUrl), got.Attributes["QueueArn"]
+	return sqsqueue.New(client, *created.QueueUrl, rand.IntN), got.Attributes["QueueArn"]
 }
 
 func openQueue(t *testing.T, client *sqs.Client, c contract.QueueConfig) contract.OpenQueue {
@@ -55,7 +56,7 @@ func openQueue(t *testing.T, client *sqs.Client, c contract.QueueConfig) contrac
 		"VisibilityTimeout":      seconds(c.VisibilityTimeout, 30*time.Second),
 		"DelaySeconds":           seconds(c.Delay, 0),
 		"MessageRetentionPeriod": seconds(c.Retention, 4*24*time.Hour),
-		"MaximumMessageSize":     strconv.Itoa(cmp.Or(c.MaxMessageBytes, order.MaxBodyBytes)),
+		"MaximumMessageSize":     strconv.Itoa(cmp.Or(c.MaxMessageBytes, queue.MaxBodyBytes)),
 	}
 	var open contract.OpenQueue
 	if c.MaxReceiveCount > 0 {

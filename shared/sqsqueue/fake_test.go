@@ -19,8 +19,11 @@ const queueURL = "https://sqs.us-east-1.amazonaws.com/123456789012/payments"
 func open(t *testing.T, answers ...awstest.Answer) (*sqsqueue.Queue, *awstest.Fake) {
 	t.Helper()
 	f := awstest.NewFake(t, awstest.InTurn(answers...))
-	return sqsqueue.New(sqs.NewFromConfig(f.Config()), queueURL), f
+	return sqsqueue.New(sqs.NewFromConfig(f.Config()), queueURL, longest), f
 }
+
+// longest is jitter that always makes the longest pause.
+func longest(n int) int { return n - 1 }
 
 // refuses answers with an error of SQS's.
 func refuses(status int, code string) awstest.Answer { return sqsErrors.Refuses(status, code, nil) }

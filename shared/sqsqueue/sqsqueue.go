@@ -2,7 +2,6 @@ package sqsqueue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -15,62 +14,65 @@ import (
 
 	"paylane/shared/awscall"
 	"paylane/shared/order"
+	"paylane/shared/queue"
 )
 
-// Queue is an [order.Queue].
+// Queue implements [queue.Queue].
 type Queue struct {
 	client  *sqs.Client
 	url     string
-	retryer aws.Retryer
+	retryer *awscall.Retryer
 }
 
-// New makes a queue on an existing SQS queue. How calls are retried is the queue's,
-// not the client's.
-func New(client *sqs.Client, url string) *Queue {
-	return &Queue{client: client, url: url, retryer: awscall.NewRetryer(passes)}
+var _ queue.Queue = (*Queue)(nil)
+
+// New returns the SQS queue with this URL. Its calls are retried whatever the client's
+// settings. Jitter returns a number from 0 to n-1.
+func New(client *sqs.Client, url string, jitter func(n int) int) *Queue {
+	return &Queue{client: client, url: url, retryer: awscall.NewRetryer(transient, jitter)}
 }
 
-// Send implements [order.Queue]. SQS has stored the message on several servers when
-// it answers.
+// Send implements [queue.Queue]. SQS has stored the message on several servers when it
+// answers.
 func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (string, error) {
 	out, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: &q.url, MessageBody: &body, DelaySeconds: seconds(delay),
-	}, q.calls(0))
+	}, q.promptly)
 	if err != nil {
 		return "", fmt.Errorf("send a message: %w", translate(ctx, err))
 	}
 	return aws.ToString(out.MessageId), nil
 }
 
-// SendBatch implements [order.Queue]. Entries that failed by SQS's own fault are sent
-// again; what still fails then has its code, as "InternalError".
-func (q *Queue) SendBatch(ctx context.Context, entries []order.SendEntry) (order.SendBatchResult, error) {
+// SendBatch implements [queue.Queue]. Entries that failed through a fault of SQS are sent
+// again; those that still fail are reported with its code, such as "InternalError".
+func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue.SendBatchResult, error) {
 	request := make([]types.SendMessageBatchRequestEntry, len(entries))
 	for i, e := range entries {
 		request[i] = types.SendMessageBatchRequestEntry{
 			Id: aws.String(e.ID), MessageBody: aws.String(e.Body), DelaySeconds: seconds(e.Delay),
 		}
 	}
-	result := order.SendBatchResult{MessageIDs: make(map[string]string), Failed: make(map[string]*order.RequestError)}
+	result := queue.SendBatchResult{MessageIDs: make(map[string]string), Failed: make(map[string]*queue.RequestError)}
 	for try := 1; ; try++ {
-		out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: request}, q.calls(0))
+		out, err := q.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.url, Entries: request}, q.promptly)
 		if err != nil && try > 1 {
-			return result, nil // the entries' own errors say it
+			return result, nil // the entries have errors of their own
 		}
 		if err != nil {
-			return order.SendBatchResult{}, fmt.Errorf("send a batch: %w", translate(ctx, err))
+			return queue.SendBatchResult{}, fmt.Errorf("send a batch: %w", translate(ctx, err))
 		}
 		again := record(&result, out)
-		if len(again) == 0 || try == awscall.MaxTries || !awscall.Sleep(ctx, awscall.Pause(try)) {
+		if len(again) == 0 || try == awscall.MaxTries || !q.retryer.Pause(ctx, try) {
 			return result, nil
 		}
 		request = slices.DeleteFunc(request, func(e types.SendMessageBatchRequestEntry) bool { return !again[*e.Id] })
 	}
 }
 
-// record notes what became of each entry, and says which failed by SQS's own fault.
-// The call succeeds even where every entry failed.
-func record(result *order.SendBatchResult, out *sqs.SendMessageBatchOutput) (again map[string]bool) {
+// record adds the outcome of each entry to the result, and returns the entries that
+// failed through a fault of SQS. The call succeeds even if every entry failed.
+func record(result *queue.SendBatchResult, out *sqs.SendMessageBatchOutput) (again map[string]bool) {
 	again = make(map[string]bool)
 	for _, e := range out.Successful {
 		id := aws.ToString(e.Id)
@@ -79,7 +81,7 @@ func record(result *order.SendBatchResult, out *sqs.SendMessageBatchOutput) (aga
 	}
 	for _, e := range out.Failed {
 		id := aws.ToString(e.Id)
-		result.Failed[id] = &order.RequestError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message)}
+		result.Failed[id] = &queue.RequestError{Code: aws.ToString(e.Code), Message: aws.ToString(e.Message)}
 		if !e.SenderFault {
 			again[id] = true
 		}
@@ -87,106 +89,102 @@ func record(result *order.SendBatchResult, out *sqs.SendMessageBatchOutput) (aga
 	return again
 }
 
-// Receive implements [order.Queue].
-func (q *Queue) Receive(ctx context.Context, r order.ReceiveRequest) ([]order.Delivery, error) {
+// Receive implements [queue.Queue]. It asks for all attributes, as Lambda's pollers do.
+// Messages that SQS is handing over when ctx ends are lost on the way; they come again
+// after their visibility timeout.
+func (q *Queue) Receive(ctx context.Context, r queue.ReceiveRequest) ([]queue.Message, error) {
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &q.url, MaxNumberOfMessages: int32(r.Max),
-		WaitTimeSeconds: seconds(r.Wait), VisibilityTimeout: seconds(r.Visibility),
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{
-			types.MessageSystemAttributeNameSentTimestamp,
-			types.MessageSystemAttributeNameApproximateReceiveCount,
-			types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
-			types.MessageSystemAttributeNameDeadLetterQueueSourceArn,
-		},
-	}, q.calls(r.Wait))
+		WaitTimeSeconds: seconds(r.Wait), VisibilityTimeout: seconds(r.Visibility), // the SDK leaves out 0
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		MessageAttributeNames:       []string{"All"},
+	}, q.patiently(r.Wait))
 	if err != nil {
 		return nil, fmt.Errorf("receive messages: %w", translate(ctx, err))
 	}
-	deliveries := make([]order.Delivery, len(out.Messages))
+	messages := make([]queue.Message, len(out.Messages))
 	for i, m := range out.Messages {
-		if deliveries[i], err = delivery(m); err != nil {
-			return nil, fmt.Errorf("receive messages: %w", err)
+		messages[i] = queue.Message{
+			MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle),
+			Body: aws.ToString(m.Body), Attributes: m.Attributes, MessageAttributes: attributes(m.MessageAttributes),
 		}
 	}
-	return deliveries, nil
+	return messages, nil
 }
 
-// delivery translates a message. The error is [order.ErrUnavailable]: a later receive
-// of the message may have the numbers that this one lacks.
-func delivery(m types.Message) (order.Delivery, error) {
-	number := func(name types.MessageSystemAttributeName) (n int64, err error) {
-		if n, err = strconv.ParseInt(m.Attributes[string(name)], 10, 64); err != nil {
-			err = fmt.Errorf("%w: read %s: %w", order.ErrUnavailable, name, err)
-		}
-		return n, err
+func attributes(sent map[string]types.MessageAttributeValue) map[string]queue.Attribute {
+	if len(sent) == 0 {
+		return nil
 	}
-	count, errCount := number(types.MessageSystemAttributeNameApproximateReceiveCount)
-	sent, errSent := number(types.MessageSystemAttributeNameSentTimestamp)
-	first, errFirst := number(types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)
-	return order.Delivery{
-		MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
-		ReceiveCount: int(count), SentAt: time.UnixMilli(sent).UTC(), FirstReceivedAt: time.UnixMilli(first).UTC(),
-		DeadLetterSourceARN: m.Attributes[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)],
-	}, errors.Join(errCount, errSent, errFirst)
+	made := make(map[string]queue.Attribute, len(sent))
+	for name, a := range sent {
+		made[name] = queue.Attribute{
+			DataType: aws.ToString(a.DataType), String: aws.ToString(a.StringValue), Binary: a.BinaryValue,
+		}
+	}
+	return made
 }
 
-// Delete implements [order.Queue]. More handles than a batch takes go in several.
+// Delete implements [queue.Queue].
 func (q *Queue) Delete(ctx context.Context, receiptHandles []string) ([]error, error) {
 	outcomes := make([]error, len(receiptHandles))
 	var entries []types.DeleteMessageBatchRequestEntry
 	for i := range receiptHandles {
-		if receiptHandles[i] == "" { // SQS refuses the whole batch for it
-			outcomes[i] = order.ErrReceiptHandle
+		if receiptHandles[i] == "" { // SQS would refuse the whole batch for it
+			outcomes[i] = queue.ErrReceiptHandle
 			continue
 		}
 		entries = append(entries, types.DeleteMessageBatchRequestEntry{
 			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &receiptHandles[i],
 		})
 	}
-	for batch := range slices.Chunk(entries, order.MaxBatch) {
-		out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: batch}, q.calls(0))
-		if err != nil {
-			return nil, fmt.Errorf("delete messages: %w", translate(ctx, err))
-		}
-		failed := make(map[string]error)
-		for _, e := range out.Failed {
-			failed[aws.ToString(e.Id)] = entryError(e)
-		}
-		for _, e := range batch {
-			i, _ := strconv.Atoi(*e.Id) // it was made from a number above
-			outcomes[i] = failed[*e.Id]
+	if len(entries) == 0 {
+		return outcomes, nil
+	}
+	out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries}, q.patiently(0))
+	if err != nil {
+		return nil, fmt.Errorf("delete messages: %w", translate(ctx, err))
+	}
+	for _, e := range out.Failed {
+		if i, err := strconv.Atoi(aws.ToString(e.Id)); err == nil && i >= 0 && i < len(outcomes) {
+			outcomes[i] = entryError(e)
 		}
 	}
 	return outcomes, nil
 }
 
-// ChangeVisibility implements [order.Queue].
+// ChangeVisibility implements [queue.Queue].
 func (q *Queue) ChangeVisibility(ctx context.Context, receiptHandle string, timeout time.Duration) error {
 	if receiptHandle == "" { // SQS has another code for a handle that is missing
-		return fmt.Errorf("change a visibility timeout: %w", order.ErrReceiptHandle)
+		return fmt.Errorf("change a visibility timeout: %w", queue.ErrReceiptHandle)
 	}
 	_, err := q.client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 		QueueUrl: &q.url, ReceiptHandle: &receiptHandle, VisibilityTimeout: seconds(timeout),
-	}, q.calls(0))
+	}, q.promptly)
 	if err != nil && !receiveIsOver(err) {
 		return fmt.Errorf("change a visibility timeout: %w", translate(ctx, err))
 	}
 	return nil
 }
 
-// seconds keeps a duration that is far out of range out of range, for SQS to refuse.
+// seconds rounds up to the protocol's unit. A duration that is far out of range stays out
+// of range, for SQS to refuse.
 func seconds(d time.Duration) int32 {
-	return int32(max(math.MinInt32, min(d/time.Second, math.MaxInt32)))
+	n := d / time.Second
+	if d%time.Second > 0 {
+		n++
+	}
+	return int32(max(math.MinInt32, min(n, math.MaxInt32)))
 }
 
-// entryError translates what SQS says of one entry of a batch.
+// entryError translates the error of one entry of a batch.
 func entryError(e types.BatchResultErrorEntry) error {
 	code := aws.ToString(e.Code)
 	switch {
 	case code == "ReceiptHandleIsInvalid":
-		return order.ErrReceiptHandle
+		return queue.ErrReceiptHandle
 	case e.SenderFault:
-		return &order.RequestError{Code: code, Message: aws.ToString(e.Message)}
+		return &queue.RequestError{Code: code, Message: aws.ToString(e.Message)}
 	default:
 		return fmt.Errorf("%w: %s: %s", order.ErrUnavailable, code, aws.ToString(e.Message))
 	}

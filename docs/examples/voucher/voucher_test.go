@@ -13,8 +13,8 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
-	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
+	"paylane/shared/queue"
 )
 
 // TestContract holds the gateway to what every gateway must do.
@@ -24,8 +24,8 @@ func TestContract(t *testing.T) {
 
 // TestOrders takes and pays orders with it. The one line of wiring is the gateway's.
 func TestOrders(t *testing.T) {
-	store, queue := pebbletest.Open(t, time.Minute)
-	services := handlerstest.Services(store, queue)
+	store, payments := pebbletest.Open(t, time.Minute)
+	services := handlerstest.Services(store, payments)
 	vouchers := voucher.New()
 	services.Gateway = func(string) (gateway.Provider, error) { return vouchers, nil }
 	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(handlerstest.Environment(), services))
@@ -52,7 +52,7 @@ func TestOrders(t *testing.T) {
 		if status != http.StatusCreated {
 			t.Fatalf("%s: the answer is %d", token, status)
 		}
-		received, err := queue.Receive(t.Context(), order.ReceiveRequest{Max: 1, Wait: time.Second})
+		received, err := payments.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: time.Second})
 		if err != nil || len(received) != 1 {
 			t.Fatal(received, err)
 		}

@@ -25,13 +25,13 @@ func Says(status int, body any) Answer {
 	}
 }
 
-// OK answers with a body that all is well.
+// OK answers with status 200 and a body.
 func OK(body any) Answer { return Says(http.StatusOK, body) }
 
-// Namespace is what the names of a service's errors begin with, as "com.amazonaws.sqs".
+// Namespace is the prefix of the names of a service's errors, such as "com.amazonaws.sqs".
 type Namespace string
 
-// Refuses answers with an error of the service's, and what else its body is to have.
+// Refuses answers with an error of the service, and with more fields in its body.
 func (n Namespace) Refuses(status int, code string, more map[string]any) Answer {
 	body := map[string]any{"__type": string(n) + "#" + code, "message": "no"}
 	maps.Copy(body, more)
@@ -56,18 +56,18 @@ func StallsMidway(r *http.Request) (*http.Response, error) {
 	return begun(readerFunc(func() error { return end(r.Context()) })), nil
 }
 
-// begun is an answer of 100 bytes, for as far as they come.
+// begun is an answer that promises 100 bytes.
 func begun(body io.Reader) *http.Response {
 	return &http.Response{StatusCode: http.StatusOK, ContentLength: 100, Body: io.NopCloser(body)}
 }
 
-// end waits for the context's.
+// end waits for the end of a context.
 func end(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// readerFunc has nothing to read, and says why.
+// readerFunc is a reader that only returns errors.
 type readerFunc func() error
 
 func (f readerFunc) Read([]byte) (int, error) { return 0, f() }

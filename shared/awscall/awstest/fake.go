@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Fake is a service's end of the wire, of those that speak JSON and name the operation
-// in a header, as DynamoDB and SQS do. It is safe for concurrent use.
+// Fake is a fake of a service that speaks JSON and names the operation in a header, as
+// DynamoDB and SQS do. It is safe for concurrent use.
 type Fake struct {
 	tb     testing.TB
 	answer func(n int, r Request) Answer
@@ -28,25 +28,26 @@ type Request struct {
 	Body      map[string]any
 }
 
-// NewFake makes a service that answers as told; n counts requests from 0.
+// NewFake returns a service that answers with what answer returns; n counts requests from
+// 0.
 func NewFake(tb testing.TB, answer func(n int, r Request) Answer) *Fake {
 	return &Fake{tb: tb, answer: answer}
 }
 
-// InTurn gives the first request the first answer, and so on; all further ones get the
-// last answer.
+// InTurn returns the first answer for the first request, and so on, and the last answer for
+// all further ones.
 func InTurn(answers ...Answer) func(n int, r Request) Answer {
 	return func(n int, _ Request) Answer { return answers[min(n, len(answers)-1)] }
 }
 
-// Config is for clients of the service.
+// Config returns a configuration for clients of the service.
 func (f *Fake) Config() aws.Config {
 	c := ConfigAt("http://service.test", "000000000001")
 	c.HTTPClient = f
 	return c
 }
 
-// Requests are those so far, in the order in which they came.
+// Requests returns the requests so far, in the order in which they came.
 func (f *Fake) Requests() []Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -61,7 +62,7 @@ func (f *Fake) Do(r *http.Request) (*http.Response, error) {
 	}
 	var got Request
 	if err := json.Unmarshal(data, &got.Body); err != nil {
-		f.tb.Errorf("the request is no JSON: %v", err)
+		f.tb.Errorf("the request is not JSON: %v", err)
 	}
 	_, got.Operation, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	f.mu.Lock()

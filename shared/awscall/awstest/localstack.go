@@ -1,6 +1,6 @@
-// Package awstest is what tests reach AWS's protocols with: [Config] is for those that
-// need a LocalStack, and [Fake] plays a service for what a real one does only now and
-// then, as throttling a call or losing its answer.
+// Package awstest is for tests of AWS's protocols: [Config] is for those that need a
+// LocalStack, and a [Fake] does what a real service does only now and then, such as
+// throttling a call or losing its answer.
 package awstest
 
 import (
@@ -15,10 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-const advice = `set AWS_ENDPOINT_URL to a running LocalStack's, as "http://127.0.0.1:4566", or run "make integration"`
+const advice = `set AWS_ENDPOINT_URL to that of a running LocalStack, such as "http://127.0.0.1:4566", or run "make integration"`
 
-// Config is for clients of the LocalStack at AWS_ENDPOINT_URL, in an account that no
-// other test has: nothing is there yet. Without a LocalStack the test fails.
+// Config returns a configuration for clients of the LocalStack at AWS_ENDPOINT_URL, in an
+// account that no other test uses, and that account. Without a LocalStack the test fails.
 func Config(tb testing.TB) (c aws.Config, account string) {
 	tb.Helper()
 	endpoint := os.Getenv("AWS_ENDPOINT_URL")
@@ -40,8 +40,8 @@ func Config(tb testing.TB) (c aws.Config, account string) {
 	return ConfigAt(endpoint, account), account
 }
 
-// ConfigAt is for clients of an account at an endpoint. LocalStack takes an access key
-// of twelve digits for the account's number.
+// ConfigAt returns a configuration for clients of an account at an endpoint. LocalStack
+// takes an access key of twelve digits for the account's number.
 func ConfigAt(endpoint, account string) aws.Config {
 	return aws.Config{
 		Region: "us-east-1", BaseEndpoint: &endpoint,

@@ -15,9 +15,9 @@ const (
 	idleAfter        = time.Minute // to fall back
 )
 
-// slots are a mapping's concurrency. A receiver takes one, and lends it to the batch
-// that it gathers. The limit grows by one each growEvery while somebody waits for it,
-// shrinks by half when functions fail, and is as at first after a quiet minute.
+// slots limits a mapping's concurrency. A receiver acquires a slot, and lends it to the
+// batch that it gathers. The limit grows by one each growEvery while a receiver waits for
+// it, is halved when functions fail, and is back at its start after a quiet minute.
 type slots struct {
 	start, most int
 	now         func() time.Time
@@ -29,10 +29,10 @@ type slots struct {
 	// pacedAt is what the next growth counts from: the last change of the limit, or
 	// when all slots were first taken.
 	pacedAt time.Time
-	full    bool          // all slots are taken, and have been since a receive gave none
-	ranAt   time.Time     // when a batch ended last
-	failed  time.Time     // when the limit was halved last
-	freed   chan struct{} // closed when there may be a slot; nil if nobody waits
+	full    bool          // all slots are taken, and have been since a receive returned nothing
+	ranAt   time.Time     // when the last batch ended
+	failed  time.Time     // when the limit was last halved
+	freed   chan struct{} // closed when there may be a slot; nil if no receiver waits
 }
 
 func newSlots(maxConcurrency int, now func() time.Time) *slots {
@@ -43,7 +43,7 @@ func newSlots(maxConcurrency int, now func() time.Time) *slots {
 	return s
 }
 
-// acquire takes a slot, and waits for one. It gives false when ctx ends.
+// acquire waits for a slot and takes it. It returns false if ctx ended first.
 func (s *slots) acquire(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		freed, wait := s.try()
@@ -61,8 +61,8 @@ func (s *slots) acquire(ctx context.Context) bool {
 	return false
 }
 
-// try takes a slot if there is one. Else it gives a channel that is closed when one is
-// given back, and how long until there may be one even so.
+// try takes a slot if there is one. Otherwise it returns a channel that is closed when one
+// is given back, and how long until there may be one even so.
 func (s *slots) try() (freed <-chan struct{}, wait time.Duration) {
 	now := s.now()
 	s.mu.Lock()
@@ -90,15 +90,15 @@ func (s *slots) try() (freed <-chan struct{}, wait time.Duration) {
 	return s.freed, growEvery - now.Sub(s.pacedAt)
 }
 
-// begin says that a slot that was taken has a batch now.
+// begin records that a slot that was taken now has a batch.
 func (s *slots) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running++
 }
 
-// end gives a slot back whose batch is done; failed halves the limit, down to one,
-// where failures at about the same moment count once.
+// end gives back a slot whose batch is done. If it failed, the limit is halved, down to
+// one; failures at about the same moment count once.
 func (s *slots) end(failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *slots) end(failed bool) {
 	s.wake()
 }
 
-// giveBack returns a slot that got no batch: the queue is quiet.
+// giveBack gives back a slot without a batch: the queue is quiet.
 func (s *slots) giveBack() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +122,7 @@ func (s *slots) giveBack() {
 	s.wake()
 }
 
-// wake lets all that wait look again.
+// wake has every waiting receiver look again.
 func (s *slots) wake() {
 	if s.freed != nil {
 		close(s.freed)

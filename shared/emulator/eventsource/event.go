@@ -8,16 +8,16 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/emulator/internal/text"
+	"paylane/shared/queue"
 )
 
-// batchEvent is the event of a batch. It is aws-lambda-go's type, and what that can't
-// say: whether there is a window, since a hash that is missing is absent without one
-// and null with one.
+// batchEvent is the event of a batch: aws-lambda-go's type, and whether the mapping has a
+// window, which that type can't hold. A hash that is missing is null with a window, and
+// absent without one.
 type batchEvent struct {
 	events.SQSEvent
 	window bool
@@ -26,19 +26,19 @@ type batchEvent struct {
 // Typed implements emulator.Event.
 func (e *batchEvent) Typed() any { return &e.SQSEvent }
 
-// newEvent makes the event of a batch ("Using Lambda with Amazon SQS").
-func (p *Poller) newEvent(batch []Record) *batchEvent {
+// newEvent returns the event of a batch ("Using Lambda with Amazon SQS").
+func (p *Poller) newEvent(batch []queue.Message) *batchEvent {
 	e := &batchEvent{window: p.mapping.Window > 0}
 	e.Records = make([]events.SQSMessage, len(batch))
-	for i, r := range batch {
+	for i, m := range batch {
 		e.Records[i] = events.SQSMessage{
-			MessageId:              r.MessageID,
-			ReceiptHandle:          r.ReceiptHandle,
-			Body:                   text.Valid(r.Body),
-			Attributes:             r.Attributes,
-			MessageAttributes:      eventAttributes(r.MessageAttributes),
-			Md5OfMessageAttributes: attributesMD5(r.MessageAttributes),
-			Md5OfBody:              hash([]byte(r.Body)),
+			MessageId:              m.MessageID,
+			ReceiptHandle:          m.ReceiptHandle,
+			Body:                   text.Valid(m.Body),
+			Attributes:             m.Attributes,
+			MessageAttributes:      eventAttributes(m.MessageAttributes),
+			Md5OfMessageAttributes: attributesMD5(m.MessageAttributes),
+			Md5OfBody:              hash([]byte(m.Body)),
 			EventSource:            "aws:sqs",
 			EventSourceARN:         p.queue.ARN,
 			AWSRegion:              p.region,
@@ -47,13 +47,13 @@ func (p *Poller) newEvent(batch []Record) *batchEvent {
 	return e
 }
 
-func eventAttributes(attributes map[string]Attribute) map[string]events.SQSMessageAttribute {
+func eventAttributes(attributes map[string]queue.Attribute) map[string]events.SQSMessageAttribute {
 	made := make(map[string]events.SQSMessageAttribute, len(attributes))
 	for name, a := range attributes {
 		attribute := events.SQSMessageAttribute{
 			DataType: a.DataType, StringListValues: []string{}, BinaryListValues: [][]byte{},
 		}
-		if a.isBinary() {
+		if a.IsBinary() {
 			attribute.BinaryValue = a.Binary
 		} else {
 			value := text.Valid(a.String)
@@ -64,18 +64,16 @@ func eventAttributes(attributes map[string]Attribute) map[string]events.SQSMessa
 	return made
 }
 
-func (a Attribute) isBinary() bool { return strings.HasPrefix(a.DataType, "Binary") }
-
 func hash(b []byte) string {
 	sum := md5.Sum(b) //nolint:gosec // SQS's hashes are MD5
 	return hex.EncodeToString(sum[:])
 }
 
-// attributesMD5 is the hash of a message's attributes as SQS makes it ("Calculating
-// the MD5 message digest for message attributes"): in the order of their names, of
-// each the name, the type and the value, with lengths before them. Without
-// attributes it is empty.
-func attributesMD5(attributes map[string]Attribute) string {
+// attributesMD5 returns the hash of a message's attributes as SQS computes it
+// ("Calculating the MD5 message digest for message attributes"): in the order of their
+// names, the name, type and value of each, preceded by their lengths. Without attributes
+// it is empty.
+func attributesMD5(attributes map[string]queue.Attribute) string {
 	if len(attributes) == 0 {
 		return ""
 	}
@@ -89,7 +87,7 @@ func attributesMD5(attributes map[string]Attribute) string {
 		a := attributes[name]
 		part(name)
 		part(a.DataType)
-		if a.isBinary() {
+		if a.IsBinary() {
 			b = append(b, binaryValue)
 			part(string(a.Binary))
 		} else {
@@ -139,21 +137,21 @@ func (e *batchEvent) JSON() ([]byte, error) {
 	return encoded, nil
 }
 
-// weight is about what a record adds to the event as JSON, and never less.
-func (r Record) weight() int {
+// weight returns about what a message adds to the event as JSON, and never less.
+func weight(m queue.Message) int {
 	const keys = 512 // the names of a record's fields, its hashes, source and region
-	size := keys + len(r.MessageID) + len(r.ReceiptHandle) + encodedLength(r.Body)
-	for name, value := range r.Attributes {
+	size := keys + len(m.MessageID) + len(m.ReceiptHandle) + encodedLength(m.Body)
+	for name, value := range m.Attributes {
 		size += len(name) + len(value) + len(`"":"",`)
 	}
-	for name, a := range r.MessageAttributes {
+	for name, a := range m.MessageAttributes {
 		const empty = 100 // the names of an attribute's fields and the empty lists
 		size += empty + encodedLength(name) + len(a.DataType) + encodedLength(a.String) + len(a.Binary)*4/3 + 4
 	}
 	return size
 }
 
-// encodedLength is the length of a text in JSON, without its quotes.
+// encodedLength returns at least the length of a text in JSON, without its quotes.
 func encodedLength(s string) int {
 	size := len(s)
 	for i := range len(s) {

@@ -13,6 +13,7 @@ import (
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/template"
+	"paylane/shared/queue"
 )
 
 // capture is an invoker that keeps the event and ends the poller.
@@ -28,13 +29,13 @@ func (c *capture) Invoke(_ context.Context, i emulator.Invocation) (emulator.Res
 }
 
 // eventOf is the event that a mapping makes of a record.
-func eventOf(t interface{ Fatal(args ...any) }, window time.Duration, r eventsource.Record) (wire string, typed events.SQSEvent) {
+func eventOf(t interface{ Fatal(args ...any) }, window time.Duration, r queue.Message) (wire string, typed events.SQSEvent) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := capture{stop: cancel}
 	poller, err := eventsource.New(eventsource.Config{
 		Mapping: template.Mapping{Enabled: true, BatchSize: 1, Window: window},
 		Queue:   template.Queue{ARN: "arn:aws:sqs:us-east-1:123456789012:q"},
-		Source:  &source{records: []eventsource.Record{r}}, Invoker: &c,
+		Source:  &source{records: []queue.Message{r}}, Invoker: &c,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,10 +50,10 @@ func eventOf(t interface{ Fatal(args ...any) }, window time.Duration, r eventsou
 
 // The event as JSON, byte for byte.
 func TestEventOnTheWire(t *testing.T) {
-	record := eventsource.Record{
+	record := queue.Message{
 		MessageID: "059f36b4-87a3-44ab-83d2-661975830a7d", ReceiptHandle: "AQEB", Body: `{"id":"<1>"}`,
 		Attributes: map[string]string{"SentTimestamp": "1783711145123", "ApproximateReceiveCount": "1"},
-		MessageAttributes: map[string]eventsource.Attribute{
+		MessageAttributes: map[string]queue.Attribute{
 			"kind": {DataType: "String", String: "order"},
 		},
 	}
@@ -67,12 +68,12 @@ func TestEventOnTheWire(t *testing.T) {
 	rows := []struct {
 		name       string
 		window     time.Duration
-		attributes map[string]eventsource.Attribute
+		attributes map[string]queue.Attribute
 		want       string
 	}{
 		{"text attribute", 0, record.MessageAttributes, with},
 		{"text attribute, window", time.Second, record.MessageAttributes, with},
-		{"binary attribute", 0, map[string]eventsource.Attribute{"b": {DataType: "Binary", Binary: []byte{0, 255}}}, binary},
+		{"binary attribute", 0, map[string]queue.Attribute{"b": {DataType: "Binary", Binary: []byte{0, 255}}}, binary},
 		{"none", 0, nil, `"messageAttributes":{},`},
 		{"none, window", time.Second, nil, `"messageAttributes":{},"md5OfMessageAttributes":null,`},
 	}
@@ -88,7 +89,7 @@ func TestEventOnTheWire(t *testing.T) {
 // A vector that AWS's answers have been compared with (moto's and LocalStack's
 // tests).
 func TestAttributesHash(t *testing.T) {
-	_, e := eventOf(t, 0, eventsource.Record{MessageAttributes: map[string]eventsource.Attribute{
+	_, e := eventOf(t, 0, queue.Message{MessageAttributes: map[string]queue.Attribute{
 		"timestamp": {DataType: "Number", String: "1493147359900"},
 	}})
 	diff(t, "hash", "235c5c510d26fb653d073faed50ae77c", e.Records[0].Md5OfMessageAttributes)
@@ -97,14 +98,14 @@ func TestAttributesHash(t *testing.T) {
 // A typed handler and one behind JSON get the same event, whatever is sent.
 func TestModesAgree(t *testing.T) {
 	text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
-	attribute := rapid.Custom(func(t *rapid.T) eventsource.Attribute {
+	attribute := rapid.Custom(func(t *rapid.T) queue.Attribute {
 		if rapid.Bool().Draw(t, "binary") {
-			return eventsource.Attribute{DataType: "Binary.x", Binary: rapid.SliceOfN(rapid.Byte(), 1, -1).Draw(t, "value")}
+			return queue.Attribute{DataType: "Binary.x", Binary: rapid.SliceOfN(rapid.Byte(), 1, -1).Draw(t, "value")}
 		}
-		return eventsource.Attribute{DataType: "String", String: text.Draw(t, "value")}
+		return queue.Attribute{DataType: "String", String: text.Draw(t, "value")}
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		wire, typed := eventOf(t, time.Duration(rapid.IntRange(0, 1).Draw(t, "window"))*time.Millisecond, eventsource.Record{
+		wire, typed := eventOf(t, time.Duration(rapid.IntRange(0, 1).Draw(t, "window"))*time.Millisecond, queue.Message{
 			MessageID: "id", ReceiptHandle: "handle", Body: text.Draw(t, "body"), Attributes: map[string]string{"SentTimestamp": "1"},
 			MessageAttributes: rapid.MapOfN(rapid.StringMatching("[a-z]+"), attribute, 0, 3).Draw(t, "attributes"),
 		})

@@ -5,19 +5,17 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
+	"paylane/shared/internal/pause"
+	"paylane/shared/queue"
 )
 
-const (
-	// longestWait is how long one receive waits for a message.
-	longestWait = 20 * time.Second
-	// batchBytes is what a batch may weigh. The event is a little more.
-	batchBytes = emulator.MaxPayloadBytes - 1024
-)
+// batchBytes is what a batch may weigh. The event is a little more.
+const batchBytes = emulator.MaxPayloadBytes - 1024
 
 // batch is what one invocation gets.
 type batch struct {
-	records []Record
-	weight  int
+	records []queue.Message
+	weight  int // of them all
 	// since is when the first of them was received.
 	since time.Time
 }
@@ -25,36 +23,36 @@ type batch struct {
 // receiver gathers batches, one after the other.
 type receiver struct {
 	*Poller
-	left batch // received, and too heavy for the batch before
-	bad  int   // receives that failed in a row
+	left     batch // received, and too heavy for the batch before
+	failures int   // of receives, in a row
 }
 
-// next gives the next batch; an empty one when the context ends, a receive fails, or
-// the queue is quiet.
+// next returns the next batch. It is empty if the context ended, a receive failed, or the
+// queue is quiet.
 func (r *receiver) next(ctx context.Context) batch {
 	b := r.leftover()
 	if len(b.records) > 0 {
 		return b
 	}
-	records := r.receive(ctx, min(r.mapping.BatchSize, MaxReceive), longestWait)
+	records := r.receive(ctx, min(r.mapping.BatchSize, queue.MaxBatch), queue.MaxReceiveWait)
 	b.since = r.now()
 	r.add(&b, records)
 	if len(records) == 0 {
 		return b
 	}
-	// The window opens with the first message. Without one, a batch is whatever one
-	// receive gave.
+	// The window opens with the first message. Without a window, a batch is what one
+	// receive returned.
 	for len(b.records) < r.mapping.BatchSize && len(r.left.records) == 0 && ctx.Err() == nil {
-		wait := min(r.mapping.Window-r.now().Sub(b.since), longestWait)
+		wait := min(r.mapping.Window-r.now().Sub(b.since), queue.MaxReceiveWait)
 		if wait <= 0 {
 			break
 		}
-		r.add(&b, r.receive(ctx, min(r.mapping.BatchSize-len(b.records), MaxReceive), wait))
+		r.add(&b, r.receive(ctx, min(r.mapping.BatchSize-len(b.records), queue.MaxBatch), wait))
 	}
 	return b
 }
 
-// leftover begins a batch with what did not go into the one before.
+// leftover returns a batch that begins with what did not fit into the one before.
 func (r *receiver) leftover() batch {
 	left := r.left
 	r.left = batch{}
@@ -63,35 +61,35 @@ func (r *receiver) leftover() batch {
 	return b
 }
 
-// add puts records into a batch as long as it does not weigh too much, and keeps the
-// others for the next. A record that is too heavy by itself goes alone.
-func (r *receiver) add(b *batch, records []Record) {
+// add adds records to a batch until it would weigh too much, and keeps the others for the
+// next. A record that is too heavy by itself goes alone.
+func (r *receiver) add(b *batch, records []queue.Message) {
 	for i, record := range records {
-		weight := record.weight()
-		if b.weight+weight > batchBytes && len(b.records) > 0 {
+		w := weight(record)
+		if b.weight+w > batchBytes && len(b.records) > 0 {
 			r.left = batch{records: records[i:], since: b.since}
 			return
 		}
 		b.records = append(b.records, record)
-		b.weight += weight
+		b.weight += w
 	}
 }
 
-// receive takes records and deletes those that the filters leave out.
-func (r *receiver) receive(ctx context.Context, most int, wait time.Duration) []Record {
-	records, err := r.source.Receive(ctx, ReceiveRequest{Max: most, Wait: wait, Visibility: r.visibility})
+// receive returns up to most records that a filter matches. The others are deleted.
+func (r *receiver) receive(ctx context.Context, most int, wait time.Duration) []queue.Message {
+	records, err := r.source.Receive(ctx, queue.ReceiveRequest{Max: most, Wait: wait, Visibility: r.visibility})
 	if err != nil {
 		if ctx.Err() == nil {
-			r.logger.WarnContext(ctx, "the queue can't be polled", "queue", r.queue.Name, "error", err)
+			r.logger.WarnContext(ctx, "can't poll the queue", "queue", r.queue.Name, "error", err)
 			r.pause(ctx)
 		}
 		return nil
 	}
-	r.bad = 0
+	r.failures = 0
 	if len(r.filters) == 0 {
 		return records
 	}
-	var kept, dropped []Record
+	var kept, dropped []queue.Message
 	for _, record := range records {
 		if r.matches(record) {
 			kept = append(kept, record)
@@ -105,21 +103,15 @@ func (r *receiver) receive(ctx context.Context, most int, wait time.Duration) []
 	return kept
 }
 
-// pause waits before the next receive after some that failed: 0.1 s, twice as long
-// each time, up to 10 s.
+// pause waits after a receive that failed: 0.1 s, twice as long each time, up to 10 s.
 func (r *receiver) pause(ctx context.Context) {
 	const first, doublings = 100 * time.Millisecond, 7
-	timer := time.NewTimer(min(first<<min(r.bad, doublings), 10*time.Second))
-	defer timer.Stop()
-	r.bad++
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	_ = pause.For(ctx, min(first<<min(r.failures, doublings), 10*time.Second)) // the caller looks at ctx
+	r.failures++
 }
 
-// matches says whether one of the mapping's filters takes a record.
-func (p *Poller) matches(r Record) bool {
+// matches reports whether one of the mapping's filters matches a record.
+func (p *Poller) matches(r queue.Message) bool {
 	seen := map[string]any{
 		"messageId": r.MessageID, "receiptHandle": r.ReceiptHandle, "body": r.Body, "md5OfBody": hash([]byte(r.Body)),
 		"eventSource": "aws:sqs", "eventSourceARN": p.queue.ARN, "awsRegion": p.region,
@@ -132,7 +124,7 @@ func (p *Poller) matches(r Record) bool {
 	own := make(map[string]any, len(r.MessageAttributes))
 	for name, a := range r.MessageAttributes {
 		attribute := map[string]any{"dataType": a.DataType}
-		if !a.isBinary() {
+		if !a.IsBinary() {
 			attribute["stringValue"] = a.String
 		}
 		own[name] = attribute

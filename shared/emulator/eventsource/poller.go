@@ -14,23 +14,24 @@ import (
 	"paylane/shared/emulator/filter"
 	"paylane/shared/emulator/internal/defaults"
 	"paylane/shared/emulator/template"
+	"paylane/shared/internal/pause"
+	"paylane/shared/queue"
 )
 
-// Config is a mapping with what it connects.
+// Config is a mapping and what it connects.
 type Config struct {
 	Mapping  template.Mapping
 	Queue    template.Queue
 	Function template.Function
-	Source   Source
-	Invoker  emulator.Invoker
-	// Receivers poll side by side; 0 is one, which is enough for a queue in this
-	// process. Over a network several hide the latency.
+	// Source is the queue that is polled.
+	Source  queue.Queue
+	Invoker emulator.Invoker
+	// Receivers is how many receives may be under way at once; 0 is one, which is enough
+	// for a queue in this process. Over a network, several hide the latency.
 	Receivers int
-	// Now is the clock; nil is time.Now. Only one that keeps pace with the time
-	// package's timers makes sense.
+	// Now is the clock; nil is time.Now. It must keep pace with the time package's timers.
 	Now func() time.Time
-	// Logger gets a line for each batch that fails and each trouble with the queue;
-	// nil is none.
+	// Logger logs each batch that fails and each error of the queue; nil discards them.
 	Logger *slog.Logger
 }
 
@@ -39,7 +40,7 @@ type Poller struct {
 	mapping    template.Mapping
 	queue      template.Queue
 	region     string
-	source     Source
+	source     queue.Queue
 	invoker    emulator.Invoker
 	receivers  int
 	filters    []*filter.Pattern
@@ -49,8 +50,8 @@ type Poller struct {
 	logger     *slog.Logger
 }
 
-// New makes a poller. The error is about the mapping's filters; what else Lambda
-// would refuse, [template.Read] has refused.
+// New returns a poller. The error is about the mapping's filters: [template.Read] has
+// refused everything else that Lambda would refuse.
 func New(c Config) (*Poller, error) {
 	p := &Poller{
 		mapping: c.Mapping, queue: c.Queue, source: c.Source, invoker: c.Invoker,
@@ -74,10 +75,10 @@ func New(c Config) (*Poller, error) {
 	return p, nil
 }
 
-// Run polls until ctx ends. Then it stops receiving, invokes the function for what
-// it has gathered, and returns when the invocations under way have ended, each within
-// the function's timeout, and their records are deleted. A mapping that is not
-// enabled returns at once.
+// Run polls until ctx ends. Then it stops receiving, invokes the function for what it has
+// gathered, and returns once the invocations under way have ended, each within the
+// function's timeout, and their records are deleted. If the mapping is not enabled, it
+// returns at once.
 func (p *Poller) Run(ctx context.Context) {
 	if !p.mapping.Enabled {
 		return
@@ -90,7 +91,7 @@ func (p *Poller) Run(ctx context.Context) {
 	batches.Wait()
 }
 
-// receive is one receiver: it takes a slot, then a batch, and hands both on.
+// receive runs one receiver, which acquires a slot, gathers a batch and hands both on.
 func (p *Poller) receive(ctx context.Context, batches *sync.WaitGroup) {
 	r := &receiver{Poller: p}
 	for p.slots.acquire(ctx) {
@@ -107,8 +108,8 @@ func (p *Poller) receive(ctx context.Context, batches *sync.WaitGroup) {
 	}
 }
 
-// process runs the function for a batch and deletes the records that succeeded. The
-// error is one that makes the batch fail as a whole.
+// process invokes the function for a batch and deletes the records that succeeded. An
+// error means that the batch failed as a whole.
 func (p *Poller) process(ctx context.Context, b batch) error {
 	result, err := p.invoke(ctx, b)
 	var failed map[string]bool
@@ -135,8 +136,8 @@ func (p *Poller) process(ctx context.Context, b batch) error {
 	return nil
 }
 
-// invoke runs the function. One that is throttled is tried again until the records
-// become visible anew.
+// invoke invokes the function, and again while it is throttled, until the records are
+// about to become visible.
 func (p *Poller) invoke(ctx context.Context, b batch) (emulator.Result, error) {
 	const first, longest = 100 * time.Millisecond, 5 * time.Second
 	visibility := p.visibility
@@ -148,29 +149,26 @@ func (p *Poller) invoke(ctx context.Context, b batch) (emulator.Result, error) {
 		if !errors.Is(err, emulator.ErrThrottled) || p.now().Sub(b.since)+wait >= visibility {
 			return result, err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, wait) != nil {
 			return result, err
 		}
 	}
 }
 
-// delete removes records from the queue. Stopping does not cut it short: what was
-// done must not come again for that.
-func (p *Poller) delete(ctx context.Context, records []Record) {
+// delete removes records from the queue. Stopping does not interrupt it, or what was done
+// would come again.
+func (p *Poller) delete(ctx context.Context, records []queue.Message) {
 	const patience = 30 * time.Second
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	for some := range slices.Chunk(records, MaxReceive) {
+	for some := range slices.Chunk(records, queue.MaxBatch) {
 		handles := make([]string, len(some))
 		for i, r := range some {
 			handles[i] = r.ReceiptHandle
 		}
-		if err := p.source.Delete(ctx, handles); err != nil {
-			p.logger.WarnContext(ctx, "records could not be deleted and will come again", "queue", p.queue.Name, "error", err)
+		outcomes, err := p.source.Delete(ctx, handles)
+		if err := errors.Join(append(outcomes, err)...); err != nil {
+			p.logger.WarnContext(ctx, "some records could not be deleted and will come again", "queue", p.queue.Name, "error", err)
 		}
 	}
 }

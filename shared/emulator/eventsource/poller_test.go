@@ -3,6 +3,7 @@ package eventsource_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/template"
+	"paylane/shared/queue"
 )
 
 // sizes are how many records each invocation had.
@@ -41,8 +43,8 @@ func TestWindow(t *testing.T) {
 		w.send(numbered(20)...)
 		time.Sleep(2 * time.Second)
 		diff(t, "batches", []int{23}, w.sizes())
-		diff(t, "invoked after", 5005*time.Millisecond, w.invocations()[0].at) // 5 ms until the first was durable
-		diff(t, "left", 0, left(w.jobs))
+		diff(t, "invoked after", 5005*time.Millisecond, w.invocations()[0].at.Sub(w.began)) // 5 ms until the first was durable
+		diff(t, "left", 0, w.jobs.left(t))
 	})
 	bothModes(t, "a full batch does not wait", func(t *testing.T, json bool) {
 		w := start(t, setting{mapping: "BatchSize: 15, MaximumBatchingWindowInSeconds: 300"}, json, handle(succeed))
@@ -62,7 +64,7 @@ func TestWindow(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		diff(t, "batches", []int{2, 5}, slices.Sorted(slices.Values(w.sizes())))
-		diff(t, "left", 0, left(w.jobs))
+		diff(t, "left", 0, w.jobs.left(t))
 	})
 	bothModes(t, "6 MB are full without a window too", func(t *testing.T, json bool) {
 		w := start(t, setting{}, json, handle(succeed))
@@ -76,7 +78,7 @@ func TestWindow(t *testing.T) {
 				t.Errorf("a batch of %d, which is over 6 MB", size)
 			}
 		}
-		diff(t, "left", 0, left(w.jobs))
+		diff(t, "left", 0, w.jobs.left(t))
 	})
 }
 
@@ -99,7 +101,7 @@ func TestVisibilityWithWindow(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	bothModes(t, "an invocation ends before Run returns", func(t *testing.T, json bool) {
-		w := start(t, setting{}, json, handle(func(_ *world, ctx context.Context, _ event) (response, error) {
+		w := start(t, setting{}, json, handle(func(ctx context.Context, _ *world, _ event) (response, error) {
 			time.Sleep(4 * time.Second)
 			return response{}, ctx.Err()
 		}))
@@ -108,10 +110,10 @@ func TestStop(t *testing.T) {
 		begin := time.Now()
 		w.stop()
 		diff(t, "it took", 3005*time.Millisecond, time.Since(begin))
-		diff(t, "left", 0, left(w.jobs))
+		diff(t, "left", 0, w.jobs.left(t))
 	})
 	bothModes(t, "a function that does not end has its timeout", func(t *testing.T, json bool) {
-		w := start(t, setting{}, json, handle(func(*world, context.Context, event) (response, error) {
+		w := start(t, setting{}, json, handle(func(context.Context, *world, event) (response, error) {
 			time.Sleep(time.Minute)
 			return response{}, nil
 		}))
@@ -120,7 +122,7 @@ func TestStop(t *testing.T) {
 		begin := time.Now()
 		w.stop()
 		diff(t, "it took", 4005*time.Millisecond, time.Since(begin))
-		diff(t, "left", 1, left(w.jobs))
+		diff(t, "left", 1, w.jobs.left(t))
 		time.Sleep(time.Minute) // until the handler that was left behind ends
 	})
 	bothModes(t, "what was gathered is handed on", func(t *testing.T, json bool) {
@@ -129,7 +131,7 @@ func TestStop(t *testing.T) {
 		time.Sleep(time.Second)
 		w.stop()
 		diff(t, "batches", []int{3}, w.sizes())
-		diff(t, "left", 0, left(w.jobs))
+		diff(t, "left", 0, w.jobs.left(t))
 	})
 	bothModes(t, "nothing is received after it", func(t *testing.T, json bool) {
 		w := start(t, setting{}, json, handle(succeed))
@@ -143,7 +145,7 @@ func TestStop(t *testing.T) {
 func TestThrottle(t *testing.T) {
 	bothModes(t, "a batch waits for the function", func(t *testing.T, json bool) {
 		w := start(t, setting{mapping: "BatchSize: 1", function: "Timeout: 5\n      ReservedConcurrentExecutions: 1"}, json,
-			handle(func(*world, context.Context, event) (response, error) {
+			handle(func(context.Context, *world, event) (response, error) {
 				time.Sleep(4 * time.Second)
 				return response{}, nil
 			}))
@@ -153,14 +155,14 @@ func TestThrottle(t *testing.T) {
 		for _, i := range w.invocations() {
 			diff(t, "receive count", "1", i.records[0].Attributes["ApproximateReceiveCount"])
 		}
-		diff(t, "left", 0, left(w.jobs))
+		diff(t, "left", 0, w.jobs.left(t))
 	})
 	bothModes(t, "a function that never may run makes receive counts grow", func(t *testing.T, json bool) {
 		w := start(t, setting{queue: redrive2, function: "Timeout: 5\n      ReservedConcurrentExecutions: 0"}, json, handle(succeed))
 		w.send("a")
 		time.Sleep(5 * time.Minute)
 		diff(t, "invocations", 0, len(w.invocations()))
-		diff(t, "in the dead-letter queue", 1, left(w.dead))
+		diff(t, "in the dead-letter queue", 1, w.dead.left(t))
 	})
 }
 
@@ -168,7 +170,7 @@ func TestThrottle(t *testing.T) {
 type concurrency struct{ now, most atomic.Int64 }
 
 func (c *concurrency) handle(d time.Duration) handle {
-	return func(*world, context.Context, event) (response, error) {
+	return func(context.Context, *world, event) (response, error) {
 		c.most.Store(max(c.most.Load(), c.now.Add(1)))
 		time.Sleep(d)
 		c.now.Add(-1)
@@ -199,8 +201,8 @@ func TestScaling(t *testing.T) {
 		fail.Store(true)
 		slow := c.handle(time.Second)
 		w := start(t, setting{mapping: "BatchSize: 1, ScalingConfig: {MaximumConcurrency: 16}"}, json,
-			handle(func(w *world, ctx context.Context, e event) (response, error) {
-				r, err := slow(w, ctx, e)
+			handle(func(ctx context.Context, w *world, e event) (response, error) {
+				r, err := slow(ctx, w, e)
 				if fail.Load() {
 					err = errors.New("boom")
 				}
@@ -223,8 +225,8 @@ func TestScaling(t *testing.T) {
 		var c concurrency
 		slow := c.handle(time.Second)
 		w := start(t, setting{mapping: "BatchSize: 1, ScalingConfig: {MaximumConcurrency: 4}, " + reporting}, json,
-			handle(func(w *world, ctx context.Context, e event) (response, error) {
-				_, err := slow(w, ctx, e)
+			handle(func(ctx context.Context, w *world, e event) (response, error) {
+				_, err := slow(ctx, w, e)
 				return response{BatchItemFailures: []failure{{ItemIdentifier: e.Records[0].MessageId}}}, err
 			}))
 		w.send(numbered(40)...)
@@ -237,7 +239,7 @@ func TestScaling(t *testing.T) {
 			Mapping: template.Mapping{Enabled: true, BatchSize: 1, MaxConcurrency: 3}, Source: &source{records: records(60)}, Receivers: 5,
 			Queue: template.Queue{VisibilityTimeout: time.Minute},
 			Invoker: inProcess(t, func(context.Context, event) (response, error) {
-				return c.handle(time.Second)(nil, nil, event{})
+				return c.handle(time.Second)(t.Context(), nil, event{})
 			}, emulator.Config{}),
 		})
 		diff(t, "most at a time", int64(3), c.most.Load())
@@ -277,6 +279,21 @@ func TestReceiveErrors(t *testing.T) {
 		diff(t, "pauses in ms", []time.Duration{100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000}, waits)
 		diff(t, "deleted", 3, len(s.deleted))
 		diff(t, "it took", 90*time.Second, time.Since(begin))
+	})
+}
+
+// A record that could not be deleted comes again, and the log says why.
+func TestDeleteErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := &source{records: records(3), outcomes: []error{nil, queue.ErrReceiptHandle, nil}}
+		run(t, eventsource.Config{
+			Mapping: template.Mapping{Enabled: true, BatchSize: 10}, Source: s, Invoker: payloads(""),
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, queue.ErrReceiptHandle.Error()) {
+			t.Errorf("the log is %q", got)
+		}
 	})
 }
 

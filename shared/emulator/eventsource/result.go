@@ -9,16 +9,16 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/emulator"
+	"paylane/shared/queue"
 )
 
-// errBatch says that a response makes the whole batch fail.
+// errBatch reports a response that fails the whole batch.
 var errBatch = errors.New("the whole batch fails")
 
-// failedOf reads which records of a batch a function reports as failed
-// ("Implementing partial batch responses"). A response that can't be true, because
-// it names what is not in the batch or is malformed, fails the batch as a whole: then
-// the error wraps errBatch.
-func failedOf(result emulator.Result, batch []Record) (map[string]bool, error) {
+// failedOf returns the ids of the records that a function reports as failed
+// ("Implementing partial batch responses"). A response that is malformed, or names a
+// record that is not in the batch, fails the batch as a whole: the error wraps errBatch.
+func failedOf(result emulator.Result, batch []queue.Message) (map[string]bool, error) {
 	reported, err := reportedBy(result)
 	if err != nil || len(reported) == 0 {
 		return nil, err
@@ -37,7 +37,7 @@ func failedOf(result emulator.Result, batch []Record) (map[string]bool, error) {
 	return failed, nil
 }
 
-// reportedBy lists the identifiers of a response, as they stand there.
+// reportedBy returns the identifiers in a response, unchecked.
 func reportedBy(result emulator.Result) ([]string, error) {
 	if v, ok := result.Value.(*events.SQSEventResponse); ok {
 		var ids []string
@@ -57,7 +57,7 @@ func reportedBy(result emulator.Result) ([]string, error) {
 	// Maps, because names of fields are exact in JSON and Go's structs are not.
 	var response map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &response); err != nil {
-		return nil, fmt.Errorf("%w: the response is no JSON object", errBatch)
+		return nil, fmt.Errorf("%w: the response is not a JSON object", errBatch)
 	}
 	list := response["batchItemFailures"]
 	if list == nil {
@@ -65,7 +65,7 @@ func reportedBy(result emulator.Result) ([]string, error) {
 	}
 	var failures []map[string]any
 	if err := json.Unmarshal(list, &failures); err != nil {
-		return nil, fmt.Errorf("%w: batchItemFailures is no list of objects", errBatch)
+		return nil, fmt.Errorf("%w: batchItemFailures is not a list of objects", errBatch)
 	}
 	ids := make([]string, len(failures))
 	for i, f := range failures {

@@ -10,20 +10,24 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/eventsource"
+	"paylane/shared/queue"
 )
 
-// source is a queue of a list: what a poller asks of it is noted.
+// source is a queue that hands out a list of messages, and records what is asked of it.
 type source struct {
+	queue.Queue // nil: a poller only receives and deletes
+
 	mu       sync.Mutex
-	records  []eventsource.Record
+	records  []queue.Message
 	failures int // of receives, before one succeeds
 	latency  time.Duration
-	asked    []eventsource.ReceiveRequest
+	asked    []queue.ReceiveRequest
 	askedAt  []time.Time
 	deleted  []string
+	outcomes []error // of a delete
 }
 
-func (s *source) Receive(ctx context.Context, r eventsource.ReceiveRequest) ([]eventsource.Record, error) {
+func (s *source) Receive(ctx context.Context, r queue.ReceiveRequest) ([]queue.Message, error) {
 	time.Sleep(s.latency)
 	s.mu.Lock()
 	s.asked, s.askedAt = append(s.asked, r), append(s.askedAt, time.Now())
@@ -47,18 +51,18 @@ func (s *source) Receive(ctx context.Context, r eventsource.ReceiveRequest) ([]e
 	}
 }
 
-func (s *source) Delete(_ context.Context, handles []string) error {
+func (s *source) Delete(_ context.Context, handles []string) ([]error, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deleted = append(s.deleted, handles...)
-	return nil
+	return s.outcomes, nil
 }
 
-func records(n int) []eventsource.Record {
-	var list []eventsource.Record
+func records(n int) []queue.Message {
+	var list []queue.Message
 	for i := range n {
 		id := fmt.Sprint("id-", i)
-		list = append(list, eventsource.Record{MessageID: id, ReceiptHandle: "handle-" + id, Body: fmt.Sprint("body ", i)})
+		list = append(list, queue.Message{MessageID: id, ReceiptHandle: "handle-" + id, Body: fmt.Sprint("body ", i)})
 	}
 	return list
 }

@@ -20,9 +20,9 @@ import (
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/handlers/hook"
-	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/pebblestore/pebbletest"
+	"paylane/shared/queue"
 )
 
 // deployment plays Lambda with the real api and payment handlers behind it, and
@@ -94,7 +94,7 @@ func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // pay delivers what is in the queue.
 func (d *deployment) pay(r *http.Request) {
-	deliveries, err := d.queue.Receive(r.Context(), order.ReceiveRequest{Max: 10, Wait: time.Millisecond})
+	deliveries, err := d.queue.Receive(r.Context(), queue.ReceiveRequest{Max: 10, Wait: time.Millisecond})
 	if err != nil {
 		d.tb.Error(err)
 	}

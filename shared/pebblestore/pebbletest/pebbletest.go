@@ -7,8 +7,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
 )
 
 // Open opens a store and a queue in memory, until the test ends.
@@ -24,7 +24,7 @@ func Open(tb testing.TB, visibility time.Duration) (*pebblestore.Store, *pebbles
 		}
 	})
 	queue, err := db.Queue(pebblestore.QueueConfig{
-		Name: "q", ARN: "arn", VisibilityTimeout: visibility, Retention: 4 * 24 * time.Hour, MaxMessageBytes: order.MaxBodyBytes,
+		Name: "q", ARN: "arn", VisibilityTimeout: visibility, Retention: 4 * 24 * time.Hour, MaxMessageBytes: queue.MaxBodyBytes,
 	})
 	if err != nil {
 		tb.Fatal(err)

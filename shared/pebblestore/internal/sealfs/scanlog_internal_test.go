@@ -1,4 +1,4 @@
-package pebblestore
+package sealfs
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 
 const testLogNumber = 2
 
-// writers write records in each format that there is, as pebble does.
+// writers returns functions that write records in each format that pebble has.
 func writers() map[string]func(t *testing.T, records [][]byte) []byte {
 	log := func(marks bool) func(t *testing.T, records [][]byte) []byte {
 		return func(t *testing.T, records [][]byte) []byte {
@@ -46,8 +46,8 @@ func writers() map[string]func(t *testing.T, records [][]byte) []byte {
 	}
 }
 
-// Every log that pebble writes is whole; after any change of a byte it is whole at
-// most up to there. The first block ends in every way that it can.
+// Every log that pebble writes is whole; after a byte was changed, it is whole at most up
+// to there. The first block ends in every way that it can.
 func TestScanLog(t *testing.T) {
 	for name, write := range writers() {
 		t.Run(name, func(t *testing.T) {
@@ -110,4 +110,16 @@ func countRecords(data []byte, isLog bool) (n int) {
 		}
 		n++
 	}
+}
+
+// FuzzScanLog scans garbage: it must not panic, nor report more as whole than there is.
+func FuzzScanLog(f *testing.F) {
+	f.Add([]byte("garbage"), uint32(2), true)
+	f.Add(make([]byte, 2*logBlock), uint32(2), true)
+	f.Fuzz(func(t *testing.T, garbage []byte, number uint32, isLog bool) {
+		whole, _, err := scanLog(bytes.NewReader(garbage), isLog, number)
+		if err != nil || whole > int64(len(garbage)) {
+			t.Errorf("%d of %d bytes are whole, %v", whole, len(garbage), err)
+		}
+	})
 }

@@ -1,4 +1,4 @@
-package pebblestore
+package sealfs
 
 import (
 	"bytes"
@@ -9,10 +9,10 @@ import (
 )
 
 // The format of pebble's logs and manifests, from the package comment of its package
-// record: blocks of 32 KiB with chunks, each a checksum (4 bytes), length (2), type
-// (1), in a log also the log's number (4), in the newest format also how far the log
-// was synced before (8), and the payload. No chunk crosses a block's end; what is left
-// there is zero.
+// record: blocks of 32 KiB that consist of chunks. A chunk is a checksum (4 bytes), a
+// length (2), a type (1), in a log also the log's number (4), in the newest format also
+// how far the log was synced before (8), and the payload. No chunk crosses a block's end;
+// the bytes left there are zero.
 const (
 	logBlock        = 32 << 10
 	plainHeader     = 4 + 2 + 1
@@ -20,14 +20,14 @@ const (
 	syncMarksHeader = numberedHeader + 8
 	// Types come in fours: plain, numbered, with sync marks.
 	maxPlain, maxNumbered, maxSyncMarks = 4, 8, 12
-	// trailerType ends a log that was closed: an empty chunk without checksum and
-	// with the next log's number.
+	// trailerType ends a log that was closed: an empty chunk without a checksum, with the
+	// next log's number.
 	trailerType = 5
 )
 
-// scanLog reads a log or manifest and returns how many bytes at its start are whole
-// chunks, and whether a proper trailer follows them. Unlike pebble's reader it takes
-// no damaged chunk for a trailer.
+// scanLog reads a log or manifest. It returns how many bytes at its start are whole chunks,
+// and whether a proper trailer follows them. Unlike pebble's reader, it never takes a
+// damaged chunk for a trailer.
 func scanLog(r io.Reader, isLog bool, number uint32) (whole int64, ended bool, err error) {
 	buf := make([]byte, logBlock)
 	for {
@@ -43,7 +43,7 @@ func scanLog(r io.Reader, isLog bool, number uint32) (whole int64, ended bool, e
 	}
 }
 
-// scanBlock returns how much of a block is whole, all of it if it goes on in the next.
+// scanBlock returns how much of a block is whole: all of it if the next block continues it.
 func scanBlock(block []byte, isLog bool, number uint32) (used int, ended bool) {
 	for {
 		rest := block[used:]
@@ -61,7 +61,7 @@ func scanBlock(block []byte, isLog bool, number uint32) (used int, ended bool) {
 	}
 }
 
-// isPadding tells whether no chunk would fit where a full block ends in zeros.
+// isPadding reports whether a full block ends here in zeros, too few for a chunk.
 func isPadding(rest []byte, at int, isLog bool) bool {
 	header := plainHeader
 	if isLog {
@@ -76,7 +76,7 @@ func isTrailer(chunk []byte, number uint32) bool {
 		binary.LittleEndian.Uint32(chunk[7:]) == number+1
 }
 
-// chunkSize gives the size of the chunk that begins here, if it is whole.
+// chunkSize returns the size of the chunk that begins here, if it is whole.
 func chunkSize(b []byte, isLog bool, number uint32) (size int, ok bool) {
 	if len(b) < plainHeader || b[6] == 0 || b[6] > maxSyncMarks {
 		return 0, false
@@ -98,7 +98,7 @@ func chunkSize(b []byte, isLog bool, number uint32) (size int, ok bool) {
 	if isLog && binary.LittleEndian.Uint32(b[7:]) != number {
 		return 0, false
 	}
-	// LevelDB's masked CRC-32C of all after the length.
+	// LevelDB's masked CRC-32C of everything after the length.
 	sum := crc32.Checksum(b[6:size], crc32.MakeTable(crc32.Castagnoli))
 	if sum = (sum>>15 | sum<<17) + 0xa282ead8; sum != binary.LittleEndian.Uint32(b) {
 		return 0, false

@@ -11,23 +11,11 @@ import (
 	"paylane/shared/order"
 )
 
-// maxFiltered is how many orders a page with a status looks at before it ends short.
+// maxFiltered is how many orders a filtered page reads before it ends short.
 const maxFiltered = 1000
 
-// hasOutcomeIndex tells whether a list of the status has an index of its own. Few
-// orders get there; a PENDING, PROCESSING or PAID order, which is most of them at
-// some time, never pays for it.
-func hasOutcomeIndex(s order.Status) bool {
-	switch s {
-	case order.Failed, order.Canceled, order.Refunding, order.Refunded:
-		return true
-	case order.Pending, order.Processing, order.Paid, order.Void:
-	}
-	return false
-}
-
-// putOrder adds an order's record to a batch, and changes its index entries from
-// those of the record before.
+// putOrder adds an order's record to a batch, and replaces the index entries of the record
+// before.
 func (s *Store) putOrder(b *pebble.Batch, key []byte, before header, o *order.Order) error {
 	buf := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(buf)
@@ -41,7 +29,7 @@ func (s *Store) putOrder(b *pebble.Batch, key []byte, before header, o *order.Or
 		err = b.Set(key, record, nil)
 	}
 	for index := range numIndexes {
-		// The batch has copied the record, so its buffer takes the keys now.
+		// The batch has copied the record, so its buffer can hold the keys now.
 		was := indexKey((*buf)[:0], index, before, o.Ref)
 		is := indexKey(was[len(was):], index, after, o.Ref)
 		if bytes.Equal(was, is) {
@@ -65,12 +53,12 @@ const (
 	numIndexes
 )
 
-// indexKey appends an order's key in an index, or nothing where it is not in it.
+// indexKey appends an order's key in an index, or nothing if it is not in that index.
 func indexKey(key []byte, index int, h header, ref order.Ref) []byte {
 	switch {
 	case index == indexList && h.status != "" && h.status != order.Void:
 		return listKey(key, ref.Tenant, "", h.created, ref.ID)
-	case index == indexOutcome && hasOutcomeIndex(h.status):
+	case index == indexOutcome && h.status.Sparse():
 		return listKey(key, ref.Tenant, h.status, h.created, ref.ID)
 	case index == indexVoid && h.status == order.Void && h.expires != 0:
 		return voidKey(key, h.expires, ref)
@@ -83,8 +71,8 @@ func (s *Store) List(ctx context.Context, q order.Query) (order.Page, error) {
 	return readPage(ctx, s.db, "list orders", func() (order.Page, []*commit, error) { return s.list(ctx, q) })
 }
 
-// readPage reads a page of orders, and waits until all that it rests on is durable: read
-// also gives the writes that are not yet.
+// readPage reads a page of orders, and waits until everything that it rests on is durable:
+// read also returns the writes that are not yet.
 func readPage[P any](ctx context.Context, db *DB, doing string, read func() (P, []*commit, error)) (page P, err error) {
 	var none P
 	if err := db.begin(ctx); err != nil {
@@ -106,15 +94,15 @@ func readPage[P any](ctx context.Context, db *DB, doing string, read func() (P, 
 	return page, nil
 }
 
-// list also gives the writes not yet durable of all orders that it looked at: the
-// page rests on those it left out, too.
+// list also returns the writes that are not yet durable of all orders that it read: the
+// page rests on those that it left out, too.
 func (s *Store) list(ctx context.Context, q order.Query) (page order.Page, inflight []*commit, err error) {
 	limit, index, filter := max(q.Limit, 1), q.Status, order.Status("")
-	if q.Status != "" && !hasOutcomeIndex(q.Status) {
+	if q.Status != "" && !q.Status.Sparse() {
 		index, filter = "", q.Status
 	}
-	// One snapshot for the index and the orders: the page is of one moment, and
-	// nobody who writes waits for it.
+	// With one snapshot for the index and the orders, the page shows one moment, and no
+	// writer waits for it.
 	snapshot := s.db.pebble.NewSnapshot()
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	prefix := listPrefix(nil, q.Tenant, index)
@@ -128,9 +116,9 @@ func (s *Store) list(ctx context.Context, q order.Query) (page order.Page, infli
 	}
 	defer func() { err = errors.Join(err, iter.Close()) }()
 	var last order.Position
-	looked := 0
+	read := 0
 	for ok := iter.Last(); ok && ctx.Err() == nil; ok = iter.Prev() {
-		if len(page.Orders) == limit || (filter != "" && looked == maxFiltered) {
+		if len(page.Orders) == limit || (filter != "" && read == maxFiltered) {
 			page.Next = &last
 			break
 		}
@@ -147,17 +135,16 @@ func (s *Store) list(ctx context.Context, q order.Query) (page order.Page, infli
 			page.Orders = append(page.Orders, o)
 		}
 		last = order.Position{CreatedAt: created.time(), ID: id}
-		looked++
+		read++
 	}
 	return page, inflight, iter.Error()
 }
 
-// readListed reads an order that an index names; ok is false where the filter leaves
-// it out.
+// readListed reads an order that an index names; ok is false if the filter leaves it out.
 func readListed(r pebble.Reader, ref order.Ref, filter order.Status) (o order.Order, ok bool, err error) {
 	record, closer, err := r.Get(orderKey(nil, ref))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return order.Order{}, false, fmt.Errorf("%w: order %s is in a list, but not there", ErrDamaged, ref.ID)
+		return order.Order{}, false, fmt.Errorf("%w: order %s is in a list, but does not exist", ErrDamaged, ref.ID)
 	}
 	if err != nil {
 		return order.Order{}, false, err
@@ -183,7 +170,7 @@ func (s *Store) sweep() error {
 		LowerBound: lower, UpperBound: voidKey(nil, now+1, order.Ref{})[:9],
 	})
 	if err != nil {
-		return fmt.Errorf("look for expired tombstones: %w", err)
+		return fmt.Errorf("find expired tombstones: %w", err)
 	}
 	var expired []order.Ref
 	for ok := iter.First(); ok; ok = iter.Next() {
@@ -192,7 +179,7 @@ func (s *Store) sweep() error {
 		}
 	}
 	if err := errors.Join(iter.Error(), iter.Close()); err != nil {
-		return fmt.Errorf("look for expired tombstones: %w", damaged(err))
+		return fmt.Errorf("find expired tombstones: %w", damaged(err))
 	}
 	for _, ref := range expired {
 		if err := s.forget(ref); err != nil {
@@ -202,7 +189,7 @@ func (s *Store) sweep() error {
 	return nil
 }
 
-// forget removes a tombstone if it still is one and has expired.
+// forget removes a tombstone if it still exists and has expired.
 func (s *Store) forget(ref order.Ref) error {
 	st := s.stripe(ref)
 	st.writing.Lock()

@@ -5,24 +5,24 @@ import (
 	"slices"
 )
 
-// maxHotBytes bounds the message bodies that a queue's index keeps, so that a
-// receive that soon follows its send needs no read. Others are read from pebble.
+// maxHotBytes bounds the message bodies that a queue's index keeps, so that a receive that
+// soon follows its send needs no read. Others are read from pebble.
 const maxHotBytes = 16 << 20
 
-// index is where a queue's messages stand, in memory. It is small, so that a
+// index holds the place of each of a queue's messages, in memory. It is small, so that a
 // backlog of a million messages takes about 100 MB. The queue's lock guards it.
 type index struct {
 	entries map[uint64]*entry
-	// unsynced messages were sent, and become receivable once durable.
+	// unsynced messages were sent, and can be received once they are durable.
 	unsynced []unsynced
 	// ready messages can be received, in the order in which they became so.
 	ready list
-	// hidden messages wait for their deadlines, the nearest first.
+	// hidden messages wait for their deadlines, nearest first.
 	hidden deadlines
 
-	numDelayed int // of the hidden ones; the others were received
+	numDelayed int // of the hidden messages; the others were received
 	hotBytes   int
-	// oldest is no later than any message's sending.
+	// oldest is no later than when any message was sent.
 	oldest stamp
 }
 
@@ -31,28 +31,28 @@ type entry struct {
 	number     uint64
 	visible    stamp // see state
 	sent       stamp
-	hot        *message // nil if it must be read
+	hot        *message // nil if it must be read from pebble
 	prev, next *entry   // in index.ready
 	count      uint32
 	heapAt     int32 // in index.hidden
 	place      place
 }
 
-// place says which part of the index has an entry.
+// place is the part of the index that an entry is in.
 type place uint8
 
 const (
 	placeUnsynced place = iota
 	placeReady
 	placeHidden
-	// placeTaken is with a call that writes about it without holding the lock.
+	// placeTaken is for an entry that a call is writing about, without holding the lock.
 	placeTaken
 	placeGone
 )
 
 type unsynced struct {
 	entry *entry
-	end   uint64 // in the log, of its sending
+	end   uint64 // of its send, in the log
 }
 
 func (x *index) add(e *entry) {
@@ -73,15 +73,15 @@ func (x *index) add(e *entry) {
 	}
 }
 
-// addUnsynced adds a message that was just written; end is where, in the log.
+// addUnsynced adds a message that was just written; end is its end in the log.
 func (x *index) addUnsynced(e *entry, end uint64) {
 	x.add(e)
 	e.place = placeUnsynced
 	x.unsynced = append(x.unsynced, unsynced{e, end})
 }
 
-// synced lets the messages be received that are durable now. Concurrent sends may be
-// in the list a little out of order; then one waits for the next fsync.
+// synced makes the messages receivable that are durable now. Concurrent sends may be in the
+// list slightly out of order; then one waits for the next fsync.
 func (x *index) synced(durable uint64, now stamp) {
 	n := 0
 	for n < len(x.unsynced) && x.unsynced[n].end <= durable {
@@ -91,7 +91,7 @@ func (x *index) synced(durable uint64, now stamp) {
 	x.unsynced = slices.Delete(x.unsynced, 0, n)
 }
 
-// settle puts an entry that is in no part where its deadline says.
+// settle puts a taken or new entry into the part that its deadline calls for.
 func (x *index) settle(e *entry, now stamp) {
 	if e.visible <= now {
 		e.place = placeReady
@@ -105,7 +105,7 @@ func (x *index) settle(e *entry, now stamp) {
 	}
 }
 
-// surface makes hidden messages ready whose deadlines have come.
+// surface makes the hidden messages ready whose deadlines have passed.
 func (x *index) surface(now stamp) {
 	for len(x.hidden) > 0 && x.hidden[0].visible <= now {
 		e := x.hidden[0]
@@ -114,7 +114,7 @@ func (x *index) surface(now stamp) {
 	}
 }
 
-// take takes an entry out of its part. It must settle again, or be removed.
+// take takes an entry out of its part. It must be settled again, or removed.
 func (x *index) take(e *entry) {
 	switch e.place {
 	case placeReady:
@@ -129,7 +129,7 @@ func (x *index) take(e *entry) {
 	e.place = placeTaken
 }
 
-// takeReady takes the message that has been ready longest, nil if there is none.
+// takeReady takes the message that has been ready longest, or returns nil.
 func (x *index) takeReady() *entry {
 	e := x.ready.first
 	if e != nil {
@@ -155,8 +155,8 @@ func (x *index) remove(e *entry) {
 	}
 }
 
-// takeSentBefore takes up to limit messages that were sent before a time. It looks at
-// all only where there may be one.
+// takeSentBefore takes up to limit messages that were sent before a time. It looks through
+// all entries only if there may be one.
 func (x *index) takeSentBefore(t stamp, limit int) (old []*entry) {
 	if len(x.entries) == 0 || x.oldest >= t {
 		return nil
@@ -201,7 +201,7 @@ func (h *deadlines) Pop() any {
 	return e
 }
 
-// list is a list of entries, linked through them so that any can leave at once.
+// list is a list of entries, linked through them so that removing one takes constant time.
 type list struct {
 	first, last *entry
 	len         int
