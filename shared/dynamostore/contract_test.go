@@ -19,8 +19,8 @@ import (
 	"paylane/shared/order"
 )
 
-// TestMain has the model tried less often than by default: a LocalStack takes about
-// 100 calls a second. The command line still overrides it.
+// TestMain runs the model less often than by default: a LocalStack takes about 100 calls a
+// second. The command line still overrides it.
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "10"); err != nil {
 		panic(err)
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// createTable makes the table that template.yaml describes, but that nothing expires.
+// createTable creates the table that template.yaml describes, except that nothing expires.
 func createTable(t *testing.T, client *dynamodb.Client) (name string) {
 	t.Helper()
 	source, err := os.ReadFile("../../template.yaml")
@@ -40,7 +40,7 @@ func createTable(t *testing.T, client *dynamodb.Client) (name string) {
 		t.Fatal(err)
 	}
 	table := read.Tables[0]
-	// What the suite stores is of a fixed day, long expired, and must stay all the same.
+	// What the suite stores has a fixed date and has long expired, but must stay.
 	delete(table.Properties, "TimeToLiveSpecification")
 	tables := &template.Template{Tables: []template.Table{table}}
 	if err := provision.Make(t.Context(), provision.Clients{DynamoDB: client}, tables, slog.New(slog.DiscardHandler)); err != nil {

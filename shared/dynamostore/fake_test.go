@@ -15,37 +15,37 @@ import (
 	"paylane/shared/order"
 )
 
-// dynamoDBErrors is what DynamoDB's errors are named below.
+// dynamoDBErrors is the namespace of DynamoDB's errors.
 const dynamoDBErrors = awstest.Namespace("com.amazonaws.dynamodb.v20120810")
 
 // fake plays DynamoDB.
 type fake struct{ *awstest.Fake }
 
-// serve makes a store on a fake; n counts requests from 0.
+// serve returns a store on a fake; n counts requests from 0.
 func serve(t *testing.T, answer func(n int, r awstest.Request) awstest.Answer) (*dynamostore.Store, fake) {
 	t.Helper()
 	f := fake{awstest.NewFake(t, answer)}
 	return dynamostore.New(dynamodb.NewFromConfig(f.Config()), "orders", rand.IntN), f
 }
 
-// open makes a store on a fake with answers to requests in turn, the last for all
-// further ones.
+// open returns a store on a fake that answers requests in turn, and further ones with the
+// last answer.
 func open(t *testing.T, answers ...awstest.Answer) (*dynamostore.Store, fake) {
 	t.Helper()
 	return serve(t, awstest.InTurn(answers...))
 }
 
-// refuses answers with an error of DynamoDB's.
+// refuses answers with an error of DynamoDB.
 func refuses(status int, code string) awstest.Answer {
 	return dynamoDBErrors.Refuses(status, code, nil)
 }
 
-// conflicts answers that the condition failed, and what stands there.
+// conflicts answers that the condition failed, with the item as it is.
 func conflicts(item any) awstest.Answer {
 	return dynamoDBErrors.Refuses(http.StatusBadRequest, "ConditionalCheckFailedException", map[string]any{"Item": item})
 }
 
-// at is some seconds after a fixed time.
+// at returns a fixed time plus some seconds.
 func at(seconds int) time.Time {
 	return time.Date(2026, 3, 14, 9, 26, 53, 589e6, time.UTC).Add(time.Duration(seconds) * time.Second)
 }
@@ -59,7 +59,7 @@ func claim(kind order.Kind) order.Claim {
 	return order.Claim{Kind: kind, Round: 1, Now: at(1), Until: at(11)}
 }
 
-// must unwraps what the test needs to succeed.
+// must returns a function that returns v, and fails the test on an error.
 func must[T any](t *testing.T) func(v T, err error) T {
 	t.Helper()
 	return func(v T, err error) T {
@@ -71,7 +71,7 @@ func must[T any](t *testing.T) func(v T, err error) T {
 	}
 }
 
-// itemOf is the item that the store makes of an order, without the creation's token.
+// itemOf returns the item of an order, without the token of the creation.
 func itemOf(t *testing.T, o order.Order) map[string]any {
 	t.Helper()
 	store, f := open(t, awstest.OK(struct{}{}))
@@ -83,7 +83,7 @@ func itemOf(t *testing.T, o order.Order) map[string]any {
 	return item
 }
 
-// with is the item with some attributes changed.
+// with returns the item with some attributes changed.
 func with(item map[string]any, attributes map[string]any) map[string]any {
 	item = maps.Clone(item)
 	maps.Copy(item, attributes)
@@ -99,7 +99,7 @@ func (f fake) operations() map[string]int {
 	return counts
 }
 
-// lines shows the requests as sorted text, since some are sent side by side.
+// lines returns the requests as sorted text, since some are sent concurrently.
 func (f fake) lines() (lines []string) {
 	for _, r := range f.Requests() {
 		lines = append(lines, shown(r))

@@ -17,7 +17,7 @@ import (
 	"paylane/shared/order"
 )
 
-// calls are all calls of a store.
+// calls has all calls of a store.
 var calls = map[string]func(context.Context, *dynamostore.Store) error{
 	"create": func(ctx context.Context, s *dynamostore.Store) error { return s.Create(ctx, pending()) },
 	"update": func(ctx context.Context, s *dynamostore.Store) error {
@@ -38,7 +38,7 @@ var calls = map[string]func(context.Context, *dynamostore.Store) error{
 	},
 }
 
-var passing = map[string]awstest.Answer{
+var transient = map[string]awstest.Answer{
 	"throughput exceeded":     refuses(http.StatusBadRequest, "ProvisionedThroughputExceededException"),
 	"throttled":               refuses(http.StatusBadRequest, "ThrottlingException"),
 	"account limit":           refuses(http.StatusBadRequest, "RequestLimitExceeded"),
@@ -50,10 +50,10 @@ var passing = map[string]awstest.Answer{
 	"the answer is truncated": awstest.Truncated,
 }
 
-// TestUnavailable: whatever may pass is tried a few times, with pauses, and is
-// ErrUnavailable then, which callers turn into "try again later".
+// TestUnavailable: after a transient error a call is retried a few times, with pauses, and
+// then fails with ErrUnavailable, which callers turn into "try again later".
 func TestUnavailable(t *testing.T) {
-	for fault, answer := range passing {
+	for fault, answer := range transient {
 		for name, call := range calls {
 			t.Run(fault+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -74,14 +74,14 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
-// TestTriedAgain: two faults in a row are nothing that a caller sees.
+// TestTriedAgain: a caller does not see two faults in a row.
 func TestTriedAgain(t *testing.T) {
 	item := itemOf(t, pending())
 	good := awstest.OK(map[string]any{"Attributes": item, "Item": item})
-	for fault, answer := range passing {
+	for fault, answer := range transient {
 		for name, call := range calls {
 			if name == "list" {
-				continue // its requests run side by side
+				continue // its requests are concurrent
 			}
 			t.Run(fault+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestTriedAgain(t *testing.T) {
 	}
 }
 
-// TestRefused: what would be refused again is not tried again, and is not said to pass.
+// TestRefused: a refusal is not retried, and is not ErrUnavailable.
 func TestRefused(t *testing.T) {
 	for _, code := range []string{"ValidationException", "ResourceNotFoundException", "AccessDeniedException"} {
 		for name, call := range calls {
@@ -112,7 +112,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestStalled: a connection over which nothing comes is left after 2 s for another.
+// TestStalled: a call over a silent connection is retried over another after 2 s.
 func TestStalled(t *testing.T) {
 	item := itemOf(t, pending())
 	good := awstest.OK(map[string]any{"Attributes": item, "Item": item})
@@ -145,8 +145,8 @@ func TestStalled(t *testing.T) {
 	}
 }
 
-// TestDeadline: the caller's deadline ends a try at once, and there is no waiting for a
-// try that could not be made any more.
+// TestDeadline: the caller's deadline ends a try at once, and there is no pause before a try
+// that would come too late.
 func TestDeadline(t *testing.T) {
 	for name, call := range calls {
 		t.Run("stalled, "+name, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestDeadline(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
-				store, _ := open(t, passing["throttled"])
+				store, _ := open(t, transient["throttled"])
 				start := time.Now()
 				if err := call(ctx, store); !errors.Is(err, order.ErrUnavailable) {
 					t.Errorf("the error is %v, want order.ErrUnavailable", err)
@@ -180,13 +180,13 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// TestPausesAreSpread: callers that were throttled together don't come back together.
+// TestPausesAreSpread: callers that were throttled together do not come back together.
 func TestPausesAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers = 50
 		pauses := make(map[time.Duration]bool)
 		for range callers {
-			store, _ := open(t, passing["throttled"])
+			store, _ := open(t, transient["throttled"])
 			start := time.Now()
 			if err := store.Create(t.Context(), pending()); err == nil {
 				t.Fatal("no error")
@@ -199,7 +199,7 @@ func TestPausesAreSpread(t *testing.T) {
 	})
 }
 
-// tokenOf finds the token that a write carries.
+// tokenOf returns the token of a write.
 func tokenOf(t *testing.T, r awstest.Request) map[string]any {
 	t.Helper()
 	if item, ok := r.Body["Item"].(map[string]any); ok {
@@ -213,8 +213,8 @@ func tokenOf(t *testing.T, r awstest.Request) map[string]any {
 }
 
 // TestLostAnswer: a write succeeded, only its answer was lost, and the SDK's second try
-// finds its own work there. That is no conflict; nor is it where another writer has
-// gone on since from an order that the first try made.
+// finds what the first wrote. That is not a conflict, not even if another writer has
+// changed the order that the first try created.
 func TestLostAnswer(t *testing.T) {
 	var (
 		o       = pending()
@@ -292,8 +292,8 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// TestTokensDiffer: two calls never share a token, or the second would pass for the
-// first's second try.
+// TestTokensDiffer: two calls never share a token, or the second call would be taken for a
+// retry of the first.
 func TestTokensDiffer(t *testing.T) {
 	store, f := open(t, awstest.OK(struct{}{}))
 	seen := make(map[string]bool)

@@ -18,11 +18,11 @@ import (
 	"paylane/shared/order"
 )
 
-// index answers queries and batch reads from orders, as a table with them would.
+// index answers queries and batch reads as a table with these orders would.
 type index struct {
 	items map[string]map[string]any // by key
 	keys  []map[string]any          // newest first
-	// leave tells whether a batch read leaves a key unprocessed; nil is never.
+	// leave reports whether a batch read leaves a key unprocessed; nil is never.
 	leave func(key string) bool
 }
 
@@ -90,7 +90,7 @@ func (x *index) batchGet(r awstest.Request) map[string]any {
 	return answer
 }
 
-// manyOrders are n orders, each a second older than the one before.
+// manyOrders returns n orders, each a second older than the one before.
 func manyOrders(n int) []order.Order {
 	orders := make([]order.Order, n)
 	for i := range orders {
@@ -165,8 +165,8 @@ func TestListIndexes(t *testing.T) {
 	}
 }
 
-// TestListFilter: a filter that lets nothing through reads 1,000 orders a page and no
-// more, in few requests, and then says where to go on.
+// TestListFilter: with a filter that rejects every order, a page reads 1,000 orders in few
+// requests, and says where to continue.
 func TestListFilter(t *testing.T) {
 	for _, limit := range []int{1, 20, 100, 500} {
 		orders := manyOrders(1100)
@@ -230,11 +230,11 @@ func TestStaleIndex(t *testing.T) {
 	}
 }
 
-// TestUnprocessedKeys: DynamoDB may leave out any part of a batch read. What it left is
-// asked for again, and only that, with pauses, and not for ever.
+// TestUnprocessedKeys: DynamoDB may leave out any part of a batch read. Only that part is
+// requested again, with pauses, and not forever.
 func TestUnprocessedKeys(t *testing.T) {
 	orders := manyOrders(20)
-	left := map[string]int{} // how often each is left still
+	left := map[string]int{} // how often each will still be left out
 	for i, o := range orders {
 		left["tenant/"+o.ID] = i % 4
 	}
@@ -279,8 +279,8 @@ func TestUnprocessedKeys(t *testing.T) {
 	})
 }
 
-// TestShardsAreEven: a tenant's orders spread over all partitions alike, whether their
-// ids are of time or of a key.
+// TestShardsAreEven: a tenant's orders are spread evenly over all partitions, whether their
+// ids are made from the time or from a key.
 func TestShardsAreEven(t *testing.T) {
 	const n = 4000
 	for name, id := range map[string]func(i int) string{

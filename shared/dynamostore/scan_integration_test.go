@@ -13,7 +13,7 @@ import (
 	"paylane/shared/dynamostore"
 )
 
-// TestScannerContract has a table of its own for each case, for a scan reads all of it.
+// TestScannerContract has a table for each case, since a scan reads all of it.
 func TestScannerContract(t *testing.T) {
 	contract.RunScanner(t, func(t *testing.T) contract.ScanStore {
 		c, _ := awstest.Config(t)

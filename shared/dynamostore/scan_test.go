@@ -13,8 +13,8 @@ import (
 	"paylane/shared/order"
 )
 
-// TestScanOnTheWire: a part is one request, without a consistent read, and the next one
-// goes on where it ended.
+// TestScanOnTheWire: a page is one request, without a consistent read, and the next one
+// continues where it ended.
 func TestScanOnTheWire(t *testing.T) {
 	item := itemOf(t, pending())
 	void := itemOf(t, order.NewVoid(order.Ref{Tenant: "tenant", ID: order.KeyedID("tenant", "void")}, at(0)))
@@ -25,11 +25,11 @@ func TestScanOnTheWire(t *testing.T) {
 	q := order.ScanQuery{Segment: 2, Segments: 4, Limit: 50}
 	page := must[order.ScanPage](t)(store.Scan(t.Context(), q))
 	if diff := cmp.Diff([]order.Order{pending()}, page.Orders); diff != "" || page.Next == "" {
-		t.Errorf("the part, next %q (-want +got):\n%s", page.Next, diff)
+		t.Errorf("the page, next %q (-want +got):\n%s", page.Next, diff)
 	}
 	q.Cursor = page.Next
 	if page = must[order.ScanPage](t)(store.Scan(t.Context(), q)); page.Orders != nil || page.Next != "" {
-		t.Errorf("the last part is %v", page)
+		t.Errorf("the last page is %v", page)
 	}
 	var got []string
 	for _, r := range f.Requests() {
@@ -44,24 +44,24 @@ func TestScanOnTheWire(t *testing.T) {
 	}
 }
 
-// TestScanNamesWhatItCannotRead: an item that can't be read is an error, not an order
-// less.
+// TestScanNamesWhatItCannotRead: an item that can't be read is an error, and is not left
+// out.
 func TestScanNamesWhatItCannotRead(t *testing.T) {
 	item := itemOf(t, pending())
 	for name, change := range map[string]map[string]any{
-		"of a newer build":       {"v": map[string]any{"N": "2"}},
-		"without its version":    {"v": map[string]any{"S": "x"}},
-		"an amount that is none": {"a": map[string]any{"S": "x"}},
+		"of a newer build":    {"v": map[string]any{"N": "2"}},
+		"without its version": {"v": map[string]any{"S": "x"}},
+		"not an amount":       {"a": map[string]any{"S": "x"}},
 	} {
 		store, _ := open(t, awstest.OK(map[string]any{"Items": []any{item, with(item, change)}}))
 		page, err := store.Scan(t.Context(), order.ScanQuery{Segments: 1, Limit: 10})
 		if err == nil || !strings.Contains(err.Error(), pending().ID) || errors.Is(err, order.ErrUnavailable) {
-			t.Errorf("%s: %v, %v; want an error of its own that names the order", name, page, err)
+			t.Errorf("%s: %v, %v; want an error that names the order", name, page, err)
 		}
 	}
 }
 
-// TestScanUnavailable: a throttled scan may be made again.
+// TestScanUnavailable: a throttled scan can be tried again.
 func TestScanUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, _ := open(t, refuses(http.StatusBadRequest, "ProvisionedThroughputExceededException"))

@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the item of the newest schema to testdata")
 
-// fullOrder is the order in the items of testdata.
+// fullOrder returns the order in the items of testdata.
 func fullOrder() order.Order {
 	unavailable := order.Attempt{StartedAt: at(0), Outcome: order.OutcomeUnavailable, Code: "503"}
 	return order.Order{
@@ -40,8 +40,8 @@ func fullOrder() order.Order {
 	}
 }
 
-// Every schema that was ever written is still read. Where a schema has no such field
-// yet, say here what the order then has.
+// Every schema so far can still be read. If a schema lacks a field, this says what the order
+// has instead.
 func TestEverySchemaIsRead(t *testing.T) {
 	const newest = "order-schema-1.json"
 	written := itemOf(t, fullOrder())
@@ -81,8 +81,8 @@ func readItem(t *testing.T, file string) (item map[string]any) {
 	return item
 }
 
-// TestNewerBuild: an attribute that this build does not know is left alone, but an item
-// of a schema that it does not know is refused, and by name.
+// TestNewerBuild: an unknown attribute is left alone, but an item with an unknown schema is
+// refused, with an error that says so.
 func TestNewerBuild(t *testing.T) {
 	item := itemOf(t, pending())
 	unknown := with(item, map[string]any{"zz": map[string]any{"S": "?"}})
@@ -126,7 +126,7 @@ func TestNewerBuild(t *testing.T) {
 	}
 }
 
-// TestForeignItems: what no build wrote is an error that names the attribute.
+// TestForeignItems: for an item that no build wrote, the error names the attribute.
 func TestForeignItems(t *testing.T) {
 	item := itemOf(t, fullOrder())
 	foreign := map[string]any{"BOOL": true}
@@ -150,7 +150,7 @@ func TestForeignItems(t *testing.T) {
 	}
 }
 
-// TestNotFound: a condition that fails where there is no item.
+// TestNotFound: a condition fails because there is no item.
 func TestNotFound(t *testing.T) {
 	nothing := refuses(http.StatusBadRequest, "ConditionalCheckFailedException")
 	for _, name := range []string{"update", "claim"} {

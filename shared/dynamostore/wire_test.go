@@ -17,7 +17,7 @@ import (
 	"paylane/shared/order"
 )
 
-// shown is a request with its placeholders resolved, one parameter a line.
+// shown returns a request with its placeholders resolved, one parameter a line.
 func shown(r awstest.Request) string {
 	var pairs []string
 	names, _ := r.Body["ExpressionAttributeNames"].(map[string]any)
@@ -28,7 +28,7 @@ func shown(r awstest.Request) string {
 	for placeholder, value := range values {
 		pairs = append(pairs, placeholder, plain(value))
 	}
-	// The longest first, as #ct before #c.
+	// The longest come first, such as #ct before #c.
 	byLength := slices.Collect(slices.Chunk(pairs, 2))
 	slices.SortFunc(byLength, func(a, b []string) int { return cmp.Compare(len(b[0]), len(a[0])) })
 	resolve := strings.NewReplacer(slices.Concat(byLength...)...)
@@ -48,10 +48,10 @@ func shown(r awstest.Request) string {
 	return tokens.ReplaceAllString(strings.Join(lines, "\n"), "TOKEN")
 }
 
-// tokens are what writes carry to be known by.
+// tokens matches the tokens of writes.
 var tokens = regexp.MustCompile(`\b[A-Z2-7]{16}\b`)
 
-// plain shows a value without DynamoDB's types.
+// plain returns a value without DynamoDB's types.
 func plain(v any) string {
 	switch v := v.(type) {
 	case map[string]any:
@@ -77,8 +77,8 @@ func plain(v any) string {
 	return fmt.Sprint(v)
 }
 
-// TestRequests shows what each call puts on the wire: how many requests, under which
-// condition, and what they ask back.
+// TestRequests shows what each call puts on the wire: how many requests, on which
+// conditions, and what they ask for in return.
 func TestRequests(t *testing.T) {
 	o := pending()
 	item := itemOf(t, o)
@@ -161,7 +161,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// itemBytes is an item's size by the rules of "DynamoDB item sizes and formats".
+// itemBytes returns an item's size by the rules of "DynamoDB item sizes and formats".
 func itemBytes(item map[string]any) (bytes int) {
 	for name, value := range item {
 		bytes += len(name) + valueBytes(value.(map[string]any))

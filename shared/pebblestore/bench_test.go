@@ -49,8 +49,8 @@ func claimAndPay(ctx context.Context, s *pebblestore.Store, ref order.Ref) error
 	return s.Update(ctx, paid)
 }
 
-// BenchmarkAccept is what accepting an order writes: send, create, and the fsync that both
-// wait for; by one caller, and by many at once, who share it.
+// BenchmarkAccept measures what accepting an order writes: send, create, and the fsync that
+// both wait for; by one caller, and by many at once, who share it.
 func BenchmarkAccept(b *testing.B) {
 	accept := func(b *testing.B) func() error {
 		db := open(b, pebblestore.Options{Dir: b.TempDir()})
@@ -80,9 +80,9 @@ func BenchmarkAccept(b *testing.B) {
 	})
 }
 
-// BenchmarkOrders is the way of an order: send, create; receive, claim, update, delete;
-// payments keep up. It reports the fsyncs an order took; three of its writes wait for
-// one.
+// BenchmarkOrders measures all that an order takes: send, create; receive, claim, update,
+// delete, with payments keeping up. It reports the fsyncs for each order; three of its
+// writes wait for one.
 func BenchmarkOrders(b *testing.B) {
 	counted := &countingFS{}
 	db := open(b, pebblestore.Options{Dir: b.TempDir(), FS: counted.over(nil)})
@@ -114,7 +114,7 @@ func BenchmarkOrders(b *testing.B) {
 	workers.Wait()
 }
 
-// payOrders works as a function does that gets batches of messages.
+// payOrders works as a function that gets batches of messages.
 func payOrders(ctx context.Context, b *testing.B, s *pebblestore.Store, q *pebblestore.Queue, unpaid <-chan struct{}) {
 	for ctx.Err() == nil {
 		got, err := q.Receive(ctx, queue.ReceiveRequest{Max: 10, Wait: 20 * time.Second})
@@ -150,8 +150,8 @@ func payOrders(ctx context.Context, b *testing.B, s *pebblestore.Store, q *pebbl
 	}
 }
 
-// cpuTime is what the process used of all processors so far. Unlike the time that
-// passed, it does not depend on who else uses the machine.
+// cpuTime returns the processor time that the process has used. Unlike the time that has
+// passed, it does not depend on what else runs on the machine.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -40,7 +40,7 @@ func open(tb testing.TB, o pebblestore.Options) *pebblestore.DB {
 	return db
 }
 
-// places are where the suites run.
+// places returns where the suites run.
 func places(tb testing.TB) map[string]pebblestore.Options {
 	return map[string]pebblestore.Options{
 		"disk":   {Dir: tb.TempDir()},
@@ -67,7 +67,7 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
-// queueConfig is SQS's default settings.
+// queueConfig returns SQS's default settings.
 func queueConfig(name string) pebblestore.QueueConfig {
 	return pebblestore.QueueConfig{
 		Name: name, ARN: "arn:aws:sqs:us-east-1:000000000000:" + name,

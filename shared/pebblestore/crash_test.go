@@ -22,10 +22,9 @@ import (
 	"paylane/shared/queue"
 )
 
-// TestCrash has workers do whatever they like, cuts the power at some moment, goes on
-// with what is left on disk, and so on. After each cut, everything that was
-// acknowledged or shown before must be there. Of what was not synced, any part may be
-// there, or none.
+// TestCrash has workers do random things, cuts the power at some moment, continues with
+// what is left on disk, and so on. After each cut, everything that was acknowledged or read
+// before must be there. Of what was not synced, any part may be there, or none.
 func TestCrash(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -47,7 +46,7 @@ func TestCrash(t *testing.T) {
 			if err := db.Close(); err != nil {
 				t.Error(err)
 			}
-			// Three days on, every message is visible that is there.
+			// Three days later, every message that is left is visible.
 			h.checkMessages(t, open(t, pebblestore.Options{
 				Dir: "data", FS: fs, Now: func() time.Time { return time.Now().Add(72 * time.Hour) },
 			}))
@@ -55,8 +54,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestCrashWhileOpening cuts the power before each thing that Open does to the disk,
-// and then again while the next Open repairs that, at a random moment.
+// TestCrashWhileOpening cuts the power before each step that Open takes on the disk, and
+// then again at a random step of the next Open, which repairs that.
 func TestCrashWhileOpening(t *testing.T) {
 	for _, l := range lives() {
 		if l.unflushed {
@@ -71,7 +70,7 @@ func TestCrashWhileOpening(t *testing.T) {
 			fs := vfs.NewCrashableMem()
 			w, db, q := l.begin(t, fs)
 			w.write(t, db, q, 3)
-			// What more there is may be torn, and is not in the world.
+			// Anything more may be torn, and is not in the world.
 			more := *w
 			more.write(t, db, q, 3)
 			start := cut(fs)
@@ -93,8 +92,8 @@ func TestCrashWhileOpening(t *testing.T) {
 	}
 }
 
-// openUntil opens a database and gives what is on disk if the power is cut before the
-// step; reached is false if opening takes fewer.
+// openUntil opens a database and returns what is on disk if the power is cut before the
+// step; reached is false if opening takes fewer steps.
 func openUntil(t *testing.T, fs *vfs.MemFS, step int64, cut func(*vfs.MemFS) *vfs.MemFS) (left *vfs.MemFS, reached bool) {
 	t.Helper()
 	var steps atomic.Int64
@@ -132,17 +131,17 @@ func openBothFor(t *testing.T, db *pebblestore.DB, retention time.Duration) (pay
 	return openQueue(t, db, c), dead
 }
 
-// history is what the workers know.
+// history is what the workers know to have happened.
 type history struct {
 	mu sync.Mutex
-	// tried has all that a write of an order tried to make of it, by version.
+	// tried has what writes of an order tried to store, by version.
 	tried map[order.Ref]map[int64][]order.Order
 	// promised is the newest version that a write returned or a read showed.
 	promised map[order.Ref]int64
-	// sent has the messages that are durable, as a write of an order was after them,
+	// sent has the messages that are durable, since a write of an order came after them,
 	// and how often each was received before such a write.
 	sent map[string]int
-	// deleted has the messages that somebody tried to delete. They may be gone.
+	// deleted has the messages that a worker tried to delete. They may be gone.
 	deleted map[string]bool
 }
 
@@ -205,7 +204,7 @@ func (h *history) liveAndCrash(t *testing.T, db *pebblestore.DB, payments, dead 
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
-	// What was promised after the cut is promised by nobody.
+	// What was promised after the cut does not count.
 	h.promised, h.sent = promised, sent
 	return left
 }
@@ -215,12 +214,12 @@ type crashWorker struct {
 	store  *pebblestore.Store
 	queues []*pebblestore.Queue
 	rng    *rand.Rand
-	// unsure are messages sent, and receives of some, since this worker's last write
-	// of an order.
+	// unsure has the messages sent, and the receives of others, since this worker's last
+	// write of an order.
 	unsure map[string]int
 }
 
-// step does one random thing.
+// step does something random.
 func (w *crashWorker) step(ctx context.Context) error {
 	ref := order.Ref{Tenant: "t" + strconv.Itoa(w.rng.IntN(2)), ID: "id-" + strconv.Itoa(w.rng.IntN(60))}
 	q := w.queues[w.rng.IntN(len(w.queues))]
@@ -236,7 +235,7 @@ func (w *crashWorker) step(ctx context.Context) error {
 	}
 }
 
-// write reads an order and makes a new version of it.
+// write reads an order and stores a new version of it.
 func (w *crashWorker) write(ctx context.Context, ref order.Ref) error {
 	current, err := w.store.Get(ctx, ref)
 	next := newOrder(ref.Tenant, ref.ID)
@@ -274,7 +273,7 @@ func (w *crashWorker) write(ctx context.Context, ref order.Ref) error {
 	return nil
 }
 
-// sure notes that a write came after all that this worker did with messages.
+// sure records that a write came after everything that this worker did with messages.
 func (w *crashWorker) sure() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -346,7 +345,7 @@ func (h *history) check(t *testing.T, db *pebblestore.DB, cut int) {
 		o, err := db.Store().Get(t.Context(), ref)
 		if errors.Is(err, order.ErrNotFound) {
 			if h.promised[ref] > 0 {
-				t.Errorf("after cut %d: order %s was at version %d and is not there", cut, ref.ID, h.promised[ref])
+				t.Errorf("after cut %d: order %s was at version %d and is gone", cut, ref.ID, h.promised[ref])
 			}
 			continue
 		}
@@ -361,7 +360,7 @@ func (h *history) check(t *testing.T, db *pebblestore.DB, cut int) {
 			whole = whole || cmp.Equal(tried, o)
 		}
 		if !whole {
-			t.Errorf("after cut %d: nobody wrote order %s as it is: %+v", cut, ref.ID, o)
+			t.Errorf("after cut %d: order %s is not as any worker wrote it: %+v", cut, ref.ID, o)
 		}
 		if inList, ok := listed[ref]; ok != (o.Status != order.Void) || ok && !cmp.Equal(inList, o) {
 			t.Errorf("after cut %d: the list has order %s as %+v, get has %+v", cut, ref.ID, inList, o)
@@ -399,7 +398,7 @@ func (h *history) checkMessages(t *testing.T, db *pebblestore.DB) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The dead-letter queue gets more from the other's receives, in moments.
+			// Receives of the other queue soon bring the dead-letter queue more.
 			if s := q.Stats(); len(got) == 0 && s.Visible == 0 {
 				break
 			}
@@ -414,12 +413,12 @@ func (h *history) checkMessages(t *testing.T, db *pebblestore.DB) {
 	for id, received := range h.sent {
 		switch count := counts[id]; {
 		case count == 0 && !h.deleted[id]:
-			t.Errorf("message %s was sent for certain, not deleted, and is not there", id)
+			t.Errorf("message %s was certainly sent, not deleted, and is gone", id)
 		case count > 0 && count <= received:
 			t.Errorf("message %s had been received %d times, and this receive's count is %d", id, received, count)
 		}
 	}
 	if len(h.sent) == 0 {
-		t.Error("no message was sent for certain; the test shows nothing")
+		t.Error("no message was certainly sent; the test shows nothing")
 	}
 }

@@ -24,7 +24,7 @@ import (
 type world struct {
 	orders   []order.Order
 	messages int
-	size     int // of an order, about
+	size     int // of an order, roughly
 }
 
 // write adds n orders with messages to the database, and to the world.
@@ -48,8 +48,8 @@ func (w *world) write(t *testing.T, db *pebblestore.DB, q *pebblestore.Queue, n 
 	}
 }
 
-// check opens a database and compares all of it with the world. The error is the
-// first that the database gave; missing says what is not there, or wrong, without one.
+// check opens a database and compares everything in it with the world. The error is the
+// database's first; missing is what is absent or wrong although there was no error.
 func (w *world) check(t *testing.T, fs vfs.FS) (missing string, err error) {
 	t.Helper()
 	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: fs, Logger: silent()})
@@ -123,7 +123,7 @@ func writeFile(t *testing.T, fs vfs.FS, name string, data []byte) {
 	}
 }
 
-// newest gives the file with the highest number that has the suffix or prefix.
+// newest returns the file with the highest number among those that match.
 func newest(t *testing.T, fs vfs.FS, match func(name string) bool) string {
 	t.Helper()
 	names, err := fs.List("data")
@@ -148,22 +148,22 @@ func isLog(name string) bool      { return strings.HasSuffix(name, ".log") }
 func isManifest(name string) bool { return strings.HasPrefix(name, "MANIFEST-") }
 func isTable(name string) bool    { return strings.HasSuffix(name, ".sst") }
 
-// copied gives the files as they are: so a kill leaves them.
+// copied returns the files as they are, which is how a kill leaves them.
 func copied(fs *vfs.MemFS) *vfs.MemFS {
 	return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 2))})
 }
 
-// powerCut gives the files without anything that was not synced.
+// powerCut returns the files without anything that was not synced.
 func powerCut(fs *vfs.MemFS) *vfs.MemFS { return fs.CrashClone(vfs.CrashCloneCfg{}) }
 
-// life is how a database came to be as it is.
+// life describes how a database came to be as it is.
 type life struct {
 	name string
-	size int // of its orders, about
-	// earlier is how many orders it had when it was opened last, later how many it
-	// gets now.
+	size int // of its orders, roughly
+	// earlier is how many orders it had when it was last opened, later how many it gets
+	// now.
 	earlier, later int
-	// unflushed is that no log gets obsolete, as in a moment of many writes.
+	// unflushed means that no log becomes obsolete, as in a burst of writes.
 	unflushed bool
 }
 
@@ -173,7 +173,7 @@ func lives() []life {
 		{name: "a new database", size: 200, later: 100},
 		{name: "a database opened again", size: 200, earlier: 10, later: 100},
 		{name: "a database with tables", size: 4_000, earlier: 66, later: 5},
-		// A quarter of a megabyte is the first log's size, for pebble begins small.
+		// The first log has a quarter of a megabyte, since pebble begins small.
 		{name: "a database with unflushed logs", size: 4_000, later: 70, unflushed: true},
 	}
 }
@@ -200,7 +200,7 @@ func (l life) begin(t *testing.T, fs *vfs.MemFS) (w *world, db *pebblestore.DB, 
 	return w, db, openQueue(t, db, queueConfig("payments"))
 }
 
-// withoutTables is a file system on which no flush gets ahead.
+// withoutTables is a file system on which no flush makes progress.
 type withoutTables struct {
 	vfs.FS
 	held <-chan struct{}
@@ -213,7 +213,7 @@ func (f withoutTables) Create(name string, category vfs.DiskWriteCategory) (vfs.
 	return f.FS.Create(name, category)
 }
 
-// openFor opens a database that the test may close itself.
+// openFor opens a database that the test may also close itself.
 func openFor(t *testing.T, fs vfs.FS) *pebblestore.DB {
 	t.Helper()
 	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: fs, Logger: quiet(t)})
@@ -224,7 +224,7 @@ func openFor(t *testing.T, fs vfs.FS) *pebblestore.DB {
 	return db
 }
 
-// eachLife runs a test on each, in virtual time.
+// eachLife runs a test on a database of each life, in virtual time.
 func eachLife(t *testing.T, test func(*testing.T, life)) {
 	for _, l := range lives() {
 		t.Run(l.name, func(t *testing.T) {
@@ -234,7 +234,7 @@ func eachLife(t *testing.T, test func(*testing.T, life)) {
 	}
 }
 
-// A crash may tear the end of the log anywhere. What was acknowledged before is there.
+// A crash may tear the end of the log anywhere. What was acknowledged before survives.
 func TestTornLog(t *testing.T) {
 	eachLife(t, func(t *testing.T, l life) {
 		fs := vfs.NewCrashableMem()
@@ -265,7 +265,7 @@ func TestTornLog(t *testing.T) {
 				t.Fatalf("torn at byte %d of %d, then %d zeros: missing %s, %v", end, len(whole), len(tail), missing, err)
 			}
 		}
-		// Below what was synced, it is no tear but a loss.
+		// Before the end of what was synced, it is not a tear but a loss.
 		for end := 0; end < synced; end += 1 + synced/100 {
 			cut := powerCut(before)
 			writeFile(t, cut, name, whole[:end])
@@ -276,7 +276,7 @@ func TestTornLog(t *testing.T) {
 	})
 }
 
-// Damage anywhere in what was synced is an error, or does no harm.
+// Damage anywhere in what was synced is reported, or harmless.
 func TestDamage(t *testing.T) {
 	eachLife(t, func(t *testing.T, l life) {
 		fs := vfs.NewCrashableMem()
@@ -310,7 +310,7 @@ func damageFiles(t *testing.T, fs *vfs.MemFS, w *world, end string, unflushed bo
 	for _, name := range names {
 		path := "data/" + name
 		current := path == newest(t, fs, isManifest) || path == newest(t, fs, isLog) || isLog(name) && unflushed
-		// The tables are the same after all ends.
+		// The tables are the same after every end.
 		if !current && name != sealFile && (!isTable(name) || end != "killed") {
 			continue
 		}
@@ -325,8 +325,8 @@ func damageFiles(t *testing.T, fs *vfs.MemFS, w *world, end string, unflushed bo
 				found++
 			}
 			tried++
-			// All of the first chunk's header; then closer at the end, where a tear
-			// would be.
+			// All of the first chunk's header, then more densely toward the end, where a
+			// tear would be.
 			if at++; at > header {
 				at += min(size/25, (size-at)/4)
 			}
@@ -335,7 +335,7 @@ func damageFiles(t *testing.T, fs *vfs.MemFS, w *world, end string, unflushed bo
 	}
 }
 
-// damageByte tells whether the damage was found.
+// damageByte reports whether the damage was found.
 func damageByte(t *testing.T, fs *vfs.MemFS, w *world, what, path string, at int, flip byte) bool {
 	t.Helper()
 	damaged := powerCut(fs)
@@ -349,12 +349,12 @@ func damageByte(t *testing.T, fs *vfs.MemFS, w *world, what, path string, at int
 	case missing != "":
 		t.Errorf("%s: byte %d of %d changed by %#x: missing %s", what, at, len(data), flip, missing)
 	case err != nil && !errors.Is(err, pebblestore.ErrDamaged):
-		t.Errorf("%s: byte %d of %d changed by %#x: %v, which does not say that it is damage", what, at, len(data), flip, err)
+		t.Errorf("%s: byte %d of %d changed by %#x: %v, which is not ErrDamaged", what, at, len(data), flip, err)
 	}
 	return err != nil
 }
 
-// A log that is gone is damage, too.
+// A missing log is damage, too.
 func TestMissingLog(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	w, db, q := lives()[1].begin(t, fs)

@@ -48,8 +48,8 @@ func (s *stalled) release() {
 	}
 }
 
-// start runs a call and tells, later, whether it has returned. Between two fsyncs is a
-// pause; the clock is virtual.
+// start runs a call, and later reports whether it has returned. There is a pause between two
+// fsyncs; the clock is virtual.
 func start(call func()) (returned func() bool) {
 	done := make(chan struct{})
 	go func() {
@@ -76,7 +76,7 @@ func claimNow() order.Claim {
 	return order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(time.Minute)}
 }
 
-// No call shows or acknowledges what no fsync has covered yet.
+// No call returns or acknowledges anything that no fsync has covered yet.
 func TestNothingIsShownBeforeItIsDurable(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -90,7 +90,7 @@ func TestNothingIsShownBeforeItIsDurable(t *testing.T) {
 		{"a claimed order by get", claim, get("old")},
 		{"a claimed order by list", claim, list("")},
 		{"a claimed order by list of its status", claim, list(order.Processing)},
-		// The order is left out, and that shows the claim as well.
+		// The order is left out, which reveals the claim as well.
 		{"a claimed order by list of its former status", claim, list(order.Pending)},
 		{"a claimed order by the conflict of a claim", claim, func(t *testing.T, s *stalled) {
 			_, err := s.store.Claim(t.Context(), oldRef(), claimNow())
@@ -121,7 +121,7 @@ func TestNothingIsShownBeforeItIsDurable(t *testing.T) {
 				}
 				select {
 				case <-changed:
-					t.Error("a watcher was told before the write was durable")
+					t.Error("a watcher was notified before the write was durable")
 				default:
 				}
 				s.release()
@@ -189,8 +189,8 @@ func wantConflictAt(t *testing.T, err error, version int64) {
 	}
 }
 
-// While an fsync hangs, nothing else does: not writes of the same order on top, not
-// reads of others, not the queue.
+// While an fsync hangs, nothing else does: not further writes of the same order, not reads
+// of others, not the queue.
 func TestNothingIsLockedDuringAnFsync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openStalled(t)
@@ -295,7 +295,7 @@ func TestConcurrentWritesShareFsyncs(t *testing.T) {
 		synctest.Wait()
 		s.release()
 		writes.Wait()
-		// The first write's, and one for all that came meanwhile.
+		// One for the first write, and one for all that came meanwhile.
 		if syncs := s.fs.syncs.Load() - before; syncs > 2 {
 			t.Errorf("%d concurrent writes took %d fsyncs, want 2", writers, syncs)
 		}
@@ -365,8 +365,7 @@ func TestAMessageWaitsForAnFsync(t *testing.T) {
 	}
 }
 
-// A message becomes durable with whatever is synced next, and by itself within
-// moments.
+// A message becomes durable with whatever is synced next, and without that within moments.
 func TestASendRides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openStalled(t)

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the record of the newest schema to testdata")
 
-// exampleOrder is the order in the records of testdata.
+// exampleOrder returns the order in the records of testdata.
 func exampleOrder() order.Order {
 	at := time.Date(2026, 3, 14, 9, 26, 53, 589e6, time.UTC)
 	attempt := order.Attempt{StartedAt: at, Outcome: order.OutcomeUnavailable, Code: "503"}
@@ -40,8 +40,8 @@ func exampleOrder() order.Order {
 	}
 }
 
-// Every schema that was ever written is still read. Where a schema has no such field
-// yet, say here what the order then has.
+// Every schema so far can still be read. If a schema lacks a field, this says what the order
+// has instead.
 func TestEverySchemaIsRead(t *testing.T) {
 	o := exampleOrder()
 	if *update {
@@ -80,7 +80,7 @@ func TestEverySchemaIsRead(t *testing.T) {
 	}
 }
 
-// parseDump reads what hex.Dump wrote.
+// parseDump is the inverse of hex.Dump.
 func parseDump(t *testing.T, dump string) (data []byte) {
 	t.Helper()
 	for line := range strings.Lines(dump) {
@@ -122,8 +122,8 @@ func TestUnknownStatusIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzOrderRecord decodes garbage: no panic, and what it takes for an order comes back
-// the same from its own encoding.
+// FuzzOrderRecord decodes garbage: it must not panic, and whatever it accepts as an order
+// must survive encoding.
 func FuzzOrderRecord(f *testing.F) {
 	o := exampleOrder()
 	record, err := appendOrder(nil, &o)
@@ -160,7 +160,7 @@ func FuzzOrderRecord(f *testing.F) {
 	})
 }
 
-// FuzzMessageRecord is the same for messages, and for handles.
+// FuzzMessageRecord does the same for messages and handles.
 func FuzzMessageRecord(f *testing.F) {
 	f.Add(appendMessage(nil, &message{source: "arn", body: "body"}, state{count: 3, visible: 1}), "handle")
 	f.Add([]byte{}, handle{number: 1 << 40, count: 2}.encode("payments"))
@@ -182,8 +182,8 @@ func FuzzMessageRecord(f *testing.F) {
 	})
 }
 
-// FuzzKeys checks that keys sort as their orders do, come back as they were, and that
-// no tenant's range holds another's keys.
+// FuzzKeys checks that keys sort as their orders do and can be parsed again, and that no
+// tenant's range holds another's keys.
 func FuzzKeys(f *testing.F) {
 	f.Add("a", "id", int64(1), "a/b", "id", int64(2))
 	f.Add("", "", int64(0), "\x00", "\xff", int64(-1))

@@ -19,8 +19,8 @@ import (
 
 var errDisk = errors.New("the disk is on fire")
 
-// failing is a database whose disk can be made to fail. It is never closed: a real
-// one's process ends.
+// failing is a database whose disk can be made to fail. It is never closed: the process of
+// a real one ends.
 func failing(t *testing.T, kinds ...errorfs.OpKind) (db *pebblestore.DB, q *pebblestore.Queue, fail func(), fatal <-chan error, fs *vfs.MemFS) {
 	t.Helper()
 	var disk errorfs.Toggle
@@ -45,7 +45,7 @@ func failing(t *testing.T, kinds ...errorfs.OpKind) (db *pebblestore.DB, q *pebb
 	return db, openQueue(t, db, queueConfig("payments")), disk.On, ended, fs
 }
 
-// After a failed write or fsync nothing is acknowledged, nor shown, nor hangs.
+// After a failed write or fsync nothing is acknowledged or returned, and nothing hangs.
 func TestADiskThatFails(t *testing.T) {
 	for name, kinds := range map[string][]errorfs.OpKind{
 		"fsync": {errorfs.OpFileSync, errorfs.OpFileSyncData},
@@ -96,8 +96,8 @@ func TestADiskThatFails(t *testing.T) {
 			if err := db.Close(); !errors.Is(err, errDisk) {
 				t.Errorf("close: the error is %v, want the disk's", err)
 			}
-			// A new process finds what was acknowledged, and no more of the rest than
-			// could be read back.
+			// A new process finds what was acknowledged, and at most that part of the rest
+			// that could be read before.
 			again := open(t, pebblestore.Options{Dir: "data", FS: powerCut(fs)})
 			if _, err := again.Store().Get(t.Context(), old.Ref); err != nil {
 				t.Errorf("the acknowledged order: %v", err)
@@ -111,7 +111,7 @@ func TestADiskThatFailsUnderTheQueue(t *testing.T) {
 	_, q, fail, fatal, _ := failing(t, errorfs.OpFileSync, errorfs.OpFileSyncData)
 	fail()
 	if _, err := q.Send(t.Context(), "x", 0); err != nil {
-		t.Fatal(err) // it rides, so it does not know yet
+		t.Fatal(err) // it rides on a later fsync, so it does not know yet
 	}
 	if err := <-fatal; !errors.Is(err, errDisk) {
 		t.Errorf("fatal was called with %v, want the disk's error", err)
@@ -165,7 +165,7 @@ func TestClosing(t *testing.T) {
 	}
 }
 
-// A caller that gives up on a slow disk is let go; its write goes on.
+// A caller can give up waiting for a slow disk; its write goes on.
 func TestACallerMayGiveUpOnAnFsync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openStalled(t)

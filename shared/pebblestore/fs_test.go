@@ -7,11 +7,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// countingFS counts the fsyncs of write-ahead logs, and may hold them up.
+// countingFS counts the fsyncs of write-ahead logs, and can delay them.
 type countingFS struct {
 	vfs.FS
 	syncs atomic.Int64
-	// gate, where set, is called before each.
+	// gate, if set, is called before each.
 	gate atomic.Pointer[func()]
 }
 

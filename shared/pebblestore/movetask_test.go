@@ -18,7 +18,7 @@ func inMemory(t *testing.T) *pebblestore.DB {
 	return open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
 }
 
-// killMessage has a message sent and received until it is a dead letter.
+// killMessage sends a message and receives it until it is a dead letter.
 func killMessage(t *testing.T, q *pebblestore.Queue, body string) queue.Message {
 	t.Helper()
 	send(t, q, body, 0)
@@ -76,7 +76,7 @@ func TestMoveTask(t *testing.T) {
 		if s := dead.Stats(); s != (pebblestore.Stats{}) {
 			t.Errorf("the dead-letter queue still has %+v", s)
 		}
-		// It may be done again.
+		// It can be done again.
 		startMove(t, dead)
 	})
 }
@@ -93,7 +93,7 @@ func TestMoveTaskRefusals(t *testing.T) {
 			}
 		}
 		wantMoveRefusal(payments, "Source queue must be configured as a Dead Letter Queue.")
-		for i := range 60 { // more than one step takes
+		for i := range 60 { // more than one step moves
 			send(t, dead, fmt.Sprint(i), 0)
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -104,13 +104,13 @@ func TestMoveTaskRefusals(t *testing.T) {
 	})
 }
 
-// A task takes no more than 500 messages a second, and none that came after it began.
+// A task moves at most 500 messages a second, and none that came after it began.
 func TestMoveTaskRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 1200
 		payments, dead := openBoth(t, inMemory(t))
 		for i := range n {
-			send(t, dead, fmt.Sprint(i), 0) // with no source, so to the only one there is
+			send(t, dead, fmt.Sprint(i), 0) // without a source, so it goes to the only queue
 		}
 		time.Sleep(10 * time.Millisecond)
 		startMove(t, dead)
@@ -130,8 +130,8 @@ func TestMoveTaskRate(t *testing.T) {
 	})
 }
 
-// Each message goes back to where it came from; one that came from nowhere known
-// stays, and the task says so.
+// Each message goes back to where it came from. If that is unknown, the message stays and
+// the task fails.
 func TestMoveTaskSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := inMemory(t)
@@ -155,7 +155,7 @@ func TestMoveTaskSources(t *testing.T) {
 		startMove(t, dead)
 		time.Sleep(time.Second)
 		if task, _ := dead.MoveTask(); task.Status != pebblestore.MoveFailed || task.Failure == "" {
-			t.Errorf("the task is %+v, want it FAILED", task)
+			t.Errorf("the task is %+v, want it failed", task)
 		}
 		if s := dead.Stats(); s.Visible != 1 {
 			t.Errorf("the dead-letter queue has %+v, want the message in it", s)
@@ -170,6 +170,6 @@ func TestClosingEndsAMoveTask(t *testing.T) {
 			send(t, dead, fmt.Sprint(i), 0)
 		}
 		startMove(t, dead)
-		// The cleanup closes the database; a task that does not end hangs it.
+		// The cleanup closes the database, which hangs if the task does not end.
 	})
 }

@@ -22,8 +22,8 @@ import (
 	"paylane/shared/queue"
 )
 
-// childDir and childFault tell TestMain to be a process of its own, on that directory,
-// whose disk fails to do something to logs.
+// childDir and childFault make TestMain a process of its own, on that directory, whose disk
+// fails at some operation on logs.
 const (
 	childDir   = "PEBBLESTORE_TEST_CHILD_DIR"
 	childFault = "PEBBLESTORE_TEST_CHILD_FAULT"
@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// liveAsChild writes orders, and receives and pays them, until it is killed or its
-// disk fails. It prints each thing that it was promised.
+// liveAsChild writes orders, and receives and pays them, until it is killed or its disk
+// fails. It prints everything that was acknowledged.
 func liveAsChild(dir, fault string) {
 	var disk errorfs.Toggle
 	disk.Injector = errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -85,7 +85,7 @@ func liveAsChild(dir, fault string) {
 	}
 }
 
-// startChild runs another process on the directory and gives its lines.
+// startChild starts another process on the directory and returns the lines that it prints.
 func startChild(t *testing.T, dir, fault string) (child *exec.Cmd, lines *bufio.Scanner) {
 	t.Helper()
 	child = exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
@@ -102,7 +102,7 @@ func startChild(t *testing.T, dir, fault string) (child *exec.Cmd, lines *bufio.
 }
 
 func TestOneProcessAtATime(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "new", "data") // made if absent
+	dir := filepath.Join(t.TempDir(), "new", "data") // created if absent
 	child, lines := startChild(t, dir, "")
 	if !lines.Scan() || strings.HasPrefix(lines.Text(), "error") {
 		t.Fatalf("the other process says %q", lines.Text())
@@ -152,8 +152,8 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// After kill -9, everything that the process was promised is there, and what it had
-// received a moment ago is still hidden.
+// After kill -9, everything that was acknowledged to the process is there, and what it had
+// just received is still hidden.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	created, claimed := map[string]bool{}, map[string]bool{}
@@ -200,8 +200,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// A disk that fails ends the process with a word about it, also where pebble would
-// panic: as it changes to a new log, after a quarter of a megabyte.
+// A disk that fails ends the process with a message, also where pebble would panic: when it
+// changes to a new log, after a quarter of a megabyte.
 func TestADiskThatFailsEndsTheProcess(t *testing.T) {
 	for _, fault := range []string{"sync", "create"} {
 		t.Run(fault, func(t *testing.T) {
@@ -232,7 +232,7 @@ func TestADiskThatFailsEndsTheProcess(t *testing.T) {
 	}
 }
 
-// A new directory, and its parents, survive a loss of power right after.
+// A new directory and its parents survive a power cut right after.
 func TestANewDirectorySurvives(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	dir := fs.PathJoin("a", "b", "c")
@@ -262,7 +262,7 @@ func note(t *testing.T, line string, created, claimed map[string]bool) {
 	}
 }
 
-// received receives all that there is and gives the bodies.
+// received receives all messages and returns their bodies.
 func received(t *testing.T, q *pebblestore.Queue) map[string]bool {
 	t.Helper()
 	bodies := map[string]bool{}

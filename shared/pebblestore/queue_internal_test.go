@@ -25,7 +25,7 @@ func openForInternals(t *testing.T) *DB {
 	return db
 }
 
-// A call about a message that another call is writing about waits for it, whatever
+// A call about a message that another call is writing about waits for the other, whatever
 // that one does in the end, and then does its work.
 func TestACallWaitsForTheOneBefore(t *testing.T) {
 	for name, end := range map[string]func(*queueWrite) error{

@@ -68,8 +68,8 @@ func with(m queue.Message, attributes map[string]string) queue.Message {
 	return m
 }
 
-// restarting is a database with a payments queue and its dead-letter queue that is
-// closed, or killed, and opened again.
+// restarting is a database, with a payments queue and its dead-letter queue, that is closed
+// or killed, and opened again.
 type restarting struct {
 	fs          *vfs.MemFS
 	db          *pebblestore.DB
@@ -81,7 +81,7 @@ func (r *restarting) restart(t *testing.T, kill bool) {
 	if r.fs == nil {
 		r.fs = vfs.NewCrashableMem()
 	} else {
-		time.Sleep(10 * time.Millisecond) // until all that rides is durable
+		time.Sleep(10 * time.Millisecond) // until everything is durable
 		if kill {
 			r.fs = copied(r.fs)
 		}
@@ -93,7 +93,7 @@ func (r *restarting) restart(t *testing.T, kill bool) {
 	r.queue, r.dead = openBoth(t, r.db)
 }
 
-// inRestarts runs a test in virtual time, with restarts of either sort.
+// inRestarts runs a test in virtual time, with restarts of both sorts.
 func inRestarts(t *testing.T, test func(t *testing.T, r *restarting, restart func())) {
 	for name, kill := range map[string]bool{"closed": false, "killed": true} {
 		t.Run(name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestDeadlinesSurviveARestart(t *testing.T) {
 			if d.Body != want.body || d.ReceiveCount() != want.count {
 				t.Errorf("the message %q came with count %d, want %q with %d", d.Body, d.ReceiveCount(), want.body, want.count)
 			}
-			// What was waited for durability before adds a few milliseconds.
+			// Waiting for durability before adds a few milliseconds.
 			if at := time.Since(start); at < want.at || at > want.at+50*time.Millisecond {
 				t.Errorf("the message %q came at %v, want %v", d.Body, at, want.at)
 			}
@@ -151,13 +151,13 @@ func TestHandlesSurviveARestart(t *testing.T) {
 			t.Errorf("the second receive (-want +got):\n%s", diff)
 		}
 		restart()
-		// The handle of the first receive is an old one still.
+		// The handle of the first receive is still an old one.
 		deleteMessage(t, r.queue, before[1].ReceiptHandle)
 		deleteMessage(t, r.queue, before[2].ReceiptHandle)
 		send(t, r.queue, "d", 0)
 		for _, want := range []string{"d", "b"} {
 			if d := receive(t, r.queue, 20*time.Second); d.Body != want {
-				// A new message's handle is never one of a former life.
+				// A new message never has the handle of one before the restart.
 				t.Errorf("the message %q came, want %q", d.Body, want)
 			}
 			restart()
@@ -178,7 +178,7 @@ func TestDeletesAndRedriveSurviveARestart(t *testing.T) {
 			changeVisibility(t, r.queue, last.ReceiptHandle, 0)
 			restart()
 		}
-		wantNone(t, r.queue, 0) // it moves now
+		wantNone(t, r.queue, 0) // now it is moved
 		restart()
 		d := receive(t, r.dead, time.Second)
 		want := with(last, map[string]string{
@@ -199,7 +199,7 @@ func TestDeletesAndRedriveSurviveARestart(t *testing.T) {
 	})
 }
 
-// A message past its retention is gone even if nobody receives it, or hides it.
+// A message past its retention is gone even if it is not received, or is hidden.
 func TestSweepRemovesOldMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
@@ -226,7 +226,7 @@ func TestSweepRemovesOldMessages(t *testing.T) {
 		if d := receive(t, q, 0); d.Body != "young" {
 			t.Errorf("the message %q is left", d.Body)
 		}
-		changeVisibility(t, q, got[0].ReceiptHandle, 0) // it is gone, and that is no error
+		changeVisibility(t, q, got[0].ReceiptHandle, 0) // it is gone, which is not an error
 		wantNone(t, q, time.Second)
 	})
 }
@@ -279,7 +279,7 @@ func TestVisibilityLimit(t *testing.T) {
 	})
 }
 
-// Another queue's handle is none, and a handle alone tells.
+// The handle of another queue is not valid.
 func TestHandleOfAnotherQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()})

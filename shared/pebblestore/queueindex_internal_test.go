@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A backlog of a million messages takes about 100 MB, and some for the bodies that
-// are kept, whatever their size.
+// A backlog of a million messages takes about 100 MB, besides the bodies that are kept,
+// whatever their size.
 func TestIndexMemory(t *testing.T) {
 	const messages, perMessage = 200_000, 120
 	var x index
@@ -40,7 +40,7 @@ func heapInUse() int {
 	return int(m.HeapAlloc)
 }
 
-// TestIndex compares the index with a plain list of messages, through any operations.
+// TestIndex compares the index with a plain list of messages over random operations.
 func TestIndex(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := &indexModel{now: 1000, messages: map[uint64]*modelMessage{}}
@@ -111,7 +111,7 @@ func (m *indexModel) receive(r *rapid.T) {
 	message.taken = true
 }
 
-// pick chooses a message that a call may be about: taken, or received before.
+// pick chooses a message that a call may concern: taken, or received before.
 func (m *indexModel) pick(r *rapid.T) *modelMessage {
 	if m.last == 0 {
 		r.Skip("there are none")

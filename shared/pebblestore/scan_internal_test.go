@@ -15,8 +15,8 @@ import (
 	"paylane/shared/order"
 )
 
-// TestScanNamesWhatItCannotRead: an order that can't be read is an error, not an order
-// less.
+// TestScanNamesWhatItCannotRead: an order that can't be read is an error, and is not left
+// out.
 func TestScanNamesWhatItCannotRead(t *testing.T) {
 	for name, record := range map[string][]byte{"cut short": {orderSchema}, "of a newer build": {orderSchema + 1}, "empty": {}} {
 		db, err := Open(Options{Dir: "data", FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler)})
@@ -37,8 +37,8 @@ func TestScanNamesWhatItCannotRead(t *testing.T) {
 	}
 }
 
-// TestSegmentsAreForEver: a cursor outlives its process, and so must what it is about.
-func TestSegmentsAreForEver(t *testing.T) {
+// TestSegmentsAreForever: a cursor outlives its process, so segments must not change.
+func TestSegmentsAreForever(t *testing.T) {
 	var got []int
 	for n := range 8 {
 		ref := order.Ref{Tenant: "t", ID: order.KeyedID("t", fmt.Sprint(n))}
@@ -64,7 +64,7 @@ func TestScanShowsWhatIsDurable(t *testing.T) {
 	defer func() { _ = b.Close() }()
 	st := s.stripe(ref)
 	st.mu.Lock()
-	st.inflight[ref] = newCommit(b, ref, s.settle) // a write that never gets there
+	st.inflight[ref] = newCommit(b, ref, s.settle) // a write that never becomes durable
 	st.mu.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()

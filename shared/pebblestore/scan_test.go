@@ -23,7 +23,7 @@ func TestScanner(t *testing.T) {
 	}
 }
 
-// fickle is a context that ends while it is looked at.
+// fickle is a context that ends after Err has been called a number of times.
 type fickle struct {
 	context.Context
 	looks atomic.Int64 // left before the end
@@ -36,7 +36,7 @@ func (f *fickle) Err() error {
 	return nil
 }
 
-// TestScanCutShort: a part that a context's end cut short is an error, not the last part.
+// TestScanCutShort: a page that the context's end cut short is an error, not the last page.
 func TestScanCutShort(t *testing.T) {
 	const orders = 20
 	s := open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()}).Store()

@@ -15,8 +15,7 @@ import (
 	"paylane/shared/pebblestore"
 )
 
-// Lists don't lag, and are as exact as writes: what the contract allows for other
-// stores is not needed here.
+// Lists don't lag behind writes, which the contract would allow.
 func TestAListDoesNotLag(t *testing.T) {
 	s := open(t, pebblestore.Options{Dir: t.TempDir()}).Store()
 	for i := range 50 {
@@ -31,7 +30,7 @@ func TestAListDoesNotLag(t *testing.T) {
 	}
 }
 
-// A page with a status looks at 1,000 orders at most, and then says where to go on.
+// A filtered page reads at most 1,000 orders, and then says where to continue.
 func TestAFilteredPageIsBounded(t *testing.T) {
 	const orders = 2500
 	s := open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()}).Store()
@@ -76,8 +75,8 @@ func TestAFilteredPageIsBounded(t *testing.T) {
 	}
 }
 
-// A tombstone that has expired is not there, whether it was swept or not; an order in
-// its place stays.
+// A tombstone that has expired is absent, whether it was swept or not; an order in its place
+// stays.
 func TestTombstonesExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
@@ -132,7 +131,7 @@ func TestTombstonesExpire(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		// Two orders, each with its place in the list, and the count of openings.
+		// Two orders, each with its list entry, and the count of openings.
 		if keys := countKeys(t, fs); keys != 5 {
 			t.Errorf("%d keys are left, want 5", keys)
 		}

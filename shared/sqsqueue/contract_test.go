@@ -22,7 +22,7 @@ import (
 	"paylane/shared/sqsqueue"
 )
 
-// TestMain has all cases run side by side: they mostly wait. The command line still
+// TestMain runs all cases in parallel, since they mostly wait. The command line still
 // overrides it.
 func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "40"); err != nil {
@@ -71,7 +71,7 @@ func openQueue(t *testing.T, client *sqs.Client, c contract.QueueConfig) contrac
 // localStack is where LocalStack 4.14 differs from SQS.
 var localStack = map[contract.QueueRule]string{
 	contract.RuleRange:         "LocalStack takes any number",
-	contract.RuleNewestHandle:  "LocalStack finds the message by any handle it ever gave out for it",
+	contract.RuleNewestHandle:  "LocalStack accepts any handle that it ever issued for the message",
 	contract.RuleExpiredHandle: "LocalStack does nothing, unless it has yet to notice that the timeout ended",
 	contract.RuleRetention:     "LocalStack keeps messages, unless started with SQS_ENABLE_MESSAGE_RETENTION_PERIOD",
 	contract.RuleEntryErrors:   "LocalStack names the code InvalidParameterValueException",

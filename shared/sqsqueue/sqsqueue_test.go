@@ -88,7 +88,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// calls are all calls of a queue that reach SQS.
+// calls has all calls of a queue that reach SQS.
 var calls = map[string]func(context.Context, *sqsqueue.Queue) error{
 	"send": func(ctx context.Context, q *sqsqueue.Queue) error { _, err := q.Send(ctx, "x", 0); return err },
 	"send a batch": func(ctx context.Context, q *sqsqueue.Queue) error {
@@ -111,7 +111,7 @@ var calls = map[string]func(context.Context, *sqsqueue.Queue) error{
 // bodyless reports whether the answer to a call is its status alone.
 func bodyless(call string) bool { return call == "change the visibility" }
 
-var passing = map[string]awstest.Answer{
+var transient = map[string]awstest.Answer{
 	"throttled":               refuses(http.StatusBadRequest, "RequestThrottled"),
 	"throttled by the front":  refuses(http.StatusBadRequest, "ThrottlingException"),
 	"too many in flight":      refuses(http.StatusBadRequest, "OverLimit"),
@@ -123,10 +123,10 @@ var passing = map[string]awstest.Answer{
 	"the answer is truncated": awstest.Truncated,
 }
 
-// TestUnavailable: whatever may pass is tried a few times, with pauses, and is
-// ErrUnavailable then; two faults in a row are nothing that a caller sees.
+// TestUnavailable: after a transient error a call is retried a few times, with pauses, and
+// then fails with ErrUnavailable; a caller does not see two faults in a row.
 func TestUnavailable(t *testing.T) {
-	for fault, answer := range passing {
+	for fault, answer := range transient {
 		for name, call := range calls {
 			if bodyless(name) && fault == "the answer is truncated" {
 				continue
@@ -154,7 +154,7 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
-// TestRefused: what would be refused again is not tried again, and has SQS's code.
+// TestRefused: a refusal is not retried, and has SQS's code.
 func TestRefused(t *testing.T) {
 	for _, code := range []string{"AccessDeniedException", "QueueDoesNotExist", "InvalidMessageContents"} {
 		for name, call := range calls {
@@ -168,9 +168,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestStalled: a connection over which nothing comes is left for another after 2 s. A
-// poller's call has 30 s, and is not made again: messages that are on their way would be
-// lost.
+// TestStalled: a call over a silent connection is retried over another after 2 s. A poller's
+// call has 30 s and is not retried: messages that are on their way would be lost.
 func TestStalled(t *testing.T) {
 	for fault, answer := range map[string]awstest.Answer{"no answer": awstest.Stalls, "no body": awstest.StallsMidway} {
 		for name, call := range calls {
@@ -200,7 +199,7 @@ func TestStalled(t *testing.T) {
 
 const patience = 30 * time.Second
 
-// TestLongPoll: a poll is left alone for its wait, and 30 s more.
+// TestLongPoll: a poll may take its wait and 30 s more.
 func TestLongPoll(t *testing.T) {
 	const wait = 20 * time.Second
 	poll := func(t *testing.T, ctx context.Context, answerAfter time.Duration) (took time.Duration, err error) {
@@ -225,7 +224,7 @@ func TestLongPoll(t *testing.T) {
 		after         time.Duration
 	}{
 		"ends with its wait":          {wait, time.Hour, nil, wait},
-		"is not left for being late":  {wait + 29*time.Second, time.Hour, nil, wait + 29*time.Second},
+		"may be late":                 {wait + 29*time.Second, time.Hour, nil, wait + 29*time.Second},
 		"ends if the queue is silent": {time.Hour, time.Hour, order.ErrUnavailable, wait + patience},
 		"ends with its context":       {time.Hour, 5 * time.Second, context.Canceled, 5 * time.Second},
 	} {
@@ -243,15 +242,15 @@ func TestLongPoll(t *testing.T) {
 	}
 }
 
-// TestDeadline: the caller's deadline ends a try at once, and there is no waiting for a
-// try that could not be made any more.
+// TestDeadline: the caller's deadline ends a try at once, and there is no pause before a try
+// that would come too late.
 func TestDeadline(t *testing.T) {
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
-				q, _ := open(t, passing["throttled"])
+				q, _ := open(t, transient["throttled"])
 				start := time.Now()
 				if err := call(ctx, q); !errors.Is(err, order.ErrUnavailable) || time.Since(start) != 0 {
 					t.Errorf("throttled: %v after %v, want order.ErrUnavailable at once", err, time.Since(start))
@@ -280,8 +279,8 @@ func batch(successful []any, failed ...any) awstest.Answer {
 	return awstest.OK(map[string]any{"Successful": successful, "Failed": failed})
 }
 
-// TestSendBatchPartly: of a batch, what failed by SQS's fault is sent again, and only
-// that; what the sender got wrong is not.
+// TestSendBatchPartly: only those entries of a batch are sent again that failed through a
+// fault of SQS, and not of the sender.
 func TestSendBatchPartly(t *testing.T) {
 	entries := []queue.SendEntry{{ID: "a", Body: "x"}, {ID: "b", Body: "y"}, {ID: "c", Body: "z"}}
 	refused := &queue.RequestError{Code: "InvalidParameterValue", Message: "no"}
@@ -303,7 +302,7 @@ func TestSendBatchPartly(t *testing.T) {
 			map[string]string{"a": "message-a"}, map[string]*queue.RequestError{"b": refused, "c": internal}, []int{3, 1, 1},
 		},
 		{
-			"then nothing works", []awstest.Answer{begun, passing["throttled"]},
+			"then nothing works", []awstest.Answer{begun, transient["throttled"]},
 			map[string]string{"a": "message-a"}, map[string]*queue.RequestError{"b": refused, "c": internal}, []int{3, 1, 1, 1},
 		},
 	} {
@@ -362,8 +361,8 @@ func TestDeletePartly(t *testing.T) {
 	}
 }
 
-// TestChangeVisibilityLate: SQS has two ways to say that the receive is over, and only
-// one of them is documented.
+// TestChangeVisibilityLate: SQS has two answers for a receive that is over, and documents
+// only one of them.
 func TestChangeVisibilityLate(t *testing.T) {
 	gone := sqsErrors.Refuses(http.StatusBadRequest, "InvalidParameterValue", map[string]any{
 		"message": "Value AQEB for parameter ReceiptHandle is invalid. " +

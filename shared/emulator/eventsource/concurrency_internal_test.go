@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Slots that are given back at one moment wake as many receivers as there are.
+// Slots that are given back at one moment wake as many receivers.
 func TestSlotsWakeAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlots(3, time.Now)

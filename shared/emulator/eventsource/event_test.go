@@ -28,7 +28,7 @@ func (c *capture) Invoke(_ context.Context, i emulator.Invocation) (emulator.Res
 	return emulator.Result{}, nil
 }
 
-// eventOf is the event that a mapping makes of a record.
+// eventOf returns the event that a mapping makes of a message.
 func eventOf(t interface{ Fatal(args ...any) }, window time.Duration, r queue.Message) (wire string, typed events.SQSEvent) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := capture{stop: cancel}
@@ -86,8 +86,8 @@ func TestEventOnTheWire(t *testing.T) {
 	}
 }
 
-// A vector that AWS's answers have been compared with (moto's and LocalStack's
-// tests).
+// A vector that AWS's answers have been compared with (in the tests of moto and
+// LocalStack).
 func TestAttributesHash(t *testing.T) {
 	_, e := eventOf(t, 0, queue.Message{MessageAttributes: map[string]queue.Attribute{
 		"timestamp": {DataType: "Number", String: "1493147359900"},

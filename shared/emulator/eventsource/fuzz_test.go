@@ -23,8 +23,7 @@ func (a answerOnce) Invoke(context.Context, emulator.Invocation) (emulator.Resul
 	return emulator.PayloadResult(a.payload), nil
 }
 
-// FuzzBatchResponse holds what is deleted after any response against the table of
-// the rules.
+// FuzzBatchResponse compares what is deleted after any response with the rules.
 func FuzzBatchResponse(f *testing.F) {
 	for _, seed := range []string{
 		"", "null", "{}", `{"batchItemFailures":null}`, `{"batchItemFailures":[{"itemIdentifier":"id-1"}]}`,
@@ -48,7 +47,7 @@ func FuzzBatchResponse(f *testing.F) {
 	})
 }
 
-// deletedByRules is the table, once more.
+// deletedByRules states the rules a second time.
 func deletedByRules(payload []byte) []string {
 	all := []string{"handle-id-0", "handle-id-1", "handle-id-2"}
 	if payload = bytes.TrimSpace(payload); len(payload) == 0 {

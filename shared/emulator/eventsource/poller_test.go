@@ -17,7 +17,7 @@ import (
 	"paylane/shared/queue"
 )
 
-// sizes are how many records each invocation had.
+// sizes returns how many records each invocation had.
 func (w *world) sizes() []int {
 	var sizes []int
 	for _, i := range w.invocations() {
@@ -26,7 +26,7 @@ func (w *world) sizes() []int {
 	return sizes
 }
 
-// inProcess makes an invoker that ends with the test.
+// inProcess returns an invoker that ends with the test.
 func inProcess(t testing.TB, handler any, c emulator.Config) *emulator.InProcess {
 	t.Helper()
 	f := emulator.NewInProcess(handler, c)
@@ -157,7 +157,7 @@ func TestThrottle(t *testing.T) {
 		}
 		diff(t, "left", 0, w.jobs.left(t))
 	})
-	bothModes(t, "a function that never may run makes receive counts grow", func(t *testing.T, json bool) {
+	bothModes(t, "a function that may never run makes receive counts grow", func(t *testing.T, json bool) {
 		w := start(t, setting{queue: redrive2, function: "Timeout: 5\n      ReservedConcurrentExecutions: 0"}, json, handle(succeed))
 		w.send("a")
 		time.Sleep(5 * time.Minute)
@@ -166,7 +166,7 @@ func TestThrottle(t *testing.T) {
 	})
 }
 
-// concurrency is a handler that notes how many of it run.
+// concurrency counts how many of its handlers run.
 type concurrency struct{ now, most atomic.Int64 }
 
 func (c *concurrency) handle(d time.Duration) handle {
@@ -246,8 +246,8 @@ func TestScaling(t *testing.T) {
 	})
 }
 
-// Over a slow network several receivers do side by side what one does in a row, also
-// when many batches end at one moment.
+// Over a slow network several receivers do concurrently what one does in turn, also when
+// many batches end at one moment.
 func TestReceivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()

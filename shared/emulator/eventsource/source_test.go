@@ -74,7 +74,7 @@ func (p payloads) Invoke(context.Context, emulator.Invocation) (emulator.Result,
 	return emulator.PayloadResult([]byte(p)), nil
 }
 
-// run polls for a minute and a half, and stops.
+// run polls for a minute and a half.
 func run(t *testing.T, c eventsource.Config) {
 	t.Helper()
 	poller, err := eventsource.New(c)

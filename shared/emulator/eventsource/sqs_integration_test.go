@@ -22,7 +22,7 @@ import (
 	"paylane/shared/sqsqueue"
 )
 
-// TestMain has some tests run side by side: they mostly wait. The command line still
+// TestMain runs several tests in parallel, since they mostly wait. The command line still
 // overrides it.
 func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
