@@ -20,7 +20,7 @@ help: ## show this
 
 .PHONY: run
 run: ## take and pay orders on this machine: http://127.0.0.1:3000
-	go run ./cmd/local
+	go run ./cmd/paylane
 
 .PHONY: test
 test: ## all tests that need Go alone
@@ -50,7 +50,7 @@ openapi-test: ## the running API against its OpenAPI document, by schemathesis (
 
 .PHONY: bench
 bench: ## run the load driver against the runner, beside a bare net/http server
-	./cmd/load/bench.sh
+	./cmd/paylane/bench.sh
 
 .PHONY: coldstart
 coldstart: ## from exec to ready, of the api function beside an empty one
@@ -68,7 +68,7 @@ INTEGRATION = $$(grep -rl --include='*_test.go' '^//go:build integration' . | xa
 
 .PHONY: localstack
 localstack: ## the built functions on LocalStack, brought up by Docker: http://127.0.0.1:3000
-	./localstack/with sh -c 'go run ./cmd/local -endpoint "$$AWS_ENDPOINT_URL"'
+	./localstack/with sh -c 'go run ./cmd/paylane --endpoint "$$AWS_ENDPOINT_URL"'
 
 .PHONY: integration
 integration: ## all tests on LocalStack: the one at AWS_ENDPOINT_URL, or one brought up by Docker

@@ -61,6 +61,9 @@ var rooms = map[string][]string{
 	"shared/emulator/queuesource": {"paylane/shared/emulator", "paylane/shared/order"},
 	"shared/emulator/sqssource":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/emulator/provision":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"shared/emulator/runner": {
+		"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-sdk-go-v2", "golang.org/x/sync/errgroup",
+	},
 	"shared/contract": {
 		"paylane/shared/order", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
 	},

@@ -10,8 +10,8 @@
 // Package template reads what is to be run from a SAM template. An event source is
 // a queue of paylane's (package queuesource) or one that speaks SQS's protocol
 // (sqssource); where there is such an endpoint, provision makes the template's
-// queues and tables there, and gobuild builds its functions. cmd/local puts them
-// together.
+// queues and tables there, and gobuild builds its functions. Package runner puts
+// them together.
 //
 // # What a handler can't tell
 //
