@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// access says who may call the HTTP API.
+// access is who may call the HTTP API.
 type access struct {
-	// Tokens requires access tokens, as --auth jwt does. Otherwise anybody may call.
+	// Tokens requires access tokens, as --auth jwt does. Otherwise anyone may call.
 	Tokens bool
 	// Issuer is the URL of the tokens' issuer; empty is the runner's own, a [devIssuer].
 	Issuer string
@@ -86,7 +86,7 @@ func splitList(text string) []string {
 // parameters returns the parameters of paylane's template that are about access.
 func (a access) parameters() map[string]string {
 	if !a.Tokens {
-		// There are no tokens, so the api function must not look for one's claims.
+		// The api function must not expect the claims of a token.
 		return map[string]string{"AuthMode": "none"}
 	}
 	p := map[string]string{"AuthMode": "oidc", "Issuer": a.Issuer, "Audience": a.Audience}

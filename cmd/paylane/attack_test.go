@@ -24,7 +24,7 @@ import (
 	"paylane/shared/accesstoken/tokentest"
 )
 
-// target is a runner that asks for the tokens of a test's issuer, for the attacks on it.
+// target is a runner to attack. It requires the tokens of a test's issuer.
 type target struct {
 	url    string
 	data   string
@@ -64,10 +64,10 @@ func startTarget(t *testing.T) target {
 	return g
 }
 
-// everything is each scope there is.
+// everything is all scopes.
 const everything = "orders/read orders/write orders/operate"
 
-// of is the Authorization of a tenant.
+// of returns an Authorization header of a tenant.
 func (g target) of(t *testing.T, tenant, scope string) string {
 	t.Helper()
 	return "Bearer " + g.issuer.Token(t, g.issuer.Claims(time.Now(), map[string]any{"client_id": tenant, "scope": scope}))
@@ -80,7 +80,7 @@ type answer struct {
 	body   string
 }
 
-// do sends a request; header holds names and values in turn.
+// do sends a request; header alternates names and values.
 func (g target) do(t *testing.T, method, path, authorization, body string, header ...string) answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, g.url+path, strings.NewReader(body))
@@ -132,7 +132,7 @@ func read(t *testing.T, response *http.Response) answer {
 	return answer{response.StatusCode, response.Header, string(body)}
 }
 
-// create places an order and gives its id.
+// create places an order and returns its id.
 func (g target) create(t *testing.T, authorization, body string, header ...string) string {
 	t.Helper()
 	got := g.do(t, http.MethodPost, "/orders", authorization, body, header...)
@@ -143,8 +143,8 @@ func (g target) create(t *testing.T, authorization, body string, header ...strin
 	return o.ID
 }
 
-// TestAttackTokens: every token but a good one ends at the gateway, and at the stream,
-// which verifies tokens itself.
+// TestAttackTokens: only good tokens pass the gateway, and the stream, which verifies tokens
+// itself.
 func TestAttackTokens(t *testing.T) {
 	g := startTarget(t)
 	good := g.of(t, "mine", everything)
@@ -209,11 +209,11 @@ func TestAttackTokens(t *testing.T) {
 		}
 	})
 	if text := g.log.String(); strings.Contains(text, good[len("Bearer "):]) || strings.Contains(text, "level=ERROR") {
-		t.Errorf("the log says:\n%s", text)
+		t.Errorf("the log is:\n%s", text)
 	}
 }
 
-// TestAttackTenants: what is another tenant's looks like what is not there at all.
+// TestAttackTenants: another tenant's order looks like one that does not exist.
 func TestAttackTenants(t *testing.T) {
 	g := startTarget(t)
 	mine, theirs := g.of(t, "mine", everything), g.of(t, "theirs", everything)
@@ -322,7 +322,7 @@ func TestAttackTenants(t *testing.T) {
 	})
 }
 
-// TestAttackHeaders: nothing that is sent as Idempotency-Key becomes a header.
+// TestAttackHeaders: no Idempotency-Key can inject a header.
 func TestAttackHeaders(t *testing.T) {
 	g := startTarget(t)
 	for name, key := range map[string]string{
@@ -348,7 +348,7 @@ func TestAttackHeaders(t *testing.T) {
 	}
 }
 
-// TestAttackCards: a card number is refused wherever it stands, and kept nowhere.
+// TestAttackCards: a card number is refused wherever it appears, and stored nowhere.
 func TestAttackCards(t *testing.T) {
 	const card, marker = "4000056655665556", "what-may-be-kept"
 	g := startTarget(t)
@@ -378,7 +378,7 @@ func TestAttackCards(t *testing.T) {
 			}
 		})
 	}
-	// What may be kept is found, so that what is not found is not there.
+	// The search finds what may be stored, so what it does not find is not there.
 	g.create(t, mine, `{"amount": 1, "customerId": "`+marker+`"}`)
 	found := false
 	err := filepath.WalkDir(g.data, func(path string, entry fs.DirEntry, err error) error {
@@ -400,7 +400,7 @@ func TestAttackCards(t *testing.T) {
 	}
 }
 
-// letters keeps a name's letters only.
+// letters drops everything but lower-case letters.
 func letters(r rune) rune {
 	if 'a' <= r && r <= 'z' {
 		return r
@@ -408,12 +408,12 @@ func letters(r rune) rune {
 	return -1
 }
 
-// holdsCard looks for the number, in groups or not.
+// holdsCard reports whether text contains the number, in groups or not.
 func holdsCard(text, card string) bool {
 	return strings.Contains(strings.NewReplacer(" ", "", "-", "").Replace(text), card)
 }
 
-// TestAttackKeys: a new key is fetched once; unknown ones cause no more fetches.
+// TestAttackKeys: a new key is fetched once; unknown keys cause no more fetches.
 func TestAttackKeys(t *testing.T) {
 	g := startTarget(t)
 	status := func(authorization string) int {
@@ -442,7 +442,7 @@ func TestAttackKeys(t *testing.T) {
 	steps("another key within the minute", []int{status(g.of(t, "mine", everything)), g.issuer.Fetches()}, []int{401, 2})
 }
 
-// TestTenantClaim: another claim names the tenant where the runner is told so.
+// TestTenantClaim: another claim can name the tenant.
 func TestTenantClaim(t *testing.T) {
 	issuer := tokentest.New(t, "")
 	server := httptest.NewServer(issuer)
@@ -464,7 +464,8 @@ func TestTenantClaim(t *testing.T) {
 	}
 }
 
-// TestFixedIssuer: a template whose issuer is no parameter takes the runner's all the same.
+// TestFixedIssuer: the runner's issuer replaces the template's even if that is not a
+// parameter.
 func TestFixedIssuer(t *testing.T) {
 	text := string(hurriedTemplate(t))
 	for name, value := range map[string]string{"issuer": "https://elsewhere.test", "audience": "[elsewhere]"} {
@@ -480,7 +481,7 @@ func TestFixedIssuer(t *testing.T) {
 	g.create(t, "Bearer "+token, `{"amount": 1}`)
 }
 
-// setProperty puts a line in the place of the first one that sets the property.
+// setProperty replaces the first line that sets the property.
 func setProperty(t *testing.T, text, name, line string) string {
 	t.Helper()
 	at := regexp.MustCompile(`(?m)^( +)` + name + `: .*$`).FindStringSubmatchIndex(text)
@@ -490,7 +491,7 @@ func setProperty(t *testing.T, text, name, line string) string {
 	return text[:at[3]] + line + text[at[1]:]
 }
 
-// TestIssuerOutOfReach: the runner starts, and says why it can't tell whose a token is.
+// TestIssuerOutOfReach: the runner starts, and logs why it can't verify a token.
 func TestIssuerOutOfReach(t *testing.T) {
 	issuer := tokentest.New(t, "http://127.0.0.1:9")
 	c := testConfig(t)
@@ -503,6 +504,6 @@ func TestIssuerOutOfReach(t *testing.T) {
 		t.Errorf("%d %v", got.status, got.header)
 	}
 	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "127.0.0.1:9") {
-		t.Errorf("the log says:\n%s", text)
+		t.Errorf("the log is:\n%s", text)
 	}
 }

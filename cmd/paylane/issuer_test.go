@@ -31,8 +31,8 @@ func devToken(t *testing.T, args ...string) string {
 	return token
 }
 
-// TestDevelopmentIssuer: a token of the command is good at the runner, with its own
-// tenant and scopes, and at no other; also where the runner listens for all.
+// TestDevelopmentIssuer: the runner accepts the command's tokens, each for its own tenant
+// and scopes, and another runner does not. The runner may listen on all addresses.
 func TestDevelopmentIssuer(t *testing.T) {
 	for name, listen := range map[string]string{"loopback": "127.0.0.1:0", "all addresses": "0.0.0.0:0"} {
 		t.Run(name, func(t *testing.T) {
@@ -76,8 +76,8 @@ func TestDevelopmentIssuer(t *testing.T) {
 	}
 }
 
-// TestOwnKeys: the runner verifies the development issuer's tokens without asking at an
-// address, which may not take another connection.
+// TestOwnKeys: the runner verifies the development issuer's tokens without a connection to
+// itself, which it might not accept.
 func TestOwnKeys(t *testing.T) {
 	issuer, err := openIssuer(t.TempDir(), "127.0.0.1:9")
 	if err != nil {
@@ -130,7 +130,7 @@ func TestStreamVariables(t *testing.T) {
 	}
 }
 
-// TestDevelopmentKey: one key, whoever is first, readable for its owner only.
+// TestDevelopmentKey: concurrent callers get one key, which only its owner can read.
 func TestDevelopmentKey(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	kids := make([]string, 4)
@@ -171,7 +171,7 @@ func TestDevelopmentKey(t *testing.T) {
 	}
 }
 
-// TestTokenCommand: what it can't do it reports, and prints nothing.
+// TestTokenCommand: on failure the command reports why, and prints no token.
 func TestTokenCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -202,7 +202,7 @@ func TestStartPage(t *testing.T) {
 		own    *devIssuer
 		want   []string
 	}{
-		"anybody": {config{}, nil, []string{"anybody", "--auth jwt"}},
+		"anyone": {config{}, nil, []string{"anyone", "--auth jwt"}},
 		"an issuer": {config{Access: access{Tokens: true, Issuer: "https://i.test", Audience: "a"}}, nil,
 			[]string{"access tokens of https://i.test for a"}},
 		"its own": {config{Addr: defaultAddr, Data: defaultData, Access: access{Tokens: true, Issuer: "http://" + defaultAddr, Audience: devAudience}},

@@ -15,16 +15,16 @@ import (
 	"paylane/shared/order"
 )
 
-// fileLedger is a gateway whose books outlive the process that asks it, as a real
-// gateway's do. It acts at most once under a key; Resolve of a key it never acted
-// under refuses that key from then on. Its answers take time, before it acts and after.
+// fileLedger is a gateway whose books outlive the process that calls it, as a real
+// gateway's do. It acts at most once under a key. Resolving a key that it has not acted
+// under refuses that key from then on. It takes time before it acts, and after.
 type fileLedger struct {
 	mu   sync.Mutex
 	file *os.File
 	book map[string]string // by key: what happened under it
 }
 
-// What a line of the ledger says of a key.
+// The entries of the ledger.
 const (
 	charged  = "charged"
 	refunded = "refunded"
@@ -46,7 +46,7 @@ func openLedger(path string) (*fileLedger, error) {
 	return &fileLedger{file: file, book: book}, nil
 }
 
-// readLedger reads the books. A key may stand there only once.
+// readLedger reads the books, in which a key may occur only once.
 func readLedger(path string) (map[string]string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -64,8 +64,8 @@ func readLedger(path string) (map[string]string, error) {
 	return book, nil
 }
 
-// enter writes a line down before anything else is said about the key: a kill leaves
-// what was written.
+// enter writes a line before the caller learns anything about the key. A kill does not undo
+// the write.
 func (l *fileLedger) enter(key, what string) error {
 	if _, err := fmt.Fprintf(l.file, "%s %s\n", what, key); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 func TestLoadCommandLine(t *testing.T) {
 	stranger := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(stranger.Close)
-	// A port that nobody serves. (That of a server which was closed may be given to
+	// A port that nobody serves. (The port of a server that was closed may be given to
 	// another test's server.)
 	const gone = "http://127.0.0.1:1"
 	for _, tt := range []struct {

@@ -31,8 +31,8 @@ func testConfig(t testing.TB) config {
 	}
 }
 
-// address reads the start page up to where it says what is served, and goes on reading
-// so that nobody waits.
+// address reads the start page up to the URL, and discards the rest, so that the runner
+// never blocks on it.
 func address(t testing.TB, page io.Reader) string {
 	t.Helper()
 	lines := bufio.NewScanner(page)
@@ -46,7 +46,7 @@ func address(t testing.TB, page io.Reader) string {
 	return ""
 }
 
-// startRunner runs the runner in this process until the test ends, and returns its URL.
+// startRunner starts the runner in this process until the test ends, and returns its URL.
 func startRunner(t testing.TB, c config) string {
 	t.Helper()
 	url, stop := runRunner(t, c)
@@ -54,7 +54,7 @@ func startRunner(t testing.TB, c config) string {
 	return url
 }
 
-// runRunner is startRunner where the test stops the runner itself.
+// runRunner is startRunner for tests that stop the runner themselves.
 func runRunner(t testing.TB, c config) (url string, stop func()) {
 	t.Helper()
 	page, out := io.Pipe()
@@ -79,8 +79,8 @@ func TestEndToEnd(t *testing.T) {
 	e2e.Run(t, e2e.Target{URL: startRunner(t, testConfig(t)), Environment: e2e.InProcess})
 }
 
-// TestRequestLimits: the template's limits hold here as on AWS, for each route, and none
-// does unless it is asked for.
+// TestRequestLimits: the template's limits hold here as on AWS, for each route. Without them
+// there is no limit.
 func TestRequestLimits(t *testing.T) {
 	rows := []struct {
 		name       string
@@ -95,7 +95,7 @@ func TestRequestLimits(t *testing.T) {
 			c := testConfig(t)
 			c.Parameters = row.parameters
 			url := startRunner(t, c)
-			for _, path := range []string{"/healthz", "/orders"} { // each has what it may have
+			for _, path := range []string{"/healthz", "/orders"} { // each has limits of its own
 				got := make(map[int]int) // by status
 				for range 30 {
 					status, body := fetch(t, url+path)

@@ -11,7 +11,7 @@ import (
 	"paylane/shared/accesstoken/tokentest"
 )
 
-// TestShutdownFinishesRequests: a request that waits for the issuer while the runner is
+// TestShutdownFinishesRequests: a request that is waiting for the issuer when the runner is
 // told to stop is answered as at any other time.
 func TestShutdownFinishesRequests(t *testing.T) {
 	asked, stopping := make(chan struct{}), make(chan struct{})
@@ -35,7 +35,7 @@ func TestShutdownFinishesRequests(t *testing.T) {
 			stop()
 			close(ended)
 		}()
-		for { // until nobody is accepted any more
+		for { // until no connection is accepted
 			connection, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 			if err != nil {
 				break

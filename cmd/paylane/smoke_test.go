@@ -65,11 +65,11 @@ func TestSmoke(t *testing.T) {
 				if text, ok := strings.CutPrefix(line, "FAIL  "); ok {
 					name, why, _ := strings.Cut(text, ": ")
 					if why == "" || strings.Contains(why, uuid.Nil.String()) {
-						t.Errorf("it does not say why: %s", line)
+						t.Errorf("a failure without a reason: %s", line)
 					}
 					failed = append(failed, name)
 				} else if !strings.HasPrefix(line, "ok    ") {
-					t.Errorf("what does this line say? %s", line)
+					t.Errorf("a line is neither ok nor FAIL: %s", line)
 				}
 			}
 			if diff := cmp.Diff(tt.failed, failed); diff != "" || len(lines) != 5 {

@@ -21,7 +21,7 @@ import (
 	"paylane/shared/gateway"
 )
 
-// ordered places an order that is paid with a token, and gives its id.
+// ordered places an order that is paid with a token, and returns its id.
 func ordered(t testing.TB, url, token string) string {
 	t.Helper()
 	response, err := http.Post(url+"/orders", "application/json", strings.NewReader(`{"amount": 5, "paymentToken": "`+token+`"}`))
@@ -36,7 +36,7 @@ func ordered(t testing.TB, url, token string) string {
 	return o.ID
 }
 
-// followed opens an order's events; the test ends with them at the latest.
+// followed opens an order's events until the test ends.
 func followed(t testing.TB, url, path string) *http.Response {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, nil)
@@ -51,8 +51,8 @@ func followed(t testing.TB, url, path string) *http.Response {
 	return response
 }
 
-// TestShutdownEndsStreams: a stream that could last for minutes does not hold up the end
-// of the runner, nor does one whose client has gone.
+// TestShutdownEndsStreams: neither a stream that could last for minutes nor one whose client
+// has left delays the end of the runner.
 func TestShutdownEndsStreams(t *testing.T) {
 	url, stop := runRunner(t, testConfig(t))
 	id := ordered(t, url, "tok_unknown_600")
@@ -79,8 +79,8 @@ func TestShutdownEndsStreams(t *testing.T) {
 	}
 }
 
-// TestFunctionURLs: a function's URL lies at its own path, and at the template's LocalPaths;
-// what is neither is the HTTP API's.
+// TestFunctionURLs: a function URL is served at its own path and at the template's
+// LocalPaths; everything else belongs to the HTTP API.
 func TestFunctionURLs(t *testing.T) {
 	url := startRunner(t, testConfig(t))
 	id := ordered(t, url, "tok_declined")
@@ -126,8 +126,8 @@ func TestFunctionURLs(t *testing.T) {
 	}
 }
 
-// TestThousandStreams opens 1,000 streams on one runner and prints what each takes. All of
-// them get the order's change.
+// TestThousandStreams opens 1,000 streams on one runner and logs the cost of each. All of
+// them receive the order's change.
 func TestThousandStreams(t *testing.T) {
 	const streams = 1000
 	gate := &held{Simulator: gateway.NewSimulator(time.Now), open: make(chan struct{})}
@@ -171,7 +171,7 @@ func TestThousandStreams(t *testing.T) {
 	}
 }
 
-// inUse is what the process's heap and stacks take.
+// inUse returns the size of the process's heap and stacks.
 func inUse() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -180,7 +180,7 @@ func inUse() int64 {
 	return int64(m.HeapAlloc + m.StackInuse)
 }
 
-// waitFor reads until a text was there.
+// waitFor reads until a text has come.
 func waitFor(t *testing.T, from net.Conn, text string) {
 	t.Helper()
 	if err := from.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
@@ -196,7 +196,7 @@ func waitFor(t *testing.T, from net.Conn, text string) {
 	}
 }
 
-// held is a gateway that answers once it is open.
+// held is a gateway that does not answer until it is opened.
 type held struct {
 	gateway.Simulator
 	open chan struct{}
@@ -210,7 +210,7 @@ func (h *held) Charge(ctx context.Context, r gateway.Request) (gateway.Receipt, 
 	return h.Simulator.Charge(ctx, r)
 }
 
-// timed is a gateway that notes how long it took over each order.
+// timed is a gateway that records how long it took for each order.
 type timed struct {
 	gateway.Simulator
 	took sync.Map // by order id
@@ -224,8 +224,8 @@ func (g *timed) Charge(ctx context.Context, r gateway.Request) (gateway.Receipt,
 	return receipt, err
 }
 
-// BenchmarkPushed: from POST /orders to the client's event PAID, less what the gateway took,
-// which is 10 to 60 ms.
+// BenchmarkPushed measures the time from POST /orders to the client's event PAID, without
+// the 10 to 60 ms that the gateway takes.
 func BenchmarkPushed(b *testing.B) {
 	gate := &timed{Simulator: gateway.NewSimulator(time.Now)}
 	c := testConfig(b)
@@ -252,7 +252,7 @@ func BenchmarkPushed(b *testing.B) {
 	b.ReportMetric(over[len(over)*99/100], "ms-over-gateway-p99")
 }
 
-// TestURLWithoutAPI: a template that has a function URL and no HTTP API is served, too.
+// TestURLWithoutAPI: a template with a function URL but no HTTP API is served.
 func TestURLWithoutAPI(t *testing.T) {
 	c := testConfig(t)
 	c.Template = filepath.Join(t.TempDir(), "template.yaml")
@@ -278,8 +278,8 @@ Resources:
 	}
 }
 
-// TestStreamTokens: with --auth jwt the events ask for a token, too, and show nothing of
-// another tenant's.
+// TestStreamTokens: with --auth jwt the events require a token, and show nothing of another
+// tenant.
 func TestStreamTokens(t *testing.T) {
 	g := startTarget(t)
 	placed := g.do(t, http.MethodPost, "/orders", g.of(t, "a", everything), `{"amount": 5, "paymentToken": "tok_declined"}`)

@@ -1,6 +1,6 @@
 // Package smoke checks the main paths of a deployment through its HTTP API: placing,
-// paying, declining, replaying. What it does not know is how a request gets there: over
-// HTTP from anywhere, or into the api function itself while a release is watched.
+// paying, declining, replaying. The caller decides how a request gets there: over HTTP from
+// anywhere, or straight into the api function during a release.
 package smoke
 
 import (
@@ -18,20 +18,20 @@ import (
 	"paylane/shared/order"
 )
 
-// Ask sends a request to the deployment and returns its answer, whatever its status. A
-// body is JSON. The error is that there was none.
+// Ask sends a request to the deployment and returns the answer, whatever its status. A body
+// is JSON. The error means that there was no answer.
 type Ask func(ctx context.Context, method, path string, header http.Header, body []byte) (Answer, error)
 
-// Answer is what came back.
+// Answer is an HTTP response that was read.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// Checks yields the name of each check and what is wrong, nil for nothing, as it goes.
-// The checks place orders, with the payment simulator's tokens, and wait for their ends:
-// up to 20 s for each.
+// Checks runs the checks and yields the name and the error of each as it goes. The checks
+// place orders, with the payment simulator's tokens, and wait for their ends, up to 20 s for
+// each.
 func Checks(ctx context.Context, ask Ask) iter.Seq2[string, error] {
 	r := &run{ask: ask}
 	checks := []struct {
@@ -55,7 +55,7 @@ func Checks(ctx context.Context, ask Ask) iter.Seq2[string, error] {
 
 type run struct {
 	ask    Ask
-	placed uuid.UUID // by place
+	placed uuid.UUID // the order that place placed
 }
 
 func (r *run) place(ctx context.Context) error {
@@ -65,7 +65,7 @@ func (r *run) place(ctx context.Context) error {
 	}
 	r.placed = a.order.ID
 	if a.order.Status != order.Pending || a.order.Amount != amount {
-		return fmt.Errorf("the order is %s over %d", a.order.Status, a.order.Amount)
+		return fmt.Errorf("the order is %s with the amount %d", a.order.Status, a.order.Amount)
 	}
 	if location := a.Header.Get("Location"); path.Base(location) != a.order.ID.String() {
 		return fmt.Errorf("the header Location is %q for the order %s", location, a.order.ID)
@@ -117,7 +117,7 @@ func (r *run) replayed(ctx context.Context) error {
 		return fmt.Errorf("the answers differ: %s and %s", bytes.TrimSpace(first.Body), bytes.TrimSpace(again.Body))
 	}
 	if a, b := first.Header.Get(header), again.Header.Get(header); a != "" || b != "true" {
-		return fmt.Errorf("%s is %q at first and %q then", header, a, b)
+		return fmt.Errorf("%s is %q at first and then %q", header, a, b)
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (r *run) unknown(ctx context.Context) error {
 		return err
 	}
 	if kind := a.Header.Get("Content-Type"); a.Status != http.StatusNotFound || kind != "application/problem+json" {
-		return fmt.Errorf("the answer is a %d of type %q", a.Status, kind)
+		return fmt.Errorf("the status is %d and the Content-Type %q", a.Status, kind)
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ type shown struct {
 	order view
 }
 
-// view is what the checks read of an order.
+// view is the part of an order that the checks read.
 type view struct {
 	ID         uuid.UUID    `json:"id"`
 	Status     order.Status `json:"status"`
@@ -152,7 +152,7 @@ type view struct {
 	} `json:"failure"`
 }
 
-// post places an order; the key is empty for none.
+// post places an order, with an Idempotency-Key unless that is empty.
 func (r *run) post(ctx context.Context, paymentToken, key string) (shown, error) {
 	body, err := json.Marshal(map[string]any{
 		"amount": amount, "currency": "KRW", "customerId": "smoke", "paymentToken": paymentToken,
@@ -168,20 +168,20 @@ func (r *run) post(ctx context.Context, paymentToken, key string) (shown, error)
 	return r.askFor(ctx, http.StatusCreated, http.MethodPost, "/orders", header, body)
 }
 
-// end waits for an order's end.
+// end waits until an order is at its end.
 func (r *run) end(ctx context.Context, id uuid.UUID) (view, error) {
 	a, err := r.askFor(ctx, http.StatusOK, http.MethodGet, "/orders/"+id.String(), http.Header{"Prefer": {"wait=20"}}, nil)
 	return a.order, err
 }
 
-// askFor wants an order, with that status.
+// askFor sends a request whose answer must be an order with that HTTP status.
 func (r *run) askFor(ctx context.Context, status int, method, path string, header http.Header, body []byte) (shown, error) {
 	a, err := r.ask(ctx, method, path, header, body)
 	if err != nil {
 		return shown{}, err
 	}
 	if a.Status != status {
-		return shown{}, fmt.Errorf("%s %s is answered with %d: %s", method, path, a.Status, bytes.TrimSpace(a.Body))
+		return shown{}, fmt.Errorf("%s %s: status %d: %s", method, path, a.Status, bytes.TrimSpace(a.Body))
 	}
 	s := shown{Answer: a}
 	if err := json.Unmarshal(a.Body, &s.order); err != nil {

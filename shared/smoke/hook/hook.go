@@ -20,11 +20,11 @@ import (
 	"paylane/shared/smoke"
 )
 
-// tenant is whose orders the test places.
+// tenant is the tenant of the test's orders.
 const tenant = "paylane-smoke"
 
-// timeToReport is kept of the invocation's time for the word to CodeDeploy, which would
-// wait for it for an hour.
+// timeToReport is the part of the invocation's time that is reserved for the report to
+// CodeDeploy, which would otherwise wait an hour for it.
 const timeToReport = 10 * time.Second
 
 // Config is what [New] needs. All fields are required.
@@ -39,15 +39,16 @@ type Config struct {
 }
 
 // Event is what CodeDeploy invokes a hook with ("AppSpec 'hooks' section for an AWS Lambda
-// deployment"). By hand it is empty: then the test is run, and nobody told.
+// deployment"). It is empty when somebody invokes the hook by hand: then the test is run, and
+// CodeDeploy is not told.
 type Event struct {
 	DeploymentID string `json:"DeploymentId"`
 	ExecutionID  string `json:"LifecycleEventHookExecutionId"`
 }
 
-// New makes the handler. It runs the smoke test, and tells CodeDeploy how that went. The
-// error is that CodeDeploy could not be told, or, by hand, that the test failed. A failure
-// that was told is none: Lambda would try the event again.
+// New returns the handler. It runs the smoke test and reports the outcome to CodeDeploy. The
+// handler returns an error if CodeDeploy could not be told, or, by hand, if the test failed.
+// A failure that CodeDeploy knows of is not an error: Lambda would retry the event.
 func New(c Config) func(context.Context, Event) error { return hook{c}.handle }
 
 type hook struct{ Config }
@@ -69,7 +70,7 @@ func (h hook) handle(ctx context.Context, e Event) error {
 	return nil
 }
 
-// test makes all checks, with a line for each in the log.
+// test runs all checks and logs a line for each.
 func (h hook) test(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		short, cancel := context.WithDeadline(ctx, deadline.Add(-timeToReport))
@@ -88,9 +89,9 @@ func (h hook) test(ctx context.Context) error {
 	return failed
 }
 
-// ask invokes the api function with the event that API Gateway would make of a request
-// from a client whose token it has verified. The gateway itself is not part of what is
-// released, and asking it would take a client's secret.
+// ask invokes the api function with the event that API Gateway would make of a request from
+// a client whose token it has verified. The gateway itself is not part of a release, and a
+// request through it would need a client's secret.
 func (h hook) ask(ctx context.Context, method, path string, header http.Header, body []byte) (smoke.Answer, error) {
 	headers := map[string]string{"content-type": "application/json"}
 	for name := range header {

@@ -18,7 +18,7 @@ func TestKindsOfErrors(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	// A port that nobody serves. (That of a server which was closed may be given to
+	// A port that nobody serves. (The port of a server that was closed may be given to
 	// another test's server.)
 	const gone = "http://127.0.0.1:1"
 	order := func(location, body string) string {
@@ -36,8 +36,8 @@ func TestKindsOfErrors(t *testing.T) {
 	}{
 		{"accepted", order(id, floorAnswer), ""},
 		{"without a Location", order("", floorAnswer), "answer"},
-		{"with a Location that is no order's", order("/orders/7", floorAnswer), "answer"},
-		{"with a body that is no order", order(id, "hello"), "answer"},
+		{"with a Location that is not an order's", order("/orders/7", floorAnswer), "answer"},
+		{"with a body that is not an order", order(id, "hello"), "answer"},
 		{"too many requests", answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }), "http_429"},
 		{"a redirect", answer(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, id, http.StatusSeeOther) }), "http_303"},
 		{"closed without an answer", answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), "closed"},

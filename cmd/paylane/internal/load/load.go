@@ -10,7 +10,8 @@ import (
 	"paylane/cmd/paylane/internal/apiclient"
 )
 
-// Config is what a run drives, and how. All fields are required but those with a remark.
+// Config is what a run drives, and how. The fields are required unless they say what their
+// zero value means.
 type Config struct {
 	Target      *apiclient.Client
 	Connections int
@@ -18,18 +19,18 @@ type Config struct {
 	Duration time.Duration
 	// Drain is how long to wait afterwards for orders to reach their ends.
 	Drain time.Duration
-	// PaymentToken is that of the orders.
+	// PaymentToken is the payment token of the orders.
 	PaymentToken string
 	// Keys sends an Idempotency-Key with each order.
 	Keys bool
-	// FloorTime is the duration of each measurement of the floor; 0 is no measurement.
+	// FloorTime is the duration of each measurement of the floor; 0 does not measure it.
 	FloorTime time.Duration
-	// Progress is a terminal on which to show progress; nil is none.
+	// Progress is a terminal to show progress on; nil shows none.
 	Progress io.Writer
 	Now      func() time.Time
 }
 
-// Run drives the target, with the floor before and after it if asked for, and follows the
+// Run drives the target, with the floor before and after it if it is asked for, and follows the
 // orders to their ends. Closing stop ends the load early; ending ctx ends everything.
 func Run(ctx context.Context, stop <-chan struct{}, c Config) (Report, error) {
 	show := &progress{w: c.Progress}

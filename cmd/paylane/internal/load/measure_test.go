@@ -174,8 +174,8 @@ func TestMeasure(t *testing.T) {
 
 func ends(status order.Status, n int) map[order.Status]int { return map[order.Status]int{status: n} }
 
-// While the load runs it must have the target to itself, and the following is to be
-// cheap: no page twice without need, none that is older than the run.
+// The load must have the target to itself while it runs, and following must be cheap: no
+// page is read twice without need, and none that is older than the run.
 func TestFollowingIsCheap(t *testing.T) {
 	t.Parallel()
 	for orders, pages := range map[int]int{1: 1, 100: 1, 101: 2, 250: 3} {
@@ -188,7 +188,7 @@ func TestFollowingIsCheap(t *testing.T) {
 	}
 }
 
-// An order that the list does not show makes the walk go on, but not past the run.
+// The walk goes on for an order that the list does not show, but not past the run.
 func TestWalkEndsAtTheOldestOrder(t *testing.T) {
 	t.Parallel()
 	api := &fakeapi.API{StopAt: 50, Unlisted: fakeapi.Every(50)}
@@ -230,7 +230,7 @@ func TestManyConnections(t *testing.T) {
 	}
 }
 
-// The duration alone ends the load, too.
+// The duration alone ends the load as well.
 func TestDuration(t *testing.T) {
 	t.Parallel()
 	got := drive(t, &fakeapi.API{}, func(c *load.Config) { c.Duration = 50 * time.Millisecond })
@@ -239,7 +239,7 @@ func TestDuration(t *testing.T) {
 	}
 }
 
-// With the floor, the same figures stand next to what net/http does alone.
+// With the floor, the same figures are beside those of net/http alone.
 func TestFloorFigures(t *testing.T) {
 	t.Parallel()
 	api := (&fakeapi.API{}).Start(t)

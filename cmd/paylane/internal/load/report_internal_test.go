@@ -209,7 +209,7 @@ func wellDone() measured {
 	return m
 }
 
-// A run that did nothing is no success.
+// A run that did nothing is not a success.
 func TestNothingSent(t *testing.T) {
 	t.Parallel()
 	m := measured{load: loaded{latency: newHistogram()}}
