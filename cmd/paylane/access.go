@@ -51,8 +51,7 @@ func (a access) check(addr string) error {
 	case a.Issuer == "":
 		return nil
 	}
-	u, err := url.Parse(a.Issuer)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+	if !isURL(a.Issuer) {
 		return fmt.Errorf("--issuer %q is not a URL such as https://issuer.example/pool", a.Issuer)
 	}
 	return nil
@@ -70,6 +69,12 @@ func (a access) checkParameters(given map[string]string) error {
 		return fmt.Errorf("--parameter AuthMode=%s: use --auth jwt instead", mode)
 	}
 	return nil
+}
+
+// isURL reports whether text is an HTTP URL without a query and a fragment.
+func isURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == ""
 }
 
 func (a access) audience() []string { return splitList(a.Audience) }

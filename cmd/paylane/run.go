@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -51,9 +50,8 @@ is in flight and stops.`,
 			if o.Endpoint != "" {
 				o.Region = cmp.Or(c.getenv("AWS_REGION"), c.getenv("AWS_DEFAULT_REGION"))
 				o.Credentials = runner.Credentials{
-					AccessKeyID:     cmp.Or(c.getenv("AWS_ACCESS_KEY_ID"), "test"),
-					SecretAccessKey: cmp.Or(c.getenv("AWS_SECRET_ACCESS_KEY"), "test"),
-					SessionToken:    c.getenv("AWS_SESSION_TOKEN"),
+					AccessKeyID: c.getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: c.getenv("AWS_SECRET_ACCESS_KEY"),
+					SessionToken: c.getenv("AWS_SESSION_TOKEN"),
 				}
 			}
 			if c.getenv("GOGC") == "" {
@@ -145,7 +143,7 @@ func (c *config) parameter(text string) error {
 // check refuses flags that do not go together.
 func (c config) check() error {
 	err := cmp.Or(c.Access.check(c.Addr), c.Access.checkParameters(c.Parameters))
-	if u, parseErr := url.Parse(c.Endpoint); err == nil && c.Endpoint != "" && (parseErr != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+	if err == nil && c.Endpoint != "" && !isURL(c.Endpoint) {
 		err = fmt.Errorf("--endpoint %q is not a URL such as http://127.0.0.1:4566", c.Endpoint)
 	}
 	if err != nil {

@@ -155,9 +155,8 @@ func URL(addr string) (string, error) {
 
 func (c Config) withDefaults() Config {
 	c.Addr = cmp.Or(c.Addr, "127.0.0.1:0")
-	if c.Credentials == (Credentials{}) {
-		c.Credentials = Credentials{AccessKeyID: "test", SecretAccessKey: "test"}
-	}
+	c.Credentials.AccessKeyID = cmp.Or(c.Credentials.AccessKeyID, "test")
+	c.Credentials.SecretAccessKey = cmp.Or(c.Credentials.SecretAccessKey, "test")
 	if c.Output == nil {
 		c.Output = io.Discard
 	}
