@@ -20,10 +20,10 @@ help: ## show this
 
 .PHONY: run
 run: ## take and pay orders on this machine: http://127.0.0.1:3000
-	go run ./cmd/local
+	go run ./cmd/paylane
 
 .PHONY: test
-test: ## all tests that need Go alone
+test: ## all tests that need only Go
 	go test ./...
 
 .PHONY: check
@@ -34,7 +34,7 @@ check: ## format, vet, lint, known vulnerabilities, and the template where SAM i
 	$(MAKE) --no-print-directory $(TOOLS)/golangci-lint
 	$(TOOLS)/golangci-lint run --build-tags integration,sam ./...
 	$(MAKE) --no-print-directory vuln
-	@if command -v sam > /dev/null; then .ci/template; else echo "template.yaml: sam is not installed; not checked"; fi
+	@if command -v sam > /dev/null; then .ci/template; else echo "template.yaml: not checked, since sam is not installed"; fi
 
 .PHONY: race
 race: ## all tests under the race detector
@@ -50,7 +50,7 @@ openapi-test: ## the running API against its OpenAPI document, by schemathesis (
 
 .PHONY: bench
 bench: ## run the load driver against the runner, beside a bare net/http server
-	./cmd/load/bench.sh
+	./cmd/paylane/bench.sh
 
 .PHONY: coldstart
 coldstart: ## from exec to ready, of the api function beside an empty one
@@ -68,7 +68,7 @@ INTEGRATION = $$(grep -rl --include='*_test.go' '^//go:build integration' . | xa
 
 .PHONY: localstack
 localstack: ## the built functions on LocalStack, brought up by Docker: http://127.0.0.1:3000
-	./localstack/with sh -c 'go run ./cmd/local -endpoint "$$AWS_ENDPOINT_URL"'
+	./localstack/with sh -c 'go run ./cmd/paylane --endpoint "$$AWS_ENDPOINT_URL"'
 
 .PHONY: integration
 integration: ## all tests on LocalStack: the one at AWS_ENDPOINT_URL, or one brought up by Docker
@@ -87,18 +87,18 @@ sam-test: ## the tests of SAM's containers
 ## —— Deploying ——
 
 .PHONY: build
-build: ## the functions' binaries for Lambda, arm64 and x86_64, below bin/; fails if one is too large
+build: ## the functions' binaries for Lambda, arm64 and x86_64, in bin/; fails if one is too large
 	@for arch in arm64 amd64; do for f in $(FUNCTIONS); do \
 	  out=bin/$$arch/$$f/bootstrap; \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags='-s -w' -tags $(LAMBDA_TAGS) -o $$out ./functions/$$f; \
 	  size=$$(gzip -9 -c $$out | wc -c); \
 	  echo "$$out, $$size bytes by gzip"; \
-	  if [ $$size -gt $(MAX_ZIP) ]; then echo "that is more than $(MAX_ZIP): see docs/decisions/0007"; exit 1; fi; \
+	  if [ $$size -gt $(MAX_ZIP) ]; then echo "$$out exceeds $(MAX_ZIP) bytes: see docs/decisions/0007"; exit 1; fi; \
 	done; done
 
 ENV ?= dev
 
-# As make build does it; SAM's own go1.x builder sets neither.
+# As in make build; SAM's own go1.x builder sets neither.
 SAM_BUILD = CGO_ENABLED=0 GOFLAGS=-tags=$(LAMBDA_TAGS) sam build
 
 .PHONY: package
@@ -106,15 +106,15 @@ package: ## the stack as sam deploy takes it, in .aws-sam
 	$(SAM_BUILD)
 
 .PHONY: deploy
-deploy: package ## deploy to AWS: ENV=dev, or ENV=prod, as in samconfig.toml
+deploy: package ## deploy to AWS: ENV=dev or ENV=prod, as in samconfig.toml
 	sam deploy --config-env $(ENV)
 
 .PHONY: destroy
-destroy: ## delete the stack of ENV; never prod. The table and the user pool stay
-	@if [ "$(ENV)" = prod ]; then echo "prod is not destroyed from here: delete its stack by hand, knowing what it holds"; exit 1; fi
+destroy: ## delete the stack of ENV, never prod; the table and the user pool stay
+	@if [ "$(ENV)" = prod ]; then echo "prod can't be destroyed from here: delete its stack by hand, if you know what it holds"; exit 1; fi
 	sam delete --config-env $(ENV)
 
-# The tools are built from source at a fixed version; nothing is fetched but modules.
+# The tools are built from source at a fixed version; only modules are fetched.
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
@@ -126,5 +126,5 @@ vuln: $(TOOLS)/govulncheck
 	@if curl --silent --fail --max-time 10 --output /dev/null https://vuln.go.dev/index/modules.json; then \
 	  $(TOOLS)/govulncheck ./...; \
 	else \
-	  echo "govulncheck: its database, vuln.go.dev, can't be reached from here; not checked"; \
+	  echo "govulncheck: not checked, since its database, vuln.go.dev, can't be reached"; \
 	fi

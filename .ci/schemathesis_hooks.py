@@ -1,7 +1,7 @@
-"""What the OpenAPI document says in words, because JSON Schema has no word for it.
+"""The rules that the OpenAPI document states in words, because JSON Schema can't.
 
-Requests that are meant to be right are made to keep these rules as well; those that are
-meant to be wrong stay as they are. Nothing here touches what answers are checked for.
+Requests that are meant to be valid are changed to keep these rules; those that are meant
+to be invalid stay as they are. The checks of the answers are not changed.
 """
 
 import itertools
@@ -15,15 +15,15 @@ calls = itertools.count()
 @schemathesis.hook
 def before_call(context, case, kwargs):
     if case.headers.get("Prefer") == "wait=20":
-        case.headers["Prefer"] = "wait=2"  # twenty seconds show no more
+        case.headers["Prefer"] = "wait=2"  # twenty seconds would show no more
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
     if case.operation.definition.raw["operationId"] == "list-orders":
-        # A cursor is one that a page gave; all of those begin alike.
+        # A cursor must come from a page; all of those begin alike.
         if not case.query.get("cursor", "").startswith("AQAAA"):
             case.query.pop("cursor", None)
     if case.operation.definition.raw["operationId"] == "create-order":
-        # A key that was used belongs to that request.
+        # A key that was used belongs to an earlier request.
         if "Idempotency-Key" in case.headers:
             case.headers["Idempotency-Key"] = f"{next(calls)}-{case.headers['Idempotency-Key']}"[:255]
         if isinstance(case.body, dict):
@@ -34,7 +34,7 @@ def before_call(context, case, kwargs):
 
 
 def agreeing(body):
-    """The amount is the sum of the items, which is 1 at least and no card number."""
+    """The amount is the sum of the items, at least 1 and not a card number."""
     items = body.get("items")
     if not items:
         return body

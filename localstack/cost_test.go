@@ -186,7 +186,7 @@ func (s *stack) provision(t *testing.T) *template.Template {
 	return read
 }
 
-// newPoller makes the payment queue's poller as cmd/local does.
+// newPoller makes the payment queue's poller as the runner does.
 func newPoller(t *testing.T, s *stack, read *template.Template, invoker emulator.Invoker, m *meter) *eventsource.Poller {
 	t.Helper()
 	config := s.config

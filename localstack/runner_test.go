@@ -22,7 +22,7 @@ import (
 // parameter, a schedule, a filter, message attributes, a redrive policy.
 func TestOtherTemplate(t *testing.T) {
 	s := newStack(t)
-	r := s.start(t, "testdata/mailroom", "-parameter", "Greeting=good day")
+	r := s.start(t, "testdata/mailroom", "--parameter", "Greeting=good day")
 
 	_, hello := request(t, http.MethodGet, r.url+"/hello", "")
 	want := map[string]string{"says": "hello good day, us-east-1", "strict": "", "home": ""}
@@ -87,7 +87,7 @@ func TestReload(t *testing.T) {
 	s := newStack(t)
 	folder := filepath.Join(t.TempDir(), "mailroom")
 	copyFolder(t, "testdata/mailroom", folder)
-	r := s.start(t, folder, "-parameter", "Greeting=you")
+	r := s.start(t, folder, "--parameter", "Greeting=you")
 	main := filepath.Join(folder, "front", "main.go")
 	says := func() string {
 		_, hello := request(t, http.MethodGet, r.url+"/hello", "")

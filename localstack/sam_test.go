@@ -33,7 +33,7 @@ func samCommand(ctx context.Context, account string, args ...string) *exec.Cmd {
 }
 
 // TestSAM runs the suite of all environments on the api function in SAM's container,
-// while cmd/local polls the queues.
+// while paylane polls the queues.
 func TestSAM(t *testing.T) {
 	port := freePort(t)
 	var out bytes.Buffer

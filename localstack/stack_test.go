@@ -1,7 +1,7 @@
 //go:build integration
 
 // Package localstack_test runs paylane's own binaries on a real DynamoDB and SQS
-// protocol: what `cmd/local -endpoint` builds and starts, on LocalStack. Set
+// protocol: what `paylane --endpoint` builds and starts, on LocalStack. Set
 // AWS_ENDPOINT_URL, or run `make integration`, which starts one.
 package localstack_test
 
@@ -34,7 +34,7 @@ import (
 // repository is seen from this folder.
 const repository = ".."
 
-// runnerProgram is cmd/local, built by TestMain.
+// runnerProgram is cmd/paylane, built by TestMain.
 var runnerProgram string
 
 func TestMain(m *testing.M) {
@@ -43,12 +43,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	runnerProgram = filepath.Join(folder, "local")
-	build := exec.Command("go", "build", "-o", runnerProgram, "./cmd/local")
+	runnerProgram = filepath.Join(folder, "paylane")
+	build := exec.Command("go", "build", "-o", runnerProgram, "./cmd/paylane")
 	build.Dir, build.Stderr = repository, os.Stderr
 	status := 1
 	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build cmd/local:", err)
+		fmt.Fprintln(os.Stderr, "build cmd/paylane:", err)
 	} else {
 		status = m.Run()
 	}
@@ -92,7 +92,7 @@ func (s *stack) store() *dynamostore.Store {
 	return dynamostore.New(dynamodb.NewFromConfig(s.config), ordersTable, rand.IntN)
 }
 
-// runner is a running cmd/local -endpoint.
+// runner is a running paylane --endpoint.
 type runner struct {
 	url     string
 	folder  string // its functions' builds lie below it
@@ -107,7 +107,7 @@ func (s *stack) start(t *testing.T, folder string, args ...string) *runner {
 	t.Helper()
 	r := &runner{folder: t.TempDir(), out: &output{}}
 	page, feed := io.Pipe()
-	cmd := exec.Command(runnerProgram, append([]string{"-addr", "127.0.0.1:0", "-endpoint", s.endpoint}, args...)...)
+	cmd := exec.Command(runnerProgram, append([]string{"--addr", "127.0.0.1:0", "--endpoint", s.endpoint}, args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, io.MultiWriter(r.out, feed), r.out
 	cmd.Env = append(os.Environ(), "TMPDIR="+r.folder, "AWS_ACCESS_KEY_ID="+s.account, "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1")
 	if err := cmd.Start(); err != nil {

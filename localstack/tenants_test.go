@@ -18,7 +18,7 @@ import (
 func TestTenants(t *testing.T) {
 	s := newStack(t)
 	data := t.TempDir()
-	r := s.start(t, repository, "-auth", "jwt", "-data", data)
+	r := s.start(t, repository, "--auth", "jwt", "--data", data)
 	call := func(tenant, method, path, body string, status int) (location, answer string) {
 		t.Helper()
 		request, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
@@ -28,8 +28,8 @@ func TestTenants(t *testing.T) {
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Idempotency-Key", "the-same")
 		if tenant != "" {
-			token, err := exec.CommandContext(t.Context(), runnerProgram, "token", "-tenant", tenant,
-				"-addr", strings.TrimPrefix(r.url, "http://"), "-data", data).Output()
+			token, err := exec.CommandContext(t.Context(), runnerProgram, "token", "--tenant", tenant,
+				"--addr", strings.TrimPrefix(r.url, "http://"), "--data", data).Output()
 			if err != nil {
 				t.Fatal(err)
 			}

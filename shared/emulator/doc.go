@@ -11,8 +11,7 @@
 // Package template reads what is to be run from a SAM template. Queues are behind the
 // port of package queue: an embedded one, or SQS's protocol. Where there is an endpoint
 // with that protocol, provision makes the template's queues and tables there, and gobuild
-// builds its functions. cmd/local puts them
-// together.
+// builds its functions. Package runner puts them together.
 //
 // # What a handler can't tell
 //

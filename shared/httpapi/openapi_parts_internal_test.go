@@ -19,7 +19,7 @@ const aboutAPI = `Takes orders at once and collects their payments behind a queu
 
 const aboutTokens = `An access token (JWT, RFC 9068) of the issuer that the deployment trusts, signed with RSA. ` +
 	`Its client_id is the tenant (the claim can be configured); its scope must include the one that the operation requires. ` +
-	`A local runner without -auth jwt requires none.`
+	`A local runner without --auth jwt requires none.`
 
 const aboutTenant = `Whose orders the request is about, in 1 to 128 visible ASCII characters other than *. ` +
 	`Required of operators over all tenants, whose token's tenant is *. It is ignored for everybody else, whose tenant is the token's.`

@@ -1,6 +1,6 @@
 // Package smoke checks the main paths of a deployment through its HTTP API: placing,
-// paying, declining, replaying. What it does not know is how a request gets there: over
-// HTTP from anywhere, or into the api function itself while a release is watched.
+// paying, declining, replaying. The caller decides how a request gets there: over HTTP from
+// anywhere, or straight into the api function during a release.
 package smoke
 
 import (
@@ -19,11 +19,11 @@ import (
 	"paylane/shared/order"
 )
 
-// Ask sends a request to the deployment and returns its answer, whatever its status. A
-// body is JSON. The error is that there was none.
+// Ask sends a request to the deployment and returns the answer, whatever its status. A body
+// is JSON. The error means that there was no answer.
 type Ask func(ctx context.Context, method, path string, header http.Header, body []byte) (Answer, error)
 
-// Answer is what came back.
+// Answer is an HTTP response that was read.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -67,7 +67,7 @@ func (r *run) place(ctx context.Context) error {
 	}
 	r.placed = a.order.ID
 	if a.order.Status != order.Pending || a.order.Amount != amount {
-		return fmt.Errorf("the order is %s over %d", a.order.Status, a.order.Amount)
+		return fmt.Errorf("the order is %s with the amount %d", a.order.Status, a.order.Amount)
 	}
 	if location := a.Header.Get("Location"); path.Base(location) != a.order.ID.String() {
 		return fmt.Errorf("the header Location is %q for the order %s", location, a.order.ID)
@@ -119,7 +119,7 @@ func (r *run) replayed(ctx context.Context) error {
 		return fmt.Errorf("the answers differ: %s and %s", bytes.TrimSpace(first.Body), bytes.TrimSpace(again.Body))
 	}
 	if a, b := first.Header.Get(header), again.Header.Get(header); a != "" || b != "true" {
-		return fmt.Errorf("%s is %q at first and %q then", header, a, b)
+		return fmt.Errorf("%s is %q at first and then %q", header, a, b)
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (r *run) unknown(ctx context.Context) error {
 		return err
 	}
 	if kind := a.Header.Get("Content-Type"); a.Status != http.StatusNotFound || kind != "application/problem+json" {
-		return fmt.Errorf("the answer is a %d of type %q", a.Status, kind)
+		return fmt.Errorf("the status is %d and the Content-Type %q", a.Status, kind)
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ type shown struct {
 	order view
 }
 
-// view is what the checks read of an order.
+// view is the part of an order that the checks read.
 type view struct {
 	ID         uuid.UUID    `json:"id"`
 	Status     order.Status `json:"status"`
@@ -170,20 +170,20 @@ func (r *run) post(ctx context.Context, token order.Token, key string) (shown, e
 	return r.askFor(ctx, http.StatusCreated, http.MethodPost, "/orders", header, body)
 }
 
-// end waits for an order's end.
+// end waits until an order is at its end.
 func (r *run) end(ctx context.Context, id uuid.UUID) (view, error) {
 	a, err := r.askFor(ctx, http.StatusOK, http.MethodGet, "/orders/"+id.String(), http.Header{"Prefer": {"wait=20"}}, nil)
 	return a.order, err
 }
 
-// askFor wants an order, with that status.
+// askFor sends a request whose answer must be an order with that HTTP status.
 func (r *run) askFor(ctx context.Context, status int, method, path string, header http.Header, body []byte) (shown, error) {
 	a, err := r.ask(ctx, method, path, header, body)
 	if err != nil {
 		return shown{}, err
 	}
 	if a.Status != status {
-		return shown{}, fmt.Errorf("%s %s is answered with %d: %s", method, path, a.Status, bytes.TrimSpace(a.Body))
+		return shown{}, fmt.Errorf("%s %s: status %d: %s", method, path, a.Status, bytes.TrimSpace(a.Body))
 	}
 	s := shown{Answer: a}
 	if err := json.Unmarshal(a.Body, &s.order); err != nil {

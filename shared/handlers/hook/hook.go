@@ -112,9 +112,9 @@ func (h hook) test(ctx context.Context) error {
 	return failed
 }
 
-// ask invokes the api function with the event that API Gateway would make of a request
-// from a client whose token it has verified. The gateway itself is not part of what is
-// released, and asking it would take a client's secret.
+// ask invokes the api function with the event that API Gateway would make of a request from
+// a client whose token it has verified. The gateway itself is not part of a release, and a
+// request through it would need a client's secret.
 func (h hook) ask(ctx context.Context, method, path string, header http.Header, body []byte) (smoke.Answer, error) {
 	headers := map[string]string{"content-type": "application/json"}
 	for name := range header {

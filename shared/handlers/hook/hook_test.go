@@ -122,7 +122,7 @@ func TestHook(t *testing.T) {
 		err     string
 	}{
 		{name: "all is well", event: asked, status: "Succeeded"},
-		{name: "by hand nobody is told"},
+		{name: "by hand CodeDeploy is not told"},
 		{
 			name: "the function fails", event: asked, status: "Failed", log: "api:live failed: {}",
 			broken: func(w http.ResponseWriter) bool {
@@ -132,7 +132,7 @@ func TestHook(t *testing.T) {
 			},
 		},
 		{
-			name: "the API answers 500", event: asked, status: "Failed", log: "is answered with 500",
+			name: "the API answers 500", event: asked, status: "Failed", log: "POST /orders: status 500",
 			broken: func(w http.ResponseWriter) bool {
 				_, _ = io.WriteString(w, `{"statusCode": 500, "body": "oh"}`)
 				return true
@@ -147,7 +147,7 @@ func TestHook(t *testing.T) {
 			},
 		},
 		{
-			name: "it fails by hand", err: "an order is accepted at once, PENDING: POST /orders is answered with 500",
+			name: "it fails by hand", err: "an order is accepted at once, PENDING: POST /orders: status 500",
 			broken: func(w http.ResponseWriter) bool {
 				_, _ = io.WriteString(w, `{"statusCode": 500, "body": "oh"}`)
 				return true

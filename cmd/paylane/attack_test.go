@@ -1,0 +1,509 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/accesstoken/tokentest"
+)
+
+// target is a runner to attack. It requires the tokens of a test's issuer.
+type target struct {
+	url    string
+	data   string
+	log    *lines
+	issuer *tokentest.Issuer
+}
+
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func startTarget(t *testing.T) target {
+	t.Helper()
+	issuer := tokentest.New(t, "")
+	server := httptest.NewServer(issuer)
+	t.Cleanup(server.Close)
+	issuer.URL = server.URL
+	c := testConfig(t)
+	g := target{data: c.Data, log: &lines{}, issuer: issuer}
+	c.Log = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.Access = access{Tokens: true, Issuer: issuer.URL, Audience: "web, " + tokentest.Audience}
+	g.url = startRunner(t, c)
+	return g
+}
+
+// everything is all scopes.
+const everything = "orders/read orders/write orders/operate"
+
+// of returns an Authorization header of a tenant.
+func (g target) of(t *testing.T, tenant, scope string) string {
+	t.Helper()
+	return "Bearer " + g.issuer.Token(t, g.issuer.Claims(time.Now(), map[string]any{"client_id": tenant, "scope": scope}))
+}
+
+// answer is a response that was read.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request; header alternates names and values.
+func (g target) do(t *testing.T, method, path, authorization, body string, header ...string) answer {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, g.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if authorization != "" {
+		request.Header.Set("Authorization", authorization)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, response)
+}
+
+// raw sends a request that net/http's client would not.
+func (g target) raw(t *testing.T, method, path, body string, lines ...string) answer {
+	t.Helper()
+	connection, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	lines = append(lines, "Host: runner.test", "Content-Type: application/json", fmt.Sprintf("Content-Length: %d", len(body)), "Connection: close")
+	if _, err := fmt.Fprintf(connection, "%s %s HTTP/1.1\r\n%s\r\n\r\n%s", method, path, strings.Join(lines, "\r\n"), body); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, response)
+}
+
+func read(t *testing.T, response *http.Response) answer {
+	t.Helper()
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, string(body)}
+}
+
+// create places an order and returns its id.
+func (g target) create(t *testing.T, authorization, body string, header ...string) string {
+	t.Helper()
+	got := g.do(t, http.MethodPost, "/orders", authorization, body, header...)
+	var o struct{ ID string }
+	if err := json.Unmarshal([]byte(got.body), &o); err != nil || got.status != http.StatusCreated {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	return o.ID
+}
+
+// TestAttackTokens: only good tokens pass the gateway, and the stream, which verifies tokens
+// itself.
+func TestAttackTokens(t *testing.T) {
+	g := startTarget(t)
+	good := g.of(t, "mine", everything)
+	if got := g.do(t, http.MethodGet, "/orders", good, ""); got.status != http.StatusOK {
+		t.Fatalf("a good token: %d %s", got.status, got.body)
+	}
+	type attack struct {
+		name     string
+		lines    []string
+		status   int
+		required string // in WWW-Authenticate
+	}
+	attacks := []attack{
+		{"token missing", nil, 401, "Bearer"},
+		{"two Authorization headers", []string{"Authorization: " + good, "Authorization: " + good}, 401, "invalid_token"},
+		{"two Authorization headers, one of them empty", []string{"Authorization: " + good, "Authorization:"}, 401, "invalid_token"},
+		{"two tokens in one header", []string{"Authorization: " + good + ", " + good}, 401, "invalid_token"},
+		{"token in the query only", nil, 401, "Bearer"},
+		{"scope missing", []string{"Authorization: " + g.of(t, "mine", "")}, 403, ""},
+		{"scope of another route", []string{"Authorization: " + g.of(t, "mine", "orders/write orders/operate")}, 403, ""},
+		{"scope that only begins like it", []string{"Authorization: " + g.of(t, "mine", "orders/readers orders")}, 403, ""},
+	}
+	for name, token := range g.issuer.Bad(t, time.Now(), map[string]any{"client_id": "mine", "scope": everything}) {
+		if name == "not yet valid" || name == "issued in the future" { // by a second: the runner's clock is real
+			token = g.issuer.Token(t, g.issuer.Claims(time.Now().Add(time.Minute), map[string]any{"scope": everything}))
+		}
+		attacks = append(attacks, attack{name, []string{"Authorization: Bearer " + token}, 401, "invalid_token"})
+	}
+	for _, a := range attacks {
+		t.Run(a.name, func(t *testing.T) {
+			want := map[int]string{401: `{"message":"Unauthorized"}`, 403: `{"message":"Forbidden"}`}[a.status]
+			got := g.raw(t, http.MethodGet, "/orders?access_token="+good[len("Bearer "):], "", a.lines...)
+			if challenge := got.header.Get("WWW-Authenticate"); got.status != a.status || got.body != want || !strings.Contains(challenge, a.required) {
+				t.Errorf("%d %s, %q", got.status, got.body, challenge)
+			}
+			if got := g.raw(t, http.MethodGet, "/orders/x/events", "", a.lines...); got.status != a.status {
+				t.Errorf("the stream: %d %s", got.status, got.body)
+			}
+		})
+	}
+	for route, scopes := range map[string]string{
+		"POST /orders": "orders/read orders/operate", "POST /orders/x/cancel": "orders/read orders/operate",
+		"POST /orders/x/refund": "orders/read orders/operate", "POST /orders/x/retry": "orders/read orders/write",
+		"GET /orders/x": "orders/write orders/operate",
+	} {
+		t.Run("scope missing for "+route, func(t *testing.T) {
+			method, path, _ := strings.Cut(route, " ")
+			if got := g.do(t, method, path, g.of(t, "mine", scopes), ""); got.status != http.StatusForbidden {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+			if got := g.do(t, method, path, "", ""); got.status != http.StatusUnauthorized {
+				t.Errorf("without a token: %d %s", got.status, got.body)
+			}
+		})
+	}
+	t.Run("a token that names no tenant", func(t *testing.T) {
+		for _, claims := range []map[string]any{{"scope": everything}, {"scope": everything, "client_id": ""}, {"scope": everything, "client_id": nil}} {
+			token := g.issuer.Token(t, g.issuer.Claims(time.Now(), claims))
+			if got := g.do(t, http.MethodGet, "/orders", "Bearer "+token, ""); got.status != http.StatusForbidden {
+				t.Errorf("%v: %d %s", claims, got.status, got.body)
+			}
+		}
+	})
+	if text := g.log.String(); strings.Contains(text, good[len("Bearer "):]) || strings.Contains(text, "level=ERROR") {
+		t.Errorf("the log is:\n%s", text)
+	}
+}
+
+// TestAttackTenants: another tenant's order looks like one that does not exist.
+func TestAttackTenants(t *testing.T) {
+	g := startTarget(t)
+	mine, theirs := g.of(t, "mine", everything), g.of(t, "theirs", everything)
+	const unknown = "00000000-0000-4000-8000-000000000000"
+	orders := map[string]string{
+		"PAID":       g.create(t, theirs, `{"amount": 1}`),
+		"FAILED":     g.create(t, theirs, `{"amount": 2, "paymentToken": "tok_declined"}`),
+		"PROCESSING": g.create(t, theirs, `{"amount": 3, "paymentToken": "tok_slow_4900"}`),
+	}
+	before := map[string]string{}
+	for _, status := range []string{"PAID", "FAILED"} {
+		before[status] = g.do(t, http.MethodGet, "/orders/"+orders[status], theirs, "", "Prefer", "wait=20").body
+		if !strings.Contains(before[status], `"status":"`+status+`"`) {
+			t.Fatalf("want %s: %s", status, before[status])
+		}
+	}
+	for _, route := range []struct{ name, method, path, prefer string }{
+		{"get", http.MethodGet, "/orders/{id}", ""}, {"get and wait", http.MethodGet, "/orders/{id}", "wait=20"},
+		{"cancel", http.MethodPost, "/orders/{id}/cancel", ""}, {"refund", http.MethodPost, "/orders/{id}/refund", ""},
+		{"retry", http.MethodPost, "/orders/{id}/retry", ""}, {"guessed stream", http.MethodGet, "/orders/{id}/events", ""},
+	} {
+		for status, id := range orders {
+			t.Run("another tenant's order: "+route.name+" "+status, func(t *testing.T) {
+				ask := func(id string) answer {
+					began := time.Now()
+					got := g.do(t, route.method, strings.Replace(route.path, "{id}", id, 1), mine, "", "Prefer", route.prefer)
+					if took := time.Since(began); took > 10*time.Second {
+						t.Errorf("it took %v", took)
+					}
+					for _, own := range []string{"Date", "Apigw-Requestid", "X-Amzn-Requestid"} {
+						got.header.Del(own)
+					}
+					got.body = strings.ReplaceAll(got.body, id, "{id}")
+					return got
+				}
+				got := ask(id)
+				if got.status != http.StatusNotFound {
+					t.Errorf("%d %s", got.status, got.body)
+				}
+				if d := cmp.Diff(ask(unknown), got, cmp.AllowUnexported(answer{})); d != "" {
+					t.Errorf("it differs from an id that is not there (-unknown +theirs):\n%s", d)
+				}
+			})
+		}
+	}
+	t.Run("another tenant's orders: list", func(t *testing.T) {
+		for _, query := range []string{"", "?status=PAID", "?status=FAILED"} {
+			if got := g.do(t, http.MethodGet, "/orders"+query, mine, ""); strings.TrimSpace(got.body) != `{"orders":[]}` {
+				t.Errorf("%s: %s", query, got.body)
+			}
+		}
+	})
+	for status, body := range before {
+		if got := g.do(t, http.MethodGet, "/orders/"+orders[status], theirs, "").body; got != body {
+			t.Errorf("the %s order was changed by another tenant:\n%s%s", status, body, got)
+		}
+	}
+	t.Run("another tenant's cursor", func(t *testing.T) {
+		own := g.create(t, mine, `{"amount": 4}`)
+		g.create(t, theirs, `{"amount": 5}`)
+		page := func(authorization, cursor string) (ids []string, next string) {
+			var p struct {
+				Orders []struct{ ID string }
+				Next   string
+			}
+			got := g.do(t, http.MethodGet, "/orders?limit=1"+cursor, authorization, "")
+			if err := json.Unmarshal([]byte(got.body), &p); err != nil || got.status != http.StatusOK {
+				t.Fatalf("%d %s", got.status, got.body)
+			}
+			for _, o := range p.Orders {
+				ids = append(ids, o.ID)
+			}
+			return ids, p.Next
+		}
+		_, next := page(theirs, "")
+		if next == "" {
+			t.Fatal("there is no cursor to try")
+		}
+		ids, after := page(mine, "&cursor="+next)
+		if len(ids) != 1 || ids[0] != own || after != "" {
+			t.Errorf("the page has %v, and the next is %q; want the order %s alone", ids, after, own)
+		}
+	})
+	t.Run("another tenant's idempotency key", func(t *testing.T) {
+		const body = `{"amount": 6}`
+		first := g.create(t, theirs, body, "Idempotency-Key", "the-same")
+		got := g.do(t, http.MethodPost, "/orders", mine, body, "Idempotency-Key", "the-same")
+		if got.status != http.StatusCreated || got.header.Get("Idempotency-Replayed") != "" || strings.Contains(got.body, first) {
+			t.Errorf("%d %v %s", got.status, got.header, got.body)
+		}
+		got = g.do(t, http.MethodPost, "/orders", g.of(t, "third", everything), `{"amount": 7}`, "Idempotency-Key", "the-same")
+		if got.status != http.StatusCreated {
+			t.Errorf("with another body: %d %s", got.status, got.body)
+		}
+	})
+	t.Run("a tenant that is a path", func(t *testing.T) {
+		for _, tenant := range []string{"theirs/" + orders["PAID"], "theirs/", "theirs\x00", "Theirs", " theirs"} {
+			got := g.do(t, http.MethodGet, "/orders/"+orders["PAID"], g.of(t, tenant, everything), "")
+			if got.status != http.StatusNotFound {
+				t.Errorf("%q: %d %s", tenant, got.status, got.body)
+			}
+			if got := g.do(t, http.MethodGet, "/orders", g.of(t, tenant, everything), ""); strings.Contains(got.body, `"id"`) {
+				t.Errorf("%q lists %s", tenant, got.body)
+			}
+		}
+	})
+}
+
+// TestAttackHeaders: no Idempotency-Key can inject a header.
+func TestAttackHeaders(t *testing.T) {
+	g := startTarget(t)
+	for name, key := range map[string]string{
+		"CR": "a\rX-Injected: 1", "CR LF and a blank": "a\r\n X-Injected: 1", "LF and a blank": "a\n X-Injected: 1",
+		"NUL": "a\x00X-Injected: 1", "DEL": "a\x7f", "non-ASCII": "kéy", "not UTF-8": "a\xff", "a blank": "a b",
+		"empty": "", "too long": strings.Repeat("k", 256), "twice": "a\r\nIdempotency-Key: b c",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := g.raw(t, http.MethodPost, "/orders", `{"amount": 1}`, "Authorization: "+g.of(t, "mine", everything), "Idempotency-Key: "+key)
+			if got.status != http.StatusBadRequest || got.header.Get("X-Injected") != "" {
+				t.Errorf("%d %v %s", got.status, got.header, got.body)
+			}
+		})
+	}
+	t.Run("CR LF in escapes", func(t *testing.T) { // visible ASCII, and a key as good as any
+		got := g.raw(t, http.MethodPost, "/orders", `{"amount": 1}`, "Authorization: "+g.of(t, "mine", everything), `Idempotency-Key: a%0d%0aX-Injected:1\r\n`)
+		if got.status != http.StatusCreated || got.header.Get("X-Injected") != "" {
+			t.Errorf("%d %v %s", got.status, got.header, got.body)
+		}
+	})
+	if got := g.do(t, http.MethodGet, "/orders?limit=100", g.of(t, "mine", everything), ""); strings.Count(got.body, `"id"`) != 1 {
+		t.Errorf("what was refused made orders: %s", got.body)
+	}
+}
+
+// TestAttackCards: a card number is refused wherever it appears, and stored nowhere.
+func TestAttackCards(t *testing.T) {
+	const card, marker = "4000056655665556", "what-may-be-kept"
+	g := startTarget(t)
+	mine := g.of(t, "mine", everything)
+	for name, body := range map[string]string{
+		"amount":                `{"amount": ` + card + `}`,
+		"currency":              `{"amount": 1, "currency": "` + card + `"}`,
+		"customerId":            `{"amount": 1, "customerId": "` + card + `"}`,
+		"paymentToken":          `{"amount": 1, "paymentToken": "` + card + `"}`,
+		"paymentToken, inside":  `{"amount": 1, "paymentToken": "tok_` + card + `"}`,
+		"sku":                   `{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`,
+		"quantity":              `{"items": [{"sku": "a", "quantity": ` + card + `, "unitPrice": 1}]}`,
+		"unitPrice":             `{"items": [{"sku": "a", "quantity": 1, "unitPrice": ` + card + `}]}`,
+		"metadata's value":      `{"amount": 1, "metadata": {"a": "` + card + `"}}`,
+		"metadata's name":       `{"amount": 1, "metadata": {"` + card + `": "a"}}`,
+		"an unknown field":      `{"amount": 1, "card": "` + card + `"}`,
+		"an unknown field name": `{"amount": 1, "` + card + `": 1}`,
+		"in groups":             `{"amount": 1, "customerId": "4000 0566 5566 5556"}`,
+		"with dashes":           `{"amount": 1, "customerId": "4000-0566-5566-5556"}`,
+		"in escapes":            `{"amount": 1, "customerId": "\u0034000056655665556"}`,
+		"in no JSON":            `{"amount": 1, "customerId": "` + card,
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := g.do(t, http.MethodPost, "/orders", mine, body, "Idempotency-Key", "key-of-"+strings.Map(letters, name))
+			if got.status != http.StatusUnprocessableEntity || holdsCard(got.body, card) {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+	// The search finds what may be stored, so what it does not find is not there.
+	g.create(t, mine, `{"amount": 1, "customerId": "`+marker+`"}`)
+	found := false
+	err := filepath.WalkDir(g.data, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if holdsCard(string(text), card) {
+			t.Errorf("%s holds the card number", path)
+		}
+		found = found || bytes.Contains(text, []byte(marker))
+		return err
+	})
+	if err != nil || !found {
+		t.Errorf("an order's own text was not found: %v", err)
+	}
+	if text := g.log.String(); holdsCard(text, card) {
+		t.Errorf("the log holds the card number:\n%s", text)
+	}
+}
+
+// letters drops everything but lower-case letters.
+func letters(r rune) rune {
+	if 'a' <= r && r <= 'z' {
+		return r
+	}
+	return -1
+}
+
+// holdsCard reports whether text contains the number, in groups or not.
+func holdsCard(text, card string) bool {
+	return strings.Contains(strings.NewReplacer(" ", "", "-", "").Replace(text), card)
+}
+
+// TestAttackKeys: a new key is fetched once; unknown keys cause no more fetches.
+func TestAttackKeys(t *testing.T) {
+	g := startTarget(t)
+	status := func(authorization string) int {
+		return g.do(t, http.MethodGet, "/orders", authorization, "").status
+	}
+	steps := func(name string, got, want []int) {
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: status, fetches (-want +got):\n%s", name, d)
+		}
+	}
+	first := g.of(t, "mine", everything)
+	steps("the first token", []int{status(first), g.issuer.Fetches()}, []int{200, 1})
+	g.issuer.Rotate(t)
+	steps("a token of the new key", []int{status(g.of(t, "mine", everything)), g.issuer.Fetches()}, []int{200, 2})
+	steps("a token of the old key", []int{status(first), g.issuer.Fetches()}, []int{401, 2})
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if got := status(strings.Replace(first, "Bearer ", "", 1)); got != 401 {
+				t.Errorf("an unknown key: %d", got)
+			}
+		})
+	}
+	wg.Wait()
+	g.issuer.Rotate(t)
+	steps("another key within the minute", []int{status(g.of(t, "mine", everything)), g.issuer.Fetches()}, []int{401, 2})
+}
+
+// TestTenantClaim: another claim can name the tenant.
+func TestTenantClaim(t *testing.T) {
+	issuer := tokentest.New(t, "")
+	server := httptest.NewServer(issuer)
+	defer server.Close()
+	issuer.URL = server.URL
+	c := testConfig(t)
+	c.Access = access{Tokens: true, Issuer: issuer.URL, Audience: tokentest.Audience, TenantClaim: "https://i.test/tenant"}
+	g := target{url: startRunner(t, c)}
+	as := func(tenant, client string) string {
+		return "Bearer " + issuer.Token(t, issuer.Claims(time.Now(), map[string]any{
+			"https://i.test/tenant": tenant, "client_id": client, "scope": everything,
+		}))
+	}
+	id := g.create(t, as("a", "x"), `{"amount": 1}`)
+	for authorization, status := range map[string]int{as("a", "y"): 200, as("b", "x"): 404, as("x", "a"): 404} {
+		if got := g.do(t, http.MethodGet, "/orders/"+id, authorization, ""); got.status != status {
+			t.Errorf("%d, want %d: %s", got.status, status, got.body)
+		}
+	}
+}
+
+// TestFixedIssuer: the runner's issuer replaces the template's even if that is not a
+// parameter.
+func TestFixedIssuer(t *testing.T) {
+	text := string(hurriedTemplate(t))
+	for name, value := range map[string]string{"issuer": "https://elsewhere.test", "audience": "[elsewhere]"} {
+		text = setProperty(t, text, name, name+": "+value)
+	}
+	c := testConfig(t)
+	c.Template, c.Access.Tokens = filepath.Join(t.TempDir(), "template.yaml"), true
+	if err := os.WriteFile(c.Template, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := target{url: startRunner(t, c)}
+	token := devToken(t, "--tenant", "a", "--data", c.Data, "--addr", strings.TrimPrefix(g.url, "http://"))
+	g.create(t, "Bearer "+token, `{"amount": 1}`)
+}
+
+// setProperty replaces the first line that sets the property.
+func setProperty(t *testing.T, text, name, line string) string {
+	t.Helper()
+	at := regexp.MustCompile(`(?m)^( +)` + name + `: .*$`).FindStringSubmatchIndex(text)
+	if at == nil {
+		t.Fatalf("template.yaml does not set %s", name)
+	}
+	return text[:at[3]] + line + text[at[1]:]
+}
+
+// TestIssuerOutOfReach: the runner starts, and logs why it can't verify a token.
+func TestIssuerOutOfReach(t *testing.T) {
+	issuer := tokentest.New(t, "http://127.0.0.1:9")
+	c := testConfig(t)
+	log := &lines{}
+	c.Log = slog.New(slog.NewTextHandler(log, nil))
+	c.Access = access{Tokens: true, Issuer: issuer.URL, Audience: tokentest.Audience}
+	g := target{url: startRunner(t, c)}
+	got := g.do(t, http.MethodGet, "/orders", "Bearer "+issuer.Token(t, issuer.Claims(time.Now(), nil)), "")
+	if got.status != 401 || !strings.Contains(got.header.Get("WWW-Authenticate"), "OIDC discovery endpoint communication error") {
+		t.Errorf("%d %v", got.status, got.header)
+	}
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "127.0.0.1:9") {
+		t.Errorf("the log is:\n%s", text)
+	}
+}

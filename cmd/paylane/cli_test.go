@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// outcome is what a command line did.
+type outcome struct {
+	status   int
+	out, err string
+}
+
+func execute(t *testing.T, args ...string) outcome {
+	t.Helper()
+	return executeOn(t, false, args...)
+}
+
+func executeOn(t *testing.T, terminal bool, args ...string) outcome {
+	t.Helper()
+	var out, err bytes.Buffer
+	status := newCLI(&out, &err, terminal).execute(t.Context(), append([]string{}, args...))
+	return outcome{status, out.String(), err.String()}
+}
+
+// newCLI is the command line as main makes it, in an empty environment.
+func newCLI(out, err io.Writer, terminal bool) cli {
+	return cli{
+		in: strings.NewReader(""), out: out, err: err, terminal: terminal,
+		getenv: func(string) string { return "" }, now: time.Now, jitter: rand.IntN,
+	}
+}
+
+// TestHelp: each command explains itself in lines that a terminal of 80 columns shows
+// whole, and the program in a screen of 24.
+func TestHelp(t *testing.T) {
+	for command, wants := range map[string][]string{
+		"":      {"run ", "check ", "token ", "load ", "smoke ", "completion ", "paylane run"},
+		"run":   {"--addr", "--data", "--template", "--parameter", "--auth", "--issuer", "--audience", "--tenant-claim", "--endpoint", "--verbose", "--json"},
+		"check": {"--template", "--parameter"},
+		"token": {"--tenant", "--scope", "--addr", "--data"},
+		"load":  {"--url", "-c, --connections", "-d, --duration", "--json", "--allow-remote"},
+		"smoke": {"--url", "--token", "--allow-remote"},
+	} {
+		got := execute(t, append(strings.Fields(command), "--help")...)
+		if got.status != exitOK || got.err != "" {
+			t.Errorf("%s: status %d, %s", command, got.status, got.err)
+		}
+		lines := strings.Split(strings.TrimSpace(got.out), "\n")
+		if command == "" && len(lines) > 24 {
+			t.Errorf("the help has %d lines:\n%s", len(lines), got.out)
+		}
+		for _, line := range lines {
+			if utf8.RuneCountInString(line) > 80 {
+				t.Errorf("%s: a line has %d columns: %s", command, utf8.RuneCountInString(line), line)
+			}
+		}
+		for _, want := range wants {
+			if !strings.Contains(got.out, want) {
+				t.Errorf("%s: %q is not in:\n%s", command, want, got.out)
+			}
+		}
+	}
+}
+
+// TestWrongUsage: the message names the command and what is wrong, and the status is 2.
+func TestWrongUsage(t *testing.T) {
+	for args, wants := range map[string][]string{
+		"chek":                     {`paylane: unknown command "chek"`, "Did you mean this?", "check", `See "paylane --help"`},
+		"chek --template x":        {`unknown command "chek"`, "check"},
+		"--nope":                   {"paylane: unknown flag: --nope", `See "paylane --help"`},
+		"run --nope":               {"paylane run: unknown flag: --nope", `See "paylane run --help"`},
+		"run here":                 {`paylane run: unexpected argument "here"`},
+		"check t.yaml":             {`paylane check: unexpected argument "t.yaml"`},
+		"--auth maybe":             {"paylane: ", `"maybe"`, "--auth", "must be none or jwt"},
+		"--parameter Stage":        {`"Stage"`, "--parameter", "must be Name=Value"},
+		"--issuer https://i.test":  {"paylane: --issuer", "add --auth jwt"},
+		"run --addr 0.0.0.0:80":    {"paylane run: --addr 0.0.0.0:80", "loopback"},
+		"--endpoint 127.0.0.1:1":   {"--endpoint", "http://"},
+		"completion bash now":      {"paylane completion bash: ", "now"},
+		"smoke --url localhost:80": {"paylane smoke: --url", "must be like"},
+	} {
+		got := execute(t, strings.Fields(args)...)
+		if got.status != exitUsage || got.out != "" {
+			t.Errorf("%s: status %d, %s", args, got.status, got.out)
+		}
+		for _, want := range wants {
+			if !strings.Contains(got.err, want) {
+				t.Errorf("%s: %q is not in:\n%s", args, want, got.err)
+			}
+		}
+	}
+}
+
+// TestCompletion: a shell can complete the commands.
+func TestCompletion(t *testing.T) {
+	if got := execute(t, "completion", "bash"); got.status != exitOK || !strings.Contains(got.out, "paylane") {
+		t.Errorf("%+v", got)
+	}
+	if got := execute(t, "__complete", "ch"); got.status != exitOK || !strings.Contains(got.out, "check\t") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestCheck shows what would be served, or every problem with its line.
+func TestCheck(t *testing.T) {
+	got := execute(t, "check", "--template", filepath.Join(root, "template.yaml"), "--parameter", "RequestRate=7")
+	if got.status != exitOK || got.err != "" {
+		t.Fatalf("status %d, %s", got.status, got.err)
+	}
+	for _, want := range []string{
+		"template.yaml can be run", "POST       /orders ", "http://127.0.0.1:3000/_url/Stream/", "PaymentQueue ", "→ PaymentDLQ", "DeadLetter", "nothing here invokes it",
+	} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("%q is not in:\n%s", want, got.out)
+		}
+	}
+
+	path := filepath.Join(t.TempDir(), "template.yaml")
+	if err := os.WriteFile(path, []byte(`Transform: AWS::Serverless-2016-10-31
+Resources:
+  Bus:
+    Type: AWS::Events::EventBus
+  Worker:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: worker
+      Handler: bootstrap
+      Runtime: python3.13
+      Timeout: 1000
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got = execute(t, "check", "--template", path, "--parameter", "Colour=red")
+	if got.status != exitFailed || got.out != "" {
+		t.Errorf("status %d, %s", got.status, got.out)
+	}
+	for _, want := range []string{"paylane check: " + path, "Colour", "line 4: ", "line 10: ", "line 11: "} {
+		if !strings.Contains(got.err, want) {
+			t.Errorf("%q is not in:\n%s", want, got.err)
+		}
+	}
+}
+
+// TestRunCommand: the program runs with the word and without it, and logs what it is told
+// to log.
+func TestRunCommand(t *testing.T) {
+	for _, command := range [][]string{nil, {"run"}} {
+		ctx, stop := context.WithCancel(t.Context())
+		page, out := io.Pipe()
+		var log bytes.Buffer
+		ended := make(chan int, 1)
+		args := append(slices.Clip(command), "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--template", filepath.Join(root, "template.yaml"), "--verbose", "--json")
+		go func() { ended <- newCLI(out, &log, false).execute(ctx, args) }()
+		if status, body := fetch(t, address(t, page)+"/healthz"); status != 200 {
+			t.Errorf("%d %s", status, body)
+		}
+		stop()
+		if status := <-ended; status != exitOK {
+			t.Errorf("%v: status %d, %s", command, status, &log)
+		}
+		lines := 0
+		for scanner := bufio.NewScanner(&log); scanner.Scan(); lines++ {
+			var line struct{ Level, Msg string }
+			if err := json.Unmarshal(scanner.Bytes(), &line); err != nil || line.Level == "" || line.Msg == "" {
+				t.Errorf("%s: %v", scanner.Text(), err)
+			}
+		}
+		if lines == 0 {
+			t.Error("nothing was logged")
+		}
+	}
+}

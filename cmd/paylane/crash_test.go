@@ -1,0 +1,384 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// childVariable makes this test binary the runner that a test kills; its value is the
+// folder that holds data, ledger and template.
+const childVariable = "PAYLANE_TEST_RUNNER"
+
+func TestMain(m *testing.M) {
+	if folder := os.Getenv(childVariable); folder != "" {
+		os.Exit(child(folder))
+	}
+	os.Exit(m.Run())
+}
+
+// child is the runner as main makes it, but with a gateway that keeps books.
+func child(folder string) int {
+	ledger, err := openLedger(filepath.Join(folder, "ledger"))
+	if err == nil {
+		err = run(context.Background(), config{
+			Addr: "127.0.0.1:0", Data: filepath.Join(folder, "data"), Template: filepath.Join(folder, "template.yaml"),
+			Out: os.Stdout, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+			Now: time.Now, Jitter: rand.IntN, Gateway: ledger,
+		})
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// hurriedTemplate returns template.yaml with timeouts of seconds, so that messages in flight
+// at a kill come back soon. A worker keeps the last second of its timeout to itself.
+func hurriedTemplate(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range [][2]string{
+		{"Timeout: 10\n", "Timeout: 2\n"}, {"VisibilityTimeout: 60\n", "VisibilityTimeout: 3\n"},
+		{"Timeout: 30\n", "Timeout: 2\n"}, {"VisibilityTimeout: 180\n", "VisibilityTimeout: 3\n"},
+	} {
+		if !bytes.Contains(text, []byte(change[0])) {
+			t.Fatalf("template.yaml has no %q", change[0])
+		}
+		text = bytes.Replace(text, []byte(change[0]), []byte(change[1]), 1)
+	}
+	return text
+}
+
+// victim is a runner in a process of its own.
+type victim struct {
+	url string
+	cmd *exec.Cmd
+	log *bytes.Buffer
+}
+
+func startVictim(t *testing.T, folder string) *victim {
+	t.Helper()
+	v := &victim{cmd: exec.Command(os.Args[0]), log: &bytes.Buffer{}}
+	v.cmd.Env = append(os.Environ(), childVariable+"="+folder)
+	v.cmd.Stderr = v.log
+	page, err := v.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	v.url = address(t, page)
+	return v
+}
+
+// kill is kill -9. The process must not have logged anything before.
+func (v *victim) kill(t *testing.T) {
+	t.Helper()
+	if err := v.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = v.cmd.Wait()
+	if v.log.Len() > 0 {
+		t.Errorf("the runner logged:\n%s", v.log)
+	}
+}
+
+// writer places orders under keys of its own, one after the other, until the runner is
+// killed. A key without an answer is tried again after the restart.
+type writer struct {
+	name    string
+	next    int
+	answers map[string]string // first answer, by key
+}
+
+func (w *writer) key() string { return fmt.Sprintf("%s-%d", w.name, w.next) }
+
+func (w *writer) run(t *testing.T, client *http.Client, url string) {
+	for {
+		key := w.key()
+		body, err := place(client, url, key)
+		if err != nil {
+			return // killed: the fate of this order is unknown
+		}
+		if before, ok := w.answers[key]; ok && before != body {
+			t.Errorf("key %s answers %s, and before %s", key, body, before)
+		}
+		w.answers[key] = body
+		w.next++
+	}
+}
+
+// place places one order; any error counts as no answer.
+func place(client *http.Client, url, key string) (string, error) {
+	request, err := http.NewRequest(http.MethodPost, url+"/orders", strings.NewReader(`{"amount": 5}`))
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", key)
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", err
+	}
+	if response.StatusCode != http.StatusCreated {
+		return "", fmt.Errorf("%d %s", response.StatusCode, body)
+	}
+	return string(body), nil
+}
+
+// TestKilled kills the runner with SIGKILL at random moments under fifty writers, over
+// and over. No acknowledged order may be missing, each must reach its end, a key must
+// make one order, and none may be charged twice.
+func TestKilled(t *testing.T) {
+	const rounds, writers = 20, 50
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "template.yaml"), hurriedTemplate(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := make([]*writer, writers)
+	for i := range all {
+		all[i] = &writer{name: fmt.Sprintf("w%d", i), answers: make(map[string]string)}
+	}
+	for range rounds {
+		v := startVictim(t, folder)
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: writers}}
+		var wg sync.WaitGroup
+		for _, w := range all {
+			wg.Go(func() { w.run(t, client, v.url) })
+		}
+		killed := time.NewTimer(rand.N(400 * time.Millisecond))
+		<-killed.C
+		v.kill(t)
+		wg.Wait()
+		client.CloseIdleConnections()
+	}
+	v := startVictim(t, folder)
+	defer v.kill(t)
+	acknowledged := make(map[string]string) // body by order id
+	for _, w := range all {
+		for key, body := range w.answers {
+			// The key still names the same order, and has the same answer.
+			again, err := place(http.DefaultClient, v.url, key)
+			if err != nil || again != body {
+				t.Fatalf("key %s answers %s, %v; before: %s", key, again, err, body)
+			}
+			var o struct{ ID string }
+			if err := json.Unmarshal([]byte(body), &o); err != nil || acknowledged[o.ID] != "" {
+				t.Fatalf("key %s made the order of another: %s, %v", key, body, err)
+			}
+			acknowledged[o.ID] = body
+		}
+	}
+	ends := waitForEnds(t, v.url, 2*time.Minute)
+	for id, body := range acknowledged {
+		if ends[id] == "" {
+			t.Errorf("an acknowledged order is missing: %s", body)
+		}
+	}
+	checkBooks(t, filepath.Join(folder, "ledger"), ends)
+	t.Logf("%d orders acknowledged, %d in all", len(acknowledged), len(ends))
+}
+
+// waitForEnds lists all orders until every one is at its end, and returns their statuses.
+func waitForEnds(t *testing.T, url string, limit time.Duration) map[string]string {
+	t.Helper()
+	for deadline := time.Now().Add(limit); ; {
+		statuses, open := listAll(t, url)
+		if open == "" {
+			return statuses
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v order %s is %s", limit, open, statuses[open])
+		}
+		// Waits for its end, or 20 s.
+		if _, err := get(url+"/orders/"+open, "wait=20"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// listAll returns every order's status, and the id of one that is not at its end.
+func listAll(t *testing.T, url string) (statuses map[string]string, open string) {
+	t.Helper()
+	statuses = make(map[string]string)
+	for next := "/orders?limit=100"; next != ""; {
+		body, err := get(url+next, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page struct {
+			Orders []struct{ ID, Status string }
+			Next   string
+		}
+		if err := json.Unmarshal(body, &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page.Orders {
+			if statuses[o.ID] != "" {
+				t.Fatalf("order %s is listed twice", o.ID)
+			}
+			statuses[o.ID] = o.Status
+			if o.Status == "PENDING" || o.Status == "PROCESSING" {
+				open = o.ID
+			}
+		}
+		next = ""
+		if page.Next != "" {
+			next = "/orders?limit=100&cursor=" + page.Next
+		}
+	}
+	return statuses, open
+}
+
+func get(url, prefer string) ([]byte, error) {
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Prefer", prefer)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, errors.New(response.Status)
+	}
+	return io.ReadAll(response.Body)
+}
+
+// checkBooks compares what the gateway did with the statuses of the orders.
+func checkBooks(t *testing.T, path string, ends map[string]string) {
+	t.Helper()
+	book, err := readLedger(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	charges := make(map[string]int)
+	for key, what := range book {
+		id, _, _ := strings.Cut(key, ".")
+		if what == charged {
+			charges[id]++
+		}
+	}
+	for id, status := range ends {
+		if want := map[string]int{"PAID": 1}[status]; charges[id] != want {
+			t.Errorf("order %s is %s and was charged %d times", id, status, charges[id])
+		}
+		delete(charges, id)
+	}
+	for id, n := range charges {
+		t.Errorf("order %s does not exist and was charged %d times", id, n)
+	}
+}
+
+// TestSecondRunner: a second runner on the same folder is refused.
+func TestSecondRunner(t *testing.T) {
+	c := testConfig(t)
+	startRunner(t, c)
+	err := run(t.Context(), c)
+	if err == nil || !strings.Contains(err.Error(), c.Data) || !strings.Contains(err.Error(), "in use by another process") {
+		t.Errorf("a second runner on the folder: %v", err)
+	}
+}
+
+// TestRefusals: the runner reports what it can't do, and does not start.
+func TestRefusals(t *testing.T) {
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "template.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	original := string(hurriedTemplate(t))
+	for _, tt := range []struct {
+		name   string
+		change func(*config)
+		want   []string
+	}{
+		{"all addresses", func(c *config) { c.Addr = ":3000" }, []string{"--addr :3000", "loopback"}},
+		{"another address", func(c *config) { c.Addr = "192.0.2.1:3000" }, []string{"192.0.2.1:3000", "loopback"}},
+		{"a name that is not localhost", func(c *config) { c.Addr = "example.com:80" }, []string{"loopback"}},
+		{"an issuer without tokens", func(c *config) { c.Access.Issuer = "https://i.test" }, []string{"--issuer", "--auth jwt"}},
+		{"an audience without tokens", func(c *config) { c.Access.Audience = "a" }, []string{"--audience", "--auth jwt"}},
+		{"a tenant claim without tokens", func(c *config) { c.Access.TenantClaim = "sub" }, []string{"--tenant-claim", "--auth jwt"}},
+		{"an issuer without an audience", func(c *config) {
+			c.Access = access{Tokens: true, Issuer: "https://i.test"}
+		}, []string{"--issuer and --audience go together"}},
+		{"an audience without an issuer", func(c *config) {
+			c.Access = access{Tokens: true, Audience: "a"}
+		}, []string{"--issuer and --audience go together"}},
+		{"an issuer that is not a URL", func(c *config) {
+			c.Access = access{Tokens: true, Issuer: "i.test", Audience: "a"}
+		}, []string{"--issuer", "i.test", "https://"}},
+		{"an audience of nothing", func(c *config) {
+			c.Access = access{Tokens: true, Issuer: "https://i.test", Audience: ","}
+		}, []string{"--audience"}},
+		{"tokens, and no API to ask for them", func(c *config) {
+			c.Access.Tokens = true
+			c.Template = write("Transform: AWS::Serverless-2016-10-31\nResources:\n  Q: {Type: AWS::SQS::Queue}\n")
+		}, []string{"template.yaml", "no HTTP API", "access tokens"}},
+		{"tokens, and a parameter that asks for none", func(c *config) {
+			c.Access.Tokens, c.Parameters = true, map[string]string{"AuthMode": "none"}
+		}, []string{"--parameter AuthMode", "--auth jwt sets it", "--issuer, --audience and --tenant-claim"}},
+		{"tokens of another issuer, for functions only", func(c *config) {
+			c.Access.Tokens, c.Parameters = true, map[string]string{"Issuer": "https://i.test"}
+		}, []string{"--parameter Issuer", "--auth jwt sets it"}},
+		{"tokens for others, for functions only", func(c *config) {
+			c.Access.Tokens, c.Parameters = true, map[string]string{"Audience": "a"}
+		}, []string{"--parameter Audience", "--auth jwt sets it"}},
+		{"tokens, and a claim by a parameter", func(c *config) {
+			c.Access.Tokens, c.Parameters = true, map[string]string{"TenantClaim": "sub"}
+		}, []string{"--parameter TenantClaim", "--auth jwt sets it"}},
+		{"tokens by a parameter", func(c *config) { c.Parameters = map[string]string{"AuthMode": "cognito"} }, []string{"--parameter AuthMode=cognito: use --auth jwt instead"}},
+		{"tokens by a parameter, of any issuer", func(c *config) { c.Parameters = map[string]string{"AuthMode": "oidc"} }, []string{"--parameter AuthMode=oidc: use --auth jwt instead"}},
+		{"no port", func(c *config) { c.Addr = "127.0.0.1" }, []string{"not host:port"}},
+		{"a function that is not paylane's", func(c *config) {
+			c.Template = write(strings.Replace(original, "CodeUri: functions/payment/", "CodeUri: functions/mailer/", 1))
+		}, []string{"template.yaml", "line ", "Resources.Payment", "functions/mailer"}},
+		{"a queue that is not there", func(c *config) {
+			c.Template = write(strings.Replace(original, "PAYMENT_QUEUE_URL: !Ref PaymentQueue", "PAYMENT_QUEUE_URL: nowhere", 1))
+		}, []string{"Resources.Api", "PAYMENT_QUEUE_URL", "nowhere"}},
+		{"a way to ask for tokens that is none", func(c *config) {
+			c.Template = write(strings.Replace(original, "AUTH_MODE: !If [NoAuth, none, jwt]", "AUTH_MODE: maybe", 1))
+		}, []string{"Resources.Api", "AUTH_MODE", "maybe"}},
+		{"an endpoint that is not a URL", func(c *config) { c.Endpoint = "localhost:4566" }, []string{"--endpoint", "localhost:4566", "http://"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := testConfig(t)
+			tt.change(&c)
+			err := run(t.Context(), c)
+			if err == nil {
+				t.Fatal("it started")
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q is not in: %v", part, err)
+				}
+			}
+		})
+	}
+}

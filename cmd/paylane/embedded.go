@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path"
+
+	"paylane/shared/emulator"
+	"paylane/shared/emulator/template"
+	"paylane/shared/gateway"
+	"paylane/shared/gateway/gateways"
+	"paylane/shared/handlers"
+	"paylane/shared/pebblestore"
+	"paylane/shared/queue"
+)
+
+// embedded is the platform in this process: paylane's own handlers, known by their
+// folders, on one database.
+type embedded struct {
+	config
+	db        *pebblestore.DB
+	queues    map[string]*pebblestore.Queue // by URL, which is how functions know them
+	functions []*emulator.InProcess
+}
+
+func newEmbedded(c config, t *template.Template) (*embedded, error) {
+	db, err := pebblestore.Open(pebblestore.Options{Dir: c.Data, Now: c.Now, Logger: c.Log})
+	if err != nil {
+		return nil, err
+	}
+	p := &embedded{config: c, db: db, queues: make(map[string]*pebblestore.Queue)}
+	for _, q := range t.Queues {
+		if err := p.open(t, q); err != nil {
+			_ = db.Close() // what went wrong before matters more
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// open opens a queue. A dead-letter queue comes before the queues that lead to it.
+func (p *embedded) open(t *template.Template, q template.Queue) error {
+	if p.queues[q.URL] != nil {
+		return nil
+	}
+	c := pebblestore.QueueConfig{
+		Name: q.Name, ARN: q.ARN, VisibilityTimeout: q.VisibilityTimeout, Retention: q.Retention,
+		Delay: q.Delay, MaxMessageBytes: q.MaxMessageBytes,
+	}
+	if q.DeadLetterQueue != "" {
+		dead, _ := t.Queue(q.DeadLetterQueue)
+		if err := p.open(t, dead); err != nil {
+			return err
+		}
+		c.DeadLetterQueue, c.MaxReceiveCount = dead.Name, q.MaxReceiveCount
+	}
+	opened, err := p.db.Queue(c)
+	p.queues[q.URL] = opened
+	return err
+}
+
+// Invoker implements [runner.Platform].
+func (p *embedded) Invoker(f template.Function) (emulator.Invoker, error) {
+	handler, err := p.handler(f)
+	if err != nil {
+		return nil, err
+	}
+	function := emulator.NewInProcess(handler, emulator.Config{
+		ARN: f.ARN, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, Logger: p.Log,
+	})
+	p.functions = append(p.functions, function)
+	return function, nil
+}
+
+// handler returns the handler of a function of paylane's own.
+func (p *embedded) handler(f template.Function) (any, error) {
+	services := handlers.Services{
+		Store: func(string) handlers.Store { return p.db.Store() },
+		Queue: p.queue,
+		Gateway: func(name string) (gateway.Provider, error) {
+			if p.Gateway != nil {
+				return p.Gateway, nil
+			}
+			return gateways.New(name, p.Now)
+		},
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, OneOrigin: true, Client: p.Access.Client,
+	}
+	switch folder := path.Clean(f.CodeURI); folder {
+	case "functions/api":
+		return handlers.API(f.Environment, services)
+	case "functions/payment":
+		return handlers.Payment(f.Environment, services)
+	case "functions/deadletter":
+		return handlers.DeadLetter(f.Environment, services)
+	case "functions/reconcile":
+		return handlers.Reconcile(f.Environment, services)
+	case "functions/stream":
+		return handlers.Stream(f.Environment, services)
+	default:
+		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with --endpoint it is built and run", folder)
+	}
+}
+
+// queue returns the queue at a URL.
+func (p *embedded) queue(url string) (handlers.Queue, error) {
+	queue, ok := p.queues[url]
+	if !ok {
+		return nil, fmt.Errorf("%q is not a queue of the template", url)
+	}
+	return queue, nil
+}
+
+// Queue implements [runner.Platform].
+func (p *embedded) Queue(q template.Queue) (queue.Queue, int) { return p.queues[q.URL], 1 }
+
+// Watch implements [runner.Platform]: this program's own code does not change.
+func (p *embedded) Watch(context.Context) {}
+
+// Close implements [runner.Platform]. Invocations end within their timeouts.
+func (p *embedded) Close(context.Context) error {
+	for _, f := range p.functions {
+		f.Close()
+	}
+	return p.db.Close()
+}

@@ -1,0 +1,29 @@
+// Command paylane takes orders and collects their payments on this machine, from the same
+// template and with the same handlers as on AWS. It needs nothing else: orders and messages
+// are kept in an embedded database, which syncs every write to disk before it is
+// acknowledged.
+//
+// With --endpoint it runs any SAM template with Go functions: it builds the functions, runs
+// the binaries as Lambda does, makes the template's queues and tables at the endpoint,
+// serves the HTTP API and polls the queues.
+//
+// Other commands check a template, make access tokens for development, and test a running
+// paylane, here or on AWS. "paylane --help" lists them.
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"time"
+)
+
+func main() {
+	info, err := os.Stderr.Stat()
+	c := cli{
+		in: os.Stdin, out: os.Stdout, err: os.Stderr,
+		terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
+		getenv:   os.Getenv, now: time.Now, jitter: rand.IntN,
+	}
+	os.Exit(c.execute(context.Background(), os.Args[1:]))
+}

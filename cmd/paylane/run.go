@@ -1,0 +1,218 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"paylane/shared/emulator/runner"
+	"paylane/shared/emulator/template"
+	"paylane/shared/gateway"
+)
+
+// The defaults of flags that several commands share.
+const (
+	defaultAddr     = "127.0.0.1:3000"
+	defaultData     = ".paylane"
+	defaultTemplate = "template.yaml"
+)
+
+// gcPercent trades some 200 MB under full load for a tenth of the time.
+const gcPercent = 800
+
+func (c cli) runCommand() *cobra.Command {
+	o := config{Out: c.out, Now: c.now, Jitter: c.jitter}
+	var verbose, json bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Take and pay orders on this machine",
+		Long: `Run the template on this machine, with orders and messages in an embedded
+database, or with --endpoint on DynamoDB and SQS elsewhere. Ctrl-C finishes what
+is in flight and stops.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Log = newLogger(c.err, verbose, json)
+			if o.Endpoint != "" {
+				o.Region = cmp.Or(c.getenv("AWS_REGION"), c.getenv("AWS_DEFAULT_REGION"))
+				o.Credentials = runner.Credentials{
+					AccessKeyID: c.getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: c.getenv("AWS_SECRET_ACCESS_KEY"),
+					SessionToken: c.getenv("AWS_SESSION_TOKEN"),
+				}
+			}
+			if c.getenv("GOGC") == "" {
+				// Little is alive at a time, so Go's default would collect many times a second.
+				debug.SetGCPercent(gcPercent)
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			// After the first signal the second one ends the process at once.
+			context.AfterFunc(ctx, stop)
+			return run(ctx, o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&o.Addr, "addr", defaultAddr, "`address` to listen on; a loopback address unless --auth is jwt")
+	flags.StringVar(&o.Data, "data", defaultData, "`folder` of orders and messages; made if absent, used by one runner at a time")
+	o.templateFlags(cmd)
+	flags.Func("auth", "whether requests need an access token, `none|jwt` (default none)", o.Access.mode)
+	flags.StringVar(&o.Access.Issuer, "issuer", "", "`URL` of the tokens' issuer (default an issuer for development, see \"paylane token\")")
+	flags.StringVar(&o.Access.Audience, "audience", "", "with --issuer, the `audiences` to accept, separated by commas")
+	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
+	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of DynamoDB and SQS, such as LocalStack's: the template's functions are built, and run on it")
+	flags.BoolVar(&verbose, "verbose", false, "log everything, not only what goes wrong")
+	flags.BoolVar(&json, "json", false, "log JSON lines")
+	return cmd
+}
+
+func newLogger(w io.Writer, verbose, json bool) *slog.Logger {
+	o := &slog.HandlerOptions{Level: slog.LevelWarn}
+	if verbose {
+		o.Level = slog.LevelDebug
+	}
+	if json {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// config is everything that a run depends on.
+type config struct {
+	Addr     string
+	Data     string
+	Template string
+	// Parameters are values of the template's parameters.
+	Parameters map[string]string
+	// Access is who may call the HTTP API.
+	Access access
+	// Endpoint is where DynamoDB and SQS are; empty for the embedded database. Region and
+	// Credentials matter only there.
+	Endpoint    string
+	Region      string
+	Credentials runner.Credentials
+
+	// Out receives the start page, and the lines of functions that run as programs. It
+	// must be safe for concurrent use.
+	Out    io.Writer
+	Log    *slog.Logger
+	Now    func() time.Time
+	Jitter func(n int) int
+	// Gateway is used instead of the one that the template names, unless nil.
+	Gateway gateway.Provider
+}
+
+// templateFlags adds the flags of commands that read a template.
+func (c *config) templateFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&c.Template, "template", "t", defaultTemplate, "`file` of the SAM template")
+	cmd.Flags().Func("parameter", "`Name=Value` of a template parameter; may be repeated", c.parameter)
+}
+
+// parameter takes one value of a parameter.
+func (c *config) parameter(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return errors.New("it must be Name=Value")
+	}
+	if c.Parameters == nil {
+		c.Parameters = make(map[string]string)
+	}
+	c.Parameters[name] = value
+	return nil
+}
+
+// check refuses flags that do not go together.
+func (c config) check() error {
+	err := cmp.Or(c.Access.check(c.Addr), c.Access.checkParameters(c.Parameters))
+	if err == nil && c.Endpoint != "" && !isURL(c.Endpoint) {
+		err = fmt.Errorf("--endpoint %q is not a URL such as http://127.0.0.1:4566", c.Endpoint)
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// run serves the template until the context ends; then it finishes what is in flight,
+// within the functions' timeouts.
+func run(ctx context.Context, c config) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	// The development issuer is named after the port, so that must be known before the
+	// template is read.
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }() // it is, if it was served
+	addr, err := c.reachedAt(listener.Addr())
+	if err != nil {
+		return err
+	}
+	options := runner.Config{
+		Template: c.Template, Addr: addr, Listener: listener,
+		Endpoint: c.Endpoint, Region: c.Region, Credentials: c.Credentials,
+		Output: c.Out, Logger: c.Log, Now: c.Now, Jitter: c.Jitter,
+	}
+	var own *devIssuer
+	if c.Access.Tokens && c.Access.Issuer == "" {
+		if own, err = openIssuer(c.Data, addr); err != nil {
+			return err
+		}
+		c.Access.Issuer, c.Access.Audience = own.url, devAudience
+		c.Access.Client = &http.Client{Transport: own}
+		options.Wrap = own.handler
+	}
+	if c.Access.Tokens {
+		options.Tokens = &runner.Tokens{Issuer: c.Access.Issuer, Audience: c.Access.audience(), Client: c.Access.Client}
+	}
+	if c.Endpoint == "" {
+		options.Platform = func(_ context.Context, t *template.Template) (runner.Platform, error) { return newEmbedded(c, t) }
+	}
+	options.Parameters = c.parameters()
+	r, err := runner.Start(ctx, options)
+	if err != nil {
+		return err
+	}
+	if err := startPage(c, r.Template(), r.URL(), own); err != nil {
+		return errors.Join(err, r.Close())
+	}
+	return r.Wait()
+}
+
+// reachedAt returns the host as it was given, with the port that the listener has, since
+// the port given may have been 0.
+func (c config) reachedAt(listener net.Addr) (hostPort string, err error) {
+	host, _, err := net.SplitHostPort(c.Addr)
+	_, port, errPort := net.SplitHostPort(listener.String())
+	return net.JoinHostPort(host, port), errors.Join(err, errPort)
+}
+
+// parameters returns the template's parameters: those given, and those about access that
+// the template has.
+func (c config) parameters() map[string]string {
+	source, err := os.ReadFile(c.Template)
+	if err != nil {
+		return c.Parameters // the runner reports it
+	}
+	names := template.ParameterNames(source)
+	all := c.Access.parameters()
+	maps.DeleteFunc(all, func(name, _ string) bool { return !slices.Contains(names, name) })
+	maps.Copy(all, c.Parameters)
+	return all
+}

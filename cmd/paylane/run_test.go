@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/e2e"
+)
+
+// root is the repository, seen from this folder.
+const root = "../.."
+
+// testConfig is the runner as main makes it, on a free port and a folder of its own.
+func testConfig(t testing.TB) config {
+	t.Helper()
+	return config{
+		Addr: "127.0.0.1:0", Data: t.TempDir(), Template: filepath.Join(root, "template.yaml"),
+		Out: io.Discard, Log: slog.New(slog.DiscardHandler), Now: time.Now, Jitter: rand.IntN,
+	}
+}
+
+// address reads the start page up to the URL, and discards the rest, so that the runner
+// never blocks on it.
+func address(t testing.TB, page io.Reader) string {
+	t.Helper()
+	lines := bufio.NewScanner(page)
+	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "paylane serves "); ok {
+			go func() { _, _ = io.Copy(io.Discard, page) }()
+			return url
+		}
+	}
+	t.Fatalf("the runner did not start: %v", lines.Err())
+	return ""
+}
+
+// startRunner starts the runner in this process until the test ends, and returns its URL.
+func startRunner(t testing.TB, c config) string {
+	t.Helper()
+	url, stop := runRunner(t, c)
+	t.Cleanup(stop)
+	return url
+}
+
+// runRunner is startRunner for tests that stop the runner themselves.
+func runRunner(t testing.TB, c config) (url string, stop func()) {
+	t.Helper()
+	page, out := io.Pipe()
+	c.Out = out
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, c)
+		_ = out.CloseWithError(err)
+		ended <- err
+	}()
+	return address(t, page), func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestEndToEnd runs the suite of all environments on the runner.
+func TestEndToEnd(t *testing.T) {
+	e2e.Run(t, e2e.Target{URL: startRunner(t, testConfig(t)), Environment: e2e.InProcess})
+}
+
+// TestRequestLimits: the template's limits hold here as on AWS, for each route. Without them
+// there is no limit.
+func TestRequestLimits(t *testing.T) {
+	rows := []struct {
+		name       string
+		parameters map[string]string
+		passed     int
+	}{
+		{"as it is", nil, 30},
+		{"a rate and a burst", map[string]string{"RequestRate": "0.001", "RequestBurst": "5"}, 5},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			c := testConfig(t)
+			c.Parameters = row.parameters
+			url := startRunner(t, c)
+			for _, path := range []string{"/healthz", "/orders"} { // each has limits of its own
+				got := make(map[int]int) // by status
+				for range 30 {
+					status, body := fetch(t, url+path)
+					if got[status]++; status == http.StatusTooManyRequests && body != `{"message":"Too Many Requests"}` {
+						t.Errorf("the answer is %s", body)
+					}
+				}
+				want := map[int]int{http.StatusOK: row.passed}
+				if row.passed < 30 {
+					want[http.StatusTooManyRequests] = 30 - row.passed
+				}
+				if d := cmp.Diff(want, got); d != "" {
+					t.Errorf("%s: answers by status (-want +got):\n%s", path, d)
+				}
+			}
+		})
+	}
+}
+
+func fetch(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	response := followed(t, url, "")
+	read, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(read)
+}

@@ -1,0 +1,258 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"golang.org/x/sync/errgroup"
+
+	"paylane/shared/emulator"
+	"paylane/shared/emulator/gobuild"
+	"paylane/shared/emulator/provision"
+	"paylane/shared/emulator/runtimeapi"
+	"paylane/shared/emulator/template"
+	"paylane/shared/internal/pause"
+	"paylane/shared/queue"
+	"paylane/shared/sqsqueue"
+)
+
+const (
+	// sourceCheck is the time between two looks at the sources. A change is built once
+	// nothing changed from one look to the next.
+	sourceCheck = 200 * time.Millisecond
+	// buildsAtOnce bounds concurrent builds: the compiler uses all cores anyway.
+	buildsAtOnce = 2
+	// remoteReceivers hide the latency of a queue across a network; Lambda, too, starts
+	// with five ("Lambda polling", SQS event source mappings).
+	remoteReceivers = 5
+)
+
+// account returns the account of the queues at the endpoint.
+func account(c Credentials) string {
+	if regexp.MustCompile(`^\d{12}$`).MatchString(c.AccessKeyID) {
+		return c.AccessKeyID // LocalStack takes it for the account
+	}
+	return "000000000000"
+}
+
+// built is the platform of a template's own binaries, with queues and tables at an
+// endpoint that speaks AWS's protocols.
+type built struct {
+	config    Config
+	region    string
+	sqs       *sqs.Client
+	folder    string // of the builds; removed at the end
+	functions []*builtFunction
+}
+
+type builtFunction struct {
+	template.Function
+	code    *gobuild.Function
+	sources *gobuild.Sources
+	changed bool // the sources had changed at the last look
+	running *runtimeapi.Function
+}
+
+// openBuilt builds all functions, and makes what the endpoint lacks.
+func openBuilt(ctx context.Context, c Config, t *template.Template) (*built, error) {
+	if err := c.checkEndpoint(t); err != nil {
+		return nil, err
+	}
+	folder, err := os.MkdirTemp("", "paylane-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the builds: %w", err)
+	}
+	aws := aws.Config{Region: t.Region, BaseEndpoint: &c.Endpoint, Credentials: static(c.Credentials)}
+	p := &built{config: c, region: t.Region, sqs: sqs.NewFromConfig(aws), folder: folder}
+	if p.functions, err = c.sources(t, folder); err != nil {
+		return nil, errors.Join(err, p.Close(ctx))
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		clients := provision.Clients{SQS: p.sqs, DynamoDB: dynamodb.NewFromConfig(aws)}
+		if err := provision.Make(ctx, clients, t, c.Logger); err != nil {
+			return fmt.Errorf("at the endpoint %s: %w", c.Endpoint, err)
+		}
+		return nil
+	})
+	group.Go(func() error { return p.buildAll(ctx) })
+	if err := group.Wait(); err != nil {
+		return nil, errors.Join(err, p.Close(ctx))
+	}
+	return p, nil
+}
+
+// checkEndpoint requires the endpoint where the template needs one.
+func (c Config) checkEndpoint(t *template.Template) error {
+	const example = "http://127.0.0.1:4566"
+	if c.Endpoint != "" {
+		if u, err := url.Parse(c.Endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("the endpoint %q is not a URL such as %s", c.Endpoint, example)
+		}
+		return nil
+	}
+	problems := problems{file: c.Template}
+	for _, q := range t.Queues {
+		problems.add(q.Line, q.LogicalID, "a queue needs an Endpoint that speaks SQS's protocol, such as %s", example)
+	}
+	for _, table := range t.Tables {
+		problems.add(table.Line, table.LogicalID, "a table needs an Endpoint that speaks DynamoDB's protocol, such as %s", example)
+	}
+	return problems.err()
+}
+
+// sources finds the source of each function that is invoked. The builds go below folder.
+func (c Config) sources(t *template.Template, folder string) (found []*builtFunction, err error) {
+	problems := problems{file: c.Template}
+	for _, f := range t.Functions {
+		if !IsInvoked(t, f.LogicalID) {
+			continue
+		}
+		code, err := gobuild.New(f, filepath.Dir(c.Template), filepath.Join(folder, f.LogicalID))
+		if err != nil {
+			problems.add(f.Line, f.LogicalID, "%v", err)
+		}
+		found = append(found, &builtFunction{Function: f, code: code})
+	}
+	return found, problems.err()
+}
+
+func static(c Credentials) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}, nil
+	})
+}
+
+func (p *built) buildAll(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(buildsAtOnce)
+	for _, f := range p.functions {
+		group.Go(func() error {
+			// Noted before the build: what changes during it is built again.
+			f.sources = f.code.Sources(ctx)
+			program, err := p.build(ctx, f)
+			if err != nil {
+				return err
+			}
+			f.running, err = runtimeapi.New(p.runtime(f.Function, program))
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+func (p *built) build(ctx context.Context, f *builtFunction) (program string, err error) {
+	began := p.config.Now()
+	if program, err = f.code.Build(ctx); err == nil {
+		p.report("built %s in %.1f s", f.LogicalID, p.config.Now().Sub(began).Seconds())
+	}
+	return program, err
+}
+
+// report writes a line to the output, in one Write.
+func (p *built) report(format string, args ...any) {
+	_, _ = io.WriteString(p.config.Output, fmt.Sprintf(format, args...)+"\n")
+}
+
+func (p *built) runtime(f template.Function, program string) runtimeapi.Config {
+	variables := maps.Clone(f.Environment)
+	if p.config.Endpoint != "" {
+		if variables == nil {
+			variables = map[string]string{}
+		}
+		variables["AWS_ENDPOINT_URL"] = p.config.Endpoint // the template's own is for elsewhere
+	}
+	return runtimeapi.Config{
+		Name: f.Name, ARN: f.ARN, Binary: program, Handler: f.Handler, Timeout: f.Timeout, MemoryMB: f.MemoryMB,
+		ReservedConcurrency: f.ReservedConcurrency, Variables: variables, Region: p.region, Credentials: p.config.Credentials,
+		LogGroup: f.Logging.Group, Log: p.config.Output, Logger: p.config.Logger, Now: p.config.Now,
+	}
+}
+
+// Invoker implements [Platform].
+func (p *built) Invoker(f template.Function) (emulator.Invoker, error) {
+	for _, b := range p.functions {
+		if b.LogicalID == f.LogicalID {
+			return b.running, nil
+		}
+	}
+	return nil, errors.New("it was not built")
+}
+
+// Queue implements [Platform].
+func (p *built) Queue(q template.Queue) (queue.Queue, int) {
+	return sqsqueue.New(p.sqs, q.URL, p.config.Jitter), remoteReceivers
+}
+
+// Watch implements [Platform]: a function is built again when its sources have changed. If
+// the build fails, the function goes on as it was.
+func (p *built) Watch(ctx context.Context) {
+	for pause.For(ctx, sourceCheck) == nil {
+		var group errgroup.Group
+		group.SetLimit(buildsAtOnce)
+		for _, f := range p.functions {
+			if f.changedAndSettled(ctx) {
+				group.Go(func() error {
+					p.rebuild(ctx, f)
+					return nil
+				})
+			}
+		}
+		_ = group.Wait() // each has reported what is wrong
+	}
+}
+
+// changedAndSettled reports whether the sources have changed, but not since the last look.
+func (f *builtFunction) changedAndSettled(ctx context.Context) bool {
+	if f.sources.Changed() {
+		f.sources, f.changed = f.code.Sources(ctx), true
+		return false
+	}
+	changed := f.changed
+	f.changed = false
+	return changed
+}
+
+func (p *built) rebuild(ctx context.Context, f *builtFunction) {
+	program, err := p.build(ctx, f)
+	if err == nil {
+		err = f.running.Replace(program)
+	}
+	if err != nil && ctx.Err() == nil {
+		p.report("%s\n%s goes on as it was", strings.TrimSpace(err.Error()), f.LogicalID)
+	}
+}
+
+// Close implements [Platform].
+func (p *built) Close(ctx context.Context) error {
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	var group errgroup.Group
+	for _, f := range p.functions {
+		switch {
+		case f.running == nil:
+		case f.URL != nil && f.URL.Stream:
+			// A stream can last as long as its function may run. It is cut off: its client
+			// can come back, or has left already.
+			group.Go(func() error {
+				_ = f.running.Close(ended)
+				return nil
+			})
+		default:
+			group.Go(func() error { return f.running.Close(ctx) })
+		}
+	}
+	return errors.Join(group.Wait(), os.RemoveAll(p.folder))
+}

@@ -1,0 +1,272 @@
+// Package runner runs a SAM application with Go functions on this machine. It builds the
+// functions and runs them as Lambda does, serves the HTTP API and the function URLs, polls
+// the queues, and follows the schedules: everything in the template, or an error that
+// names what can't be run. A Go test starts an application in a few lines; see the
+// example.
+//
+// Queues and tables live at an endpoint that speaks AWS's protocols, such as LocalStack's;
+// the runner makes those that are missing there. An application without queues and tables
+// needs no endpoint. A [Platform] of the caller's can replace both the builds and the
+// endpoint.
+package runner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"paylane/shared/emulator/internal/defaults"
+	"paylane/shared/emulator/runtimeapi"
+	"paylane/shared/emulator/template"
+)
+
+// Config describes an application and where to run it. Only Template is required.
+type Config struct {
+	// Template is the path of the SAM template; CodeUris are relative to its folder.
+	Template string
+	// Parameters are values of the template's parameters, by name.
+	Parameters map[string]string
+
+	// Addr is the address of the HTTP API and the function URLs; empty is a free port of
+	// 127.0.0.1.
+	Addr string
+	// Listener, if set, is served instead of a new listener on Addr, which then only says
+	// how callers reach it. It is for programs that need the port before the start. The
+	// runner closes it.
+	Listener net.Listener
+	// Wrap, if set, wraps the handler of everything that is served over HTTP, to add paths
+	// of the caller's own.
+	Wrap func(http.Handler) http.Handler
+	// Tokens are what the HTTP API's JWT authorizers accept. If nil, they let every
+	// request through.
+	Tokens *Tokens
+
+	// Endpoint is the base URL of SQS and DynamoDB, such as http://127.0.0.1:4566. A
+	// template with queues or tables requires it, unless there is a Platform.
+	Endpoint string
+	// Region is the AWS region; empty is us-east-1.
+	Region string
+	// Credentials sign the requests to the Endpoint, the functions' too. The default is
+	// the key "test" with the secret "test", which emulators accept.
+	Credentials Credentials
+	// Platform, if set, opens the platform to run on, in place of the functions' builds
+	// and the Endpoint.
+	Platform func(context.Context, *template.Template) (Platform, error)
+
+	// Output receives a line for each build, and what the functions write: whole lines in
+	// each Write. It must be safe for concurrent use, as an os.File is. Nil discards.
+	Output io.Writer
+	// Logger receives what goes wrong. Nil discards.
+	Logger *slog.Logger
+	// Now is the clock; nil is time.Now. Only a clock that keeps pace with the time
+	// package's timers makes sense.
+	Now func() time.Time
+	// Jitter returns a number from 0 to n-1, for n > 0; nil is [rand.IntN].
+	Jitter func(n int) int
+}
+
+// Tokens are the access tokens that JWT authorizers accept.
+type Tokens struct {
+	// Issuer and Audience replace those of the template's authorizers, unless Issuer is
+	// empty.
+	Issuer   string
+	Audience []string
+	// Client fetches the issuer's keys; nil is [http.DefaultClient].
+	Client *http.Client
+}
+
+// Credentials are an access key of AWS. Twelve digits as its id are LocalStack's account
+// number.
+type Credentials = runtimeapi.Credentials
+
+// Runner is an application that runs.
+type Runner struct {
+	template *template.Template
+	url      string
+	stop     context.CancelFunc
+	ended    chan struct{}
+	err      error // set when ended is closed
+}
+
+// Start starts an application. When it returns, the functions are built, what the endpoint
+// lacked is made, and requests are served. The application runs until ctx ends or
+// [Runner.Close] is called. The error is a [*template.Error] if it is about the template.
+func Start(ctx context.Context, c Config) (*Runner, error) {
+	c, err := c.listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.start(ctx)
+	if err != nil {
+		_ = c.Listener.Close() // why it did not start matters more
+	}
+	return r, err
+}
+
+// Check reads the template as [Start] does. The error is everything in the template that
+// can't be run, and each folder of source that is missing. Check builds nothing, listens
+// nowhere and connects to nothing; an Endpoint is not required.
+func Check(c Config) (*template.Template, error) {
+	t, err := c.withDefaults().read()
+	if err != nil || c.Platform != nil {
+		return t, err
+	}
+	_, err = c.sources(t, "")
+	return t, err
+}
+
+// Template returns the template as it was understood.
+func (r *Runner) Template() *template.Template { return r.template }
+
+// URL returns the base URL of the HTTP API, without a slash at the end. A function URL is
+// below it at /_url/<LogicalId>/. It is empty if the template has neither.
+func (r *Runner) URL() string { return r.url }
+
+// Wait waits for the end of the application and returns what went wrong: nil if it ended
+// because it was told to.
+func (r *Runner) Wait() error {
+	<-r.ended
+	return r.err
+}
+
+// Close ends the application and waits for what is in flight, within the functions'
+// timeouts. The result is that of [Runner.Wait]. Close may be called more than once.
+func (r *Runner) Close() error {
+	r.stop()
+	return r.Wait()
+}
+
+// URL returns the base URL by which callers on this machine reach a runner with this Addr.
+func URL(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fmt.Errorf("the address %q is not host:port: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // all addresses are served, this one for certain
+	}
+	return "http://" + net.JoinHostPort(host, port), nil
+}
+
+func (c Config) withDefaults() Config {
+	c.Addr = cmp.Or(c.Addr, "127.0.0.1:0")
+	c.Credentials.AccessKeyID = cmp.Or(c.Credentials.AccessKeyID, "test")
+	c.Credentials.SecretAccessKey = cmp.Or(c.Credentials.SecretAccessKey, "test")
+	if c.Output == nil {
+		c.Output = io.Discard
+	}
+	c.Logger = defaults.Logger(c.Logger)
+	c.Now = defaults.Now(c.Now)
+	if c.Jitter == nil {
+		c.Jitter = rand.IntN //nolint:forbidigo // the default of a value that is passed in
+	}
+	return c
+}
+
+// listen completes the configuration. Functions are told where the others are, so the port
+// must be known before the template is read.
+func (c Config) listen(ctx context.Context) (_ Config, err error) {
+	if c.Listener != nil {
+		c.Addr = cmp.Or(c.Addr, c.Listener.Addr().String())
+		return c.withDefaults(), nil
+	}
+	c = c.withDefaults()
+	if c.Listener, err = new(net.ListenConfig).Listen(ctx, "tcp", c.Addr); err != nil {
+		return c, err
+	}
+	c.Addr = c.Listener.Addr().String()
+	return c, nil
+}
+
+func (c Config) start(ctx context.Context) (*Runner, error) {
+	t, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.open(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.wire(t, p)
+	if err != nil {
+		return nil, errors.Join(err, p.Close(ctx))
+	}
+	r := &Runner{template: t, ended: make(chan struct{})}
+	if a.handler == nil {
+		_ = c.Listener.Close()
+	} else if r.url, err = URL(c.Addr); err != nil {
+		return nil, errors.Join(err, p.Close(ctx))
+	}
+	ctx, r.stop = context.WithCancel(ctx)
+	go func() {
+		defer close(r.ended)
+		defer r.stop()
+		r.err = a.run(ctx, c.Listener)
+	}()
+	return r, nil
+}
+
+// read reads the template and refuses what no platform can run.
+func (c Config) read() (*template.Template, error) {
+	source, err := os.ReadFile(c.Template)
+	if err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	o := template.Options{Parameters: c.Parameters, Region: c.Region}
+	if o.FunctionURLOrigin, err = URL(c.Addr); err != nil {
+		return nil, err
+	}
+	if c.Platform == nil && c.Endpoint != "" {
+		o.SQSEndpoint, o.AccountID = c.Endpoint, account(c.Credentials)
+	}
+	t, err := template.Read(c.Template, source, o)
+	if err != nil {
+		return nil, err
+	}
+	problems := problems{file: c.Template}
+	for i, api := range t.APIs {
+		if i > 0 {
+			problems.add(api.Line, api.LogicalID, "the runner serves one HTTP API, and %s is another", api.LogicalID)
+		}
+	}
+	if c.Tokens != nil && len(t.APIs) == 0 {
+		problems.add(0, "", "there is no HTTP API that could ask for access tokens")
+	}
+	return t, problems.err()
+}
+
+func (c Config) open(ctx context.Context, t *template.Template) (Platform, error) {
+	if c.Platform != nil {
+		return c.Platform(ctx, t)
+	}
+	return openBuilt(ctx, c, t)
+}
+
+// problems gathers what can't be run, with its line.
+type problems struct {
+	file string
+	list []template.Problem
+}
+
+func (p *problems) add(line int, logicalID, format string, args ...any) {
+	problem := template.Problem{Line: line, Text: fmt.Sprintf(format, args...)}
+	if logicalID != "" {
+		problem.Path = "Resources." + logicalID
+	}
+	p.list = append(p.list, problem)
+}
+
+func (p *problems) err() error {
+	if len(p.list) == 0 {
+		return nil
+	}
+	return &template.Error{File: p.file, Problems: p.list}
+}

@@ -1,0 +1,160 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"paylane/shared/accesstoken"
+	"paylane/shared/emulator"
+	"paylane/shared/emulator/apigateway"
+	"paylane/shared/emulator/asyncinvoke"
+	"paylane/shared/emulator/eventsource"
+	"paylane/shared/emulator/schedule"
+	"paylane/shared/emulator/template"
+)
+
+// app is a template wired to a platform.
+type app struct {
+	template *template.Template
+	platform Platform
+	handler  http.Handler // of everything that is served over HTTP; nil without anything
+	// endStreams ends the streams that are open.
+	endStreams context.CancelFunc
+	pollers    []*eventsource.Poller
+	async      map[string]*asyncinvoke.Invoker // of functions with schedules, by logical id
+	schedule   *schedule.Scheduler
+	longest    time.Duration // the longest timeout of a function
+	log        *slog.Logger
+}
+
+// wire connects the template's functions, API, URLs, mappings and schedules.
+func (c Config) wire(t *template.Template, p Platform) (*app, error) {
+	a := &app{template: t, platform: p, async: make(map[string]*asyncinvoke.Invoker), log: c.Logger}
+	problems := problems{file: c.Template}
+	invokers := make(map[string]emulator.Invoker)
+	for _, f := range t.Functions {
+		if !IsInvoked(t, f.LogicalID) {
+			continue
+		}
+		invoker, err := p.Invoker(f)
+		if err != nil {
+			problems.add(f.Line, f.LogicalID, "%v", err)
+		}
+		invokers[f.LogicalID] = invoker
+		a.longest = max(a.longest, f.Timeout)
+	}
+	if err := problems.err(); err != nil {
+		return nil, err
+	}
+	if err := a.addHTTP(c, invokers); err != nil {
+		return nil, err
+	}
+	for _, m := range t.Mappings {
+		queue, _ := t.Queue(m.Queue)
+		function, _ := t.Function(m.Function)
+		source, receivers := p.Queue(queue)
+		poller, err := eventsource.New(eventsource.Config{
+			Mapping: m, Queue: queue, Function: function,
+			Source: source, Receivers: receivers, Invoker: invokers[m.Function], Logger: c.Logger,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", c.Template, m.Line, err)
+		}
+		a.pollers = append(a.pollers, poller)
+	}
+	if err := a.addSchedules(invokers); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Template, err)
+	}
+	return a, nil
+}
+
+// addHTTP wires the HTTP API and the function URLs.
+func (a *app) addHTTP(c Config, invokers map[string]emulator.Invoker) error {
+	var gateway http.Handler
+	for _, api := range a.template.APIs { // one at most
+		var err error
+		if gateway, err = c.gateway(api, invokers); err != nil {
+			return fmt.Errorf("%s:%d: HTTP API %s: %w", c.Template, api.Line, api.LogicalID, err)
+		}
+	}
+	front, err := newFront(c, a.template, invokers, gateway)
+	if err != nil {
+		return err
+	}
+	a.endStreams = front.end
+	if a.handler = front; len(front.urls) == 0 {
+		a.handler = gateway
+	}
+	if a.handler != nil && c.Wrap != nil {
+		a.handler = c.Wrap(a.handler)
+	}
+	return nil
+}
+
+func (c Config) gateway(api template.HTTPAPI, invokers map[string]emulator.Invoker) (http.Handler, error) {
+	o := apigateway.Options{Functions: invokers, Open: c.Tokens == nil, Logger: c.Logger, Now: c.Now}
+	if c.Tokens != nil {
+		c.Tokens.trust(api)
+		tokens, err := apigateway.NewJWT(api, accesstoken.Config{Client: c.Tokens.Client, Now: c.Now, Log: c.Logger})
+		if err != nil {
+			return nil, err
+		}
+		o.Authorizer = tokens
+	}
+	return apigateway.New(api, o)
+}
+
+// trust makes the API's authorizers accept the tokens.
+func (t *Tokens) trust(api template.HTTPAPI) {
+	for _, r := range api.Routes {
+		if r.Authorizer != nil && t.Issuer != "" {
+			r.Authorizer.Issuer, r.Authorizer.Audience = t.Issuer, t.Audience
+		}
+	}
+}
+
+// addSchedules wires the schedules, which invoke asynchronously.
+func (a *app) addSchedules(invokers map[string]emulator.Invoker) (err error) {
+	send := func(logicalID string) asyncinvoke.Send {
+		described, ok := a.template.Queue(logicalID)
+		if !ok {
+			return nil
+		}
+		queue, _ := a.platform.Queue(described)
+		return func(ctx context.Context, body string) error {
+			_, err := queue.Send(ctx, body, 0)
+			return err
+		}
+	}
+	for _, s := range a.template.Schedules {
+		if a.async[s.Function] != nil {
+			continue
+		}
+		f, _ := a.template.Function(s.Function)
+		a.async[s.Function] = asyncinvoke.New(asyncinvoke.Config{
+			Function: f, Invoker: invokers[s.Function], Logger: a.log,
+			OnSuccess: send(f.Async.OnSuccess), OnFailure: send(f.Async.OnFailure),
+		})
+	}
+	a.schedule, err = schedule.New(schedule.Config{Template: a.template, Functions: a.async, Logger: a.log})
+	return err
+}
+
+// IsInvoked reports whether anything in the template invokes a function here. Those that
+// only AWS calls, such as a hook of a deployment, need not run.
+func IsInvoked(t *template.Template, logicalID string) bool {
+	if f, _ := t.Function(logicalID); f.URL != nil {
+		return true
+	}
+	for _, api := range t.APIs {
+		if slices.ContainsFunc(api.Routes, func(r template.Route) bool { return r.Function == logicalID }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(t.Mappings, func(m template.Mapping) bool { return m.Function == logicalID }) ||
+		slices.ContainsFunc(t.Schedules, func(s template.Schedule) bool { return s.Function == logicalID })
+}
