@@ -84,6 +84,8 @@ func fill(v reflect.Value, n *int) {
 		v.SetString("text-" + strconv.Itoa(*n))
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(*n))
+	case reflect.Bool:
+		v.SetBool(true)
 	case reflect.Uint8:
 		v.SetUint(uint64(*n % 256))
 	default:

@@ -132,7 +132,7 @@ func testClaim(t *testing.T, s order.Store) {
 		{"a refund that nobody asked for", paid, refund},
 		{"a paid order", paid, claimAt(20_000)},
 		{"a refund", func(o order.Order) order.Order {
-			return mustUpdate(t, s)(paid(o).BeginRefund(at(2)))
+			return mustUpdate(t, s)(paid(o).BeginRefund("r-1", order.RefundRequest{}, at(2)))
 		}, refund},
 		{"a leased order", func(o order.Order) order.Order {
 			return mustUpdate(t, s)(o.Claimed(claimAt(0)))

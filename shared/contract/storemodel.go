@@ -75,7 +75,7 @@ func (m *storeModel) createOrder(r *rapid.T, o order.Order) {
 
 func (m *storeModel) create(r *rapid.T) {
 	ref := m.pick(r)
-	o := order.New(ref, order.Request{Amount: 1, Currency: "USD"}, "", m.now)
+	o := order.New(ref, order.Request{Amount: 3, Currency: "USD"}, "", m.now)
 	if void := m.orders[ref]; void.Status == order.Void && rapid.Bool().Draw(r, "over the tombstone") {
 		o = o.InPlaceOf(void)
 		m.answer(r, ref, o, false, m.store.Update(m.t.Context(), o))
@@ -113,7 +113,7 @@ func (m *storeModel) update(r *rapid.T) {
 	ref := m.pick(r)
 	current, exists := m.orders[ref]
 	if !exists {
-		current = order.New(ref, order.Request{Amount: 1, Currency: "USD"}, "", m.now)
+		current = order.New(ref, order.Request{Amount: 3, Currency: "USD"}, "", m.now)
 	}
 	kind := order.KindCharge
 	if current.Status == order.Refunding {
@@ -129,14 +129,19 @@ func (m *storeModel) update(r *rapid.T) {
 		"fail": func() (order.Order, error) {
 			return current.FailedWith(order.OutcomeUnavailable, order.Failure{Code: "gateway"}, m.now)
 		},
-		"cancel":       func() (order.Order, error) { return current.Cancel(m.now) },
-		"begin refund": func() (order.Order, error) { return current.BeginRefund(m.now) },
-		"refunded":     func() (order.Order, error) { return current.RefundedWith("REF-1", m.now) },
-		"retry":        func() (order.Order, error) { return current.Retry(m.now) },
-		"fence":        func() (order.Order, error) { return current.Fenced(m.now) },
+		"cancel": func() (order.Order, error) { return current.Cancel(m.now) },
+		"begin refund": func() (order.Order, error) {
+			return current.BeginRefund(current.NextRefundID(), order.RefundRequest{Amount: rapid.Int64Range(0, 2).Draw(r, "amount")}, m.now)
+		},
+		"refunded":       func() (order.Order, error) { return current.RefundedWith("REF-1", m.now) },
+		"refund refused": func() (order.Order, error) { return current.RefundDeclinedWith("no", m.now) },
+		"retry":          func() (order.Order, error) { return current.Retry(m.now) },
+		"pay again":      func() (order.Order, error) { return current.PayWith("tok_2", m.now) },
+		"fence":          func() (order.Order, error) { return current.Fenced(m.now) },
 	}
 	names := []string{
-		"take over", "renew", "release", "pay", "fail", "cancel", "begin refund", "refunded", "retry", "fence",
+		"take over", "renew", "release", "pay", "fail", "cancel", "begin refund", "refunded",
+		"refund refused", "retry", "pay again", "fence",
 	}
 	name := rapid.SampledFrom(names).Draw(r, "change")
 	next, err := changes[name]()

@@ -12,8 +12,12 @@ import (
 	"paylane/shared/order"
 )
 
-// schema is the version of items that this build writes.
-const schema = 1
+// The schemas of items. An order is written in the oldest that holds it, so that the build
+// before can read what it can understand.
+const (
+	schemaFirst   = 1
+	schemaRefunds = 2 // with a list of refunds
+)
 
 // The attributes of an item.
 const (
@@ -32,7 +36,8 @@ const (
 	attrRound        = "r"
 	attrLease        = "l" // ms; absent: no lease
 	attrPaymentRef   = "p"
-	attrRefundRef    = "rr"
+	attrRefundRef    = "rr" // of the whole refund, before there was a list
+	attrRefunds      = "rf"
 	attrFailCode     = "fc"
 	attrFailMessage  = "fm"
 	attrCreated      = "cr" // ms
@@ -61,6 +66,19 @@ const (
 	attrCode    = "c"
 )
 
+// The attributes of a refund.
+const (
+	attrRefundID     = "id"
+	attrRefundAmount = "a"
+	attrRefundAll    = "l" // absent: a part
+	attrReason       = "r"
+	attrRefundStatus = "s"
+	attrReference    = "p"
+	attrDecline      = "c"
+	attrRequested    = "q" // ms
+	attrEnded        = "e" // ms; absent: open
+)
+
 // The attributes of an order's item.
 const (
 	attrSKU      = "s"
@@ -79,7 +97,7 @@ func keyOf(ref order.Ref) item { return item{attrKey: text(partitionKey(ref))} }
 func encode(o order.Order) item {
 	it := item{
 		attrKey:      text(partitionKey(o.Ref)),
-		attrSchema:   number(schema),
+		attrSchema:   number(schemaFirst),
 		attrStatus:   text(string(o.Status)),
 		attrVersion:  number(o.Version),
 		attrAmount:   number(o.Total.Amount),
@@ -94,7 +112,6 @@ func encode(o order.Order) item {
 	setText(it, attrCustomer, o.CustomerID)
 	setText(it, attrToken, string(o.PaymentToken))
 	setText(it, attrPaymentRef, o.PaymentRef)
-	setText(it, attrRefundRef, o.RefundRef)
 	setLeg(it, chargeAttrs, o.Charge)
 	setLeg(it, refundAttrs, o.Refund)
 	if !o.LeaseUntil.IsZero() {
@@ -125,6 +142,9 @@ func encode(o order.Order) item {
 		}
 		it[attrItems] = &types.AttributeValueMemberL{Value: items}
 	}
+	if len(o.Refunds) > 0 {
+		it[attrSchema], it[attrRefunds] = number(schemaRefunds), encodeRefunds(o.Refunds)
+	}
 	if o.Status != order.Void {
 		it[attrByTenant] = text(tenantPartition(o.Tenant, shardOf(o.ID)))
 		it[attrSort] = text(sortKey(o.Position()))
@@ -139,7 +159,7 @@ func encode(o order.Order) item {
 func names() []string {
 	return []string{
 		attrSchema, attrStatus, attrVersion, attrFirstVersion, attrAmount, attrCurrency, attrItems, attrCustomer,
-		attrToken, attrMetadata, attrFingerprint, attrRound, attrLease, attrPaymentRef, attrRefundRef,
+		attrToken, attrMetadata, attrFingerprint, attrRound, attrLease, attrPaymentRef, attrRefundRef, attrRefunds,
 		attrFailCode, attrFailMessage, attrCreated, attrUpdated, attrExpires, attrByTenant, attrByOutcome, attrSort,
 		chargeAttrs.keySeq, chargeAttrs.tries, chargeAttrs.attempts,
 		refundAttrs.keySeq, refundAttrs.tries, refundAttrs.attempts,
@@ -165,12 +185,33 @@ func encodeAttempt(a order.Attempt) types.AttributeValue {
 	return &types.AttributeValueMemberM{Value: it}
 }
 
+func encodeRefunds(refunds []order.Refund) types.AttributeValue {
+	list := make([]types.AttributeValue, len(refunds))
+	for i, r := range refunds {
+		it := item{
+			attrRefundID: text(r.ID), attrRefundAmount: number(r.Amount), attrRefundStatus: text(string(r.Status)),
+			attrRequested: millis(r.RequestedAt),
+		}
+		if r.All {
+			it[attrRefundAll] = number(1)
+		}
+		setText(it, attrReason, r.Reason)
+		setText(it, attrReference, r.Ref)
+		setText(it, attrDecline, r.Code)
+		if !r.EndedAt.IsZero() {
+			it[attrEnded] = millis(r.EndedAt)
+		}
+		list[i] = &types.AttributeValueMemberM{Value: it}
+	}
+	return &types.AttributeValueMemberL{Value: list}
+}
+
 // decode reads an item that this build or an older one wrote.
 func decode(it item) (order.Order, error) {
 	r := reader{item: it}
-	if v := r.number(attrSchema); v > schema {
+	if v := r.number(attrSchema); v > schemaRefunds {
 		return order.Order{}, fmt.Errorf("decode an order: it has schema %d and this build reads up to %d: "+
-			"it was written by a newer build", v, schema)
+			"it was written by a newer build", v, schemaRefunds)
 	}
 	tenant, id, ok := cutLast(r.text(attrKey))
 	if r.err == nil && !ok {
@@ -189,7 +230,6 @@ func decode(it item) (order.Order, error) {
 		Refund:       r.leg(refundAttrs),
 		LeaseUntil:   r.time(attrLease),
 		PaymentRef:   r.optionalText(attrPaymentRef),
-		RefundRef:    r.optionalText(attrRefundRef),
 		CreatedAt:    r.time(attrCreated),
 		UpdatedAt:    r.time(attrUpdated),
 	}
@@ -212,6 +252,11 @@ func decode(it item) (order.Order, error) {
 			SKU: l.text(attrSKU), Quantity: l.number(attrQuantity), UnitPrice: l.number(attrPrice),
 		})
 		r.err = errors.Join(r.err, l.err)
+	}
+	if it[attrRefunds] != nil {
+		o.Refunds = r.refunds()
+	} else {
+		o = o.WithWholeRefund(r.optionalText(attrRefundRef))
 	}
 	if r.err != nil {
 		return order.Order{}, fmt.Errorf("decode an order: %w", r.err)

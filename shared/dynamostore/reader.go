@@ -127,3 +127,17 @@ func (r *reader) leg(names legAttrs) order.Leg {
 	}
 	return l
 }
+
+func (r *reader) refunds() (refunds []order.Refund) {
+	for _, it := range r.list(attrRefunds) {
+		f := reader{item: it}
+		refunds = append(refunds, order.Refund{
+			ID: f.text(attrRefundID), Amount: f.number(attrRefundAmount), All: f.optional(attrRefundAll) != 0,
+			Reason: f.optionalText(attrReason), Status: order.RefundStatus(f.text(attrRefundStatus)),
+			Ref: f.optionalText(attrReference), Code: f.optionalText(attrDecline),
+			RequestedAt: f.time(attrRequested), EndedAt: f.time(attrEnded),
+		})
+		r.err = errors.Join(r.err, f.err)
+	}
+	return refunds
+}

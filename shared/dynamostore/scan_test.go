@@ -49,7 +49,7 @@ func TestScanOnTheWire(t *testing.T) {
 func TestScanNamesWhatItCannotRead(t *testing.T) {
 	item := itemOf(t, pending())
 	for name, change := range map[string]map[string]any{
-		"of a newer build":    {"v": map[string]any{"N": "2"}},
+		"of a newer build":    {"v": map[string]any{"N": "3"}},
 		"without its version": {"v": map[string]any{"S": "x"}},
 		"not an amount":       {"a": map[string]any{"S": "x"}},
 	} {

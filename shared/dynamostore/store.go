@@ -110,7 +110,7 @@ func claimInput(c order.Claim, token string) *dynamodb.UpdateItemInput {
 		statuses[i] = e.value(text(string(status)))
 	}
 	condition := fmt.Sprintf("%s <= %s AND %s = %s AND %s IN (%s) AND (attribute_not_exists(%s) OR %s <= %s)",
-		e.name(attrSchema), e.value(number(schema)),
+		e.name(attrSchema), e.value(number(schemaRefunds)),
 		e.name(attrRound), e.value(number(int64(c.Round))),
 		e.name(attrStatus), strings.Join(statuses, ", "),
 		e.name(attrLease), e.name(attrLease), e.value(millis(c.Now)))

@@ -102,7 +102,7 @@ func TestRequests(t *testing.T) {
 			_, err := s.Claim(t.Context(), o.Ref, claim(order.KindCharge))
 			return err
 		}, []string{
-			"UpdateItem\nConditionExpression: v <= 1 AND r = 1 AND s IN (PENDING, PROCESSING)" +
+			"UpdateItem\nConditionExpression: v <= 2 AND r = 1 AND s IN (PENDING, PROCESSING)" +
 				" AND (attribute_not_exists(l) OR l <= 1773480414589) AND (attribute_not_exists(ct) OR ct < 3)\n" +
 				"Key: {pk=tenant/" + id + "}\nReturnValues: ALL_NEW\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET s = PROCESSING, l = 1773480424589, up = 1773480414589, w = TOKEN, n = n + 1," +
@@ -113,7 +113,7 @@ func TestRequests(t *testing.T) {
 			_, err := s.Claim(t.Context(), o.Ref, claim(order.KindRefund))
 			return err
 		}, []string{
-			"UpdateItem\nConditionExpression: v <= 1 AND r = 1 AND s IN (REFUNDING)" +
+			"UpdateItem\nConditionExpression: v <= 2 AND r = 1 AND s IN (REFUNDING)" +
 				" AND (attribute_not_exists(l) OR l <= 1773480414589)\n" +
 				"Key: {pk=tenant/" + id + "}\nReturnValues: ALL_NEW\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET s = REFUNDING, l = 1773480424589, up = 1773480414589, w = TOKEN, n = n + 1," +
@@ -125,20 +125,20 @@ func TestRequests(t *testing.T) {
 				"UpdateExpression: SET w = TOKEN, v = 1, s = PAID, n = 3, a = 12000, c = KRW, t = tok_ok, r = 1, p = PAY-0A1B2C3D," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, gs = 001773480413589#" + id +
 				", ck = 1, ct = 1, ca = [{o=approved t=1773480414589}]" +
-				" REMOVE n0, i, cu, m, f, l, rr, fc, fm, x, o, rk, rt, ra",
+				" REMOVE n0, i, cu, m, f, l, rr, rf, fc, fm, x, o, rk, rt, ra",
 		}},
 		{"settle as failed, in the index of outcomes", func(s *dynamostore.Store) error { return s.Update(t.Context(), failed) }, []string{
 			"UpdateItem\nConditionExpression: n = 2\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET w = TOKEN, v = 1, s = FAILED, n = 3, a = 12000, c = KRW, t = tok_ok, r = 1, fc = expired_card, fm = ," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, o = tenant#FAILED#0, gs = 001773480413589#" + id +
 				", ck = 1, ct = 1, ca = [{c=expired_card o=declined t=1773480414589}]" +
-				" REMOVE n0, i, cu, m, f, l, p, rr, x, rk, rt, ra",
+				" REMOVE n0, i, cu, m, f, l, p, rr, rf, x, rk, rt, ra",
 		}},
 		{"an order in a tombstone's place", func(s *dynamostore.Store) error { return s.Update(t.Context(), o.InPlaceOf(void)) }, []string{
 			"UpdateItem\nConditionExpression: n = 1\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET w = TOKEN, w0 = TOKEN, v = 1, s = PENDING, n = 2, n0 = 2, a = 12000, c = KRW, t = tok_ok, r = 1," +
 				" cr = 1773480413589, up = 1773480413589, g = tenant#0, gs = 001773480413589#" + id +
-				" REMOVE i, cu, m, f, l, p, rr, fc, fm, x, o, ck, ct, ca, rk, rt, ra",
+				" REMOVE i, cu, m, f, l, p, rr, rf, fc, fm, x, o, ck, ct, ca, rk, rt, ra",
 		}},
 		{"a tombstone, in no index", func(s *dynamostore.Store) error { return s.Create(t.Context(), void) }, []string{
 			"PutItem\nConditionExpression: attribute_not_exists(pk)\n" +

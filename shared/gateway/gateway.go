@@ -35,7 +35,7 @@ type Gateway interface {
 	// key may be tried again. Any other error: unknown; ask Resolve.
 	Charge(ctx context.Context, r Request) (Receipt, error)
 
-	// Refund returns the whole charge that r.PaymentRef names. Answers as Charge.
+	// Refund returns r.Money of the charge that r.PaymentRef names. Answers as Charge.
 	Refund(ctx context.Context, r Request) (Receipt, error)
 
 	// Resolve finds out what became of an earlier Charge or Refund under r.Key. Done: it

@@ -55,13 +55,13 @@ func (s Services) job(w job.Worker, variable, url string) (SQSHandler, error) {
 }
 
 // observe counts what came of an attempt.
-func observe(ctx context.Context, o order.Order, outcome order.Outcome) {
+func observe(ctx context.Context, a pipeline.Attempted) {
 	i := telemetry.From(ctx)
-	switch outcome {
+	switch a.Outcome {
 	case order.OutcomeApproved:
-		if o.Status == order.Paid {
+		if a.Kind == order.KindCharge {
 			i.Count(telemetry.Paid)
-			i.Time(telemetry.TimeToPaid, o.UpdatedAt.Sub(o.CreatedAt))
+			i.Time(telemetry.TimeToPaid, a.Order.UpdatedAt.Sub(a.Order.CreatedAt))
 		}
 	case order.OutcomeDeclined:
 		i.Count(telemetry.Declined)

@@ -189,7 +189,7 @@ func logFinding(ctx context.Context, log *slog.Logger, f pipeline.Finding) {
 		slog.String("kind", string(f.Kind)),
 		slog.Any("order", f.Order),
 		slog.String("payment_ref", f.Order.PaymentRef),
-		slog.String("refund_ref", f.Order.RefundRef),
+		slog.String("refund_ref", f.Order.LastRefund().Ref),
 		slog.String("gateway_ref", f.GatewayRef),
 	}
 	if f.Settled != "" {

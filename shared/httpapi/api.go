@@ -90,13 +90,18 @@ func (a *api) register(h huma.API) {
 		}
 	}
 	create := route("create-order", http.MethodPost, "/orders", "Place an order", http.StatusCreated)
-	create.Middlewares = append(create.Middlewares, guardBody)
-	create.MaxBodyBytes = maxBody + 1 // huma's limit is exclusive
+	refund := route("refund-order", http.MethodPost, "/orders/{id}/refund", "Refund a PAID order, or a part", http.StatusAccepted)
+	pay := route("pay-order", http.MethodPost, "/orders/{id}/pay", "Pay a FAILED order with another token", http.StatusAccepted)
+	for _, op := range []*huma.Operation{&create, &refund, &pay} {
+		op.Middlewares = append(op.Middlewares, guardBody)
+		op.MaxBodyBytes = maxBody + 1 // huma's limit is exclusive
+	}
 	huma.Register(h, create, a.create)
 	huma.Register(h, route("list-orders", http.MethodGet, "/orders", "List orders", http.StatusOK), a.list)
 	huma.Register(h, route("get-order", http.MethodGet, "/orders/{id}", "Get an order, or wait for it", http.StatusOK), a.get)
 	huma.Register(h, route("cancel-order", http.MethodPost, "/orders/{id}/cancel", "Cancel a PENDING order", http.StatusOK), a.cancel)
-	huma.Register(h, route("refund-order", http.MethodPost, "/orders/{id}/refund", "Refund a PAID order", http.StatusAccepted), a.refund)
+	huma.Register(h, refund, a.refund)
+	huma.Register(h, pay, a.pay)
 	huma.Register(h, route("retry-order", http.MethodPost, "/orders/{id}/retry", "Retry a FAILED order", http.StatusAccepted), a.retry)
 }
 

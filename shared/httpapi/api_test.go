@@ -114,7 +114,16 @@ func decode[T any](tb testing.TB, r *http.Response) (v T) {
 }
 
 // orderBody has the fields that the tests read.
+type refundBody struct {
+	ID, Status, Reason, Ref, Code, RequestedAt, EndedAt string
+	Amount                                              int64
+}
+
 type orderBody struct {
+	Refunded   int64 `json:"refundedAmount"`
+	Refunds    []refundBody
+	Failure    any
+	Attempts   []any
 	ID         string            `json:"id"`
 	Status     string            `json:"status"`
 	Amount     int64             `json:"amount"`
@@ -633,7 +642,7 @@ func TestOpenRoutes(t *testing.T) {
 		Paths      map[string]map[string]any
 		Components struct{ Schemas map[string]any }
 	}](t, a.do(t, request{path: "/openapi.json"}))
-	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 9 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 10 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
 		t.Errorf("openapi %s, %d paths, schemas %v", doc.OpenAPI, len(doc.Paths), doc.Components.Schemas)
 	}
 	html := read(t, a.do(t, request{path: "/docs"}))

@@ -11,6 +11,18 @@ const (
 	exampleCursor = "AQAAAZwTyydAAZmmxR9ufBqdCz9uiitMXQ"
 )
 
+// requestExamples are bodies of requests, by path.
+func requestExamples() map[string]map[string]any {
+	return map[string]map[string]any{
+		"/orders": createExamples(),
+		"/orders/{id}/refund": {
+			"all":  refundRequest{},
+			"part": refundRequest{Amount: 200, Reason: "one cup was broken"},
+		},
+		"/orders/{id}/pay": {"token": payRequest{PaymentToken: "${token.approved}"}},
+	}
+}
+
 // createExamples are requests that are accepted; a test sends them.
 func createExamples() map[string]any {
 	return map[string]any{
@@ -67,6 +79,7 @@ func exampleCanceled() orderBody {
 func exampleRefunding() orderBody {
 	o := examplePaid()
 	o.Status, o.Version = "REFUNDING", 4
+	o.Refunds = []refundBody{{ID: exampleID, Amount: 12000, Status: "PENDING", RequestedAt: exampleLater}}
 	return o
 }
 

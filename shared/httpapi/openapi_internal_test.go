@@ -131,8 +131,8 @@ func (d operationDoc) describe(doc *huma.OpenAPI) {
 		}
 	}
 	if op.RequestBody != nil {
-		op.RequestBody.Required = true
-		op.RequestBody.Content[typeJSON].Examples = examples(createExamples())
+		op.RequestBody.Required = d.path != "/orders/{id}/refund"
+		op.RequestBody.Content[typeJSON].Examples = examples(requestExamples()[d.path])
 	}
 	if d.scope != "" {
 		op.Security = []map[string][]string{{"jwt": {d.scope}}}
@@ -158,7 +158,7 @@ func (d operationDoc) describe(doc *huma.OpenAPI) {
 			}
 			r.Headers["Apigw-Requestid"] = headerRef("Apigw-Requestid")
 			if d.links && status[0] == '2' {
-				r.Links = linkRefs("get", "cancel", "refund", "retry", "events")
+				r.Links = linkRefs("get", "cancel", "refund", "pay", "retry", "events")
 			}
 		}
 		op.Responses[status] = r
@@ -231,12 +231,15 @@ func describeSchemas(schemas huma.Registry) {
 		Type: huma.TypeObject, Description: "An error of Amazon API Gateway itself, before or instead of paylane's answer.",
 		Properties: map[string]*huma.Schema{"message": {Type: huma.TypeString}}, Required: []string{"message"},
 	}
-	for _, name := range []string{"Order", "Item", "Attempt", "Failure", "OrderList", "Problem", "FieldDetail"} {
+	for _, name := range []string{"Order", "Item", "Attempt", "Failure", "OrderList", "Refund", "Problem", "FieldDetail"} {
 		all[name].AdditionalProperties = nil
 	}
 	create, placed := all["CreateRequest"], all["Order"]
 	for _, field := range create.Properties {
 		field.Nullable = true // null is the same as absent
+	}
+	for _, field := range all["RefundRequest"].Properties {
+		field.Nullable = true
 	}
 	has := func(field string, s *huma.Schema) *huma.Schema {
 		return &huma.Schema{Required: []string{field}, Properties: map[string]*huma.Schema{field: s}}
@@ -258,6 +261,7 @@ func describeSchemas(schemas huma.Registry) {
 	for _, amount := range []*huma.Schema{
 		create.Properties["amount"], placed.Properties["amount"],
 		all["CreateItem"].Properties["unitPrice"], all["Item"].Properties["unitPrice"],
+		all["RefundRequest"].Properties["amount"], all["Refund"].Properties["amount"], placed.Properties["refundedAmount"],
 	} {
 		amount.Extensions = map[string]any{"maximum": int64(math.MaxInt64)} // too precise for huma's float64
 	}
@@ -265,9 +269,11 @@ func describeSchemas(schemas huma.Registry) {
 	token := create.Properties["paymentToken"]
 	token.Description = "Stands for the means of payment at the gateway. ${token.doc} Never a card number."
 	token.Default, token.Pattern, token.Examples = "${token.default}", "${token.pattern}", []any{"${token.approved}"}
-	placed.Properties["id"].Pattern = idPattern
+	again := all["PayRequest"].Properties["paymentToken"]
+	again.Description, again.Pattern, again.Examples = token.Description, token.Pattern, token.Examples
+	placed.Properties["id"].Pattern, all["Refund"].Properties["id"].Pattern = idPattern, idPattern
 	all["OrderList"].Properties["next"].Pattern = cursorPattern
-	for _, at := range []*huma.Schema{placed.Properties["createdAt"], placed.Properties["updatedAt"], all["Attempt"].Properties["startedAt"]} {
+	for _, at := range []*huma.Schema{placed.Properties["createdAt"], placed.Properties["updatedAt"], all["Attempt"].Properties["startedAt"], all["Refund"].Properties["requestedAt"], all["Refund"].Properties["endedAt"]} {
 		at.Pattern = timePattern
 		at.Examples = []any{exampleTime}
 	}
@@ -289,7 +295,7 @@ func currencyCodes() []any {
 func links() map[string]*huma.Link {
 	out := make(map[string]*huma.Link)
 	for name, id := range map[string]string{
-		"get": "get-order", "cancel": "cancel-order", "refund": "refund-order", "retry": "retry-order", "events": "follow-order",
+		"get": "get-order", "cancel": "cancel-order", "refund": "refund-order", "pay": "pay-order", "retry": "retry-order", "events": "follow-order",
 	} {
 		out[name] = &huma.Link{OperationID: id, Parameters: map[string]any{"id": "$response.body#/id"}}
 	}

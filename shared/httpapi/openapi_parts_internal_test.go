@@ -43,11 +43,20 @@ func operations() []operationDoc {
 			"200": changed("It is CANCELED", exampleCanceled()),
 			"404": notFound(), "409": conflict(order.EventCancel, order.Paid), "413": gatewayTooLarge(),
 		}, true},
-		{http.MethodPost, "/orders/{id}/refund", tagOrders, scopeWrite, "The order becomes REFUNDING, and REFUNDED once the gateway has returned the money. Refunding twice is the same as once.", map[string]*huma.Response{
+		{http.MethodPost, "/orders/{id}/refund", tagOrders, scopeWrite, aboutRefund, bodied(map[string]*huma.Response{
 			"202": changed("The refund has started", exampleRefunding()),
-			"200": changed("It is already REFUNDING or REFUNDED", exampleRefunding()),
-			"404": notFound(), "409": conflict(order.EventRefund, order.Pending), "413": gatewayTooLarge(),
-		}, true},
+			"200": replayable(changed("The same was asked for before", exampleRefunding())),
+			"400": problems("The body is not JSON, the key is missing or malformed, or the request names no tenant", brokenJSON(), keyRequired(), keyMalformed(), tenantUnnamed()),
+			"404": notFound(), "409": conflict(order.EventRefund, order.Pending, order.Refunding),
+			"422": problems("The request is not valid, or its key was used for another", problemOfError(tooMuch()), cardNumber(), problemOfError(pipeline.ErrKeyReused)),
+		}), true},
+		{http.MethodPost, "/orders/{id}/pay", tagOrders, scopeWrite, aboutPay, bodied(map[string]*huma.Response{
+			"202": changed("It is PENDING again", exampleRetried()),
+			"200": changed("It is being paid with this token already", exampleRetried()),
+			"400": problems("The body is not JSON, or the request names no tenant", brokenJSON(), tenantUnnamed()),
+			"404": notFound(), "409": conflict(order.EventRepay, order.Paid),
+			"422": problems("The token is missing, or not one of the gateway's", typeInvalid.problem(seeErrors, FieldDetail{Location: "body", Message: "expected required property paymentToken to be present"}), cardNumber()),
+		}), true},
 		{http.MethodPost, "/orders/{id}/retry", tagOperators, ScopeOperate, "Only an order whose payment failed without being declined.", map[string]*huma.Response{
 			"202": changed("It is PENDING again", exampleRetried()),
 			"404": notFound(), "409": conflict(order.EventRetry, order.Paid, order.Failed), "413": gatewayTooLarge(),
@@ -69,6 +78,35 @@ func operations() []operationDoc {
 			Content:     map[string]*huma.MediaType{"text/html; charset=utf-8": {Schema: &huma.Schema{Type: huma.TypeString}}},
 		}}, false},
 	}
+}
+
+const aboutRefund = "Without a body, all that is left: the order becomes REFUNDING, and REFUNDED once the gateway has returned the money; asking twice is the same as once. " +
+	"With an amount, that much, under an Idempotency-Key: the order becomes PAID again, with refundedAmount, or REFUNDED if nothing is left. " +
+	"There may be several refunds, one at a time. One that the gateway declines is DECLINED, and the order is PAID."
+
+const aboutPay = "For an order that FAILED, declined or not: a new round of attempts with another payment token."
+
+// bodied adds the answers to a body that is refused before it is read.
+func bodied(responses map[string]*huma.Response) map[string]*huma.Response {
+	responses["413"] = orGateway(problems("The body is too large: over 64 KiB here, or over API Gateway's own limit", tooLarge()), "Request Entity Too Large")
+	responses["415"] = problems("The body is of another media type", wrongMediaType())
+	return responses
+}
+
+// replayable adds the header of a repeated request.
+func replayable(r *huma.Response) *huma.Response {
+	r.Headers["Idempotency-Replayed"] = headerRef("Idempotency-Replayed")
+	return r
+}
+
+func brokenJSON() *Problem {
+	broken := notJSON()
+	broken.Errors = []FieldDetail{{Location: "body", Message: errNotJSON.Error()}}
+	return broken
+}
+
+func tooMuch() error {
+	return &order.InvalidError{Fields: []order.FieldError{{Location: "amount", Message: "must be at most 1, which is what is left to refund"}}}
 }
 
 const aboutCreate = "When the answer arrives, the order is durable and its payment is on its way. " +

@@ -111,7 +111,15 @@ func insufficient(o order.Order) (order.Order, error) {
 	return o.FailedWith(order.OutcomeDeclined, order.Failure{Code: "insufficient_funds", Message: "The card has insufficient funds."}, time.Now())
 }
 
-func refunding(o order.Order) (order.Order, error) { return o.BeginRefund(time.Now()) }
+func refunding(o order.Order) (order.Order, error) {
+	return o.BeginRefund(o.NextRefundID(), order.RefundRequest{}, time.Now())
+}
+
+func paidAgain(o order.Order) (order.Order, error) { return o.PayWith("tok_ok", time.Now()) }
+
+func refundingPart(o order.Order) (order.Order, error) {
+	return o.BeginRefund("r", order.RefundRequest{Amount: 1}, time.Now())
+}
 
 func released(o order.Order) (order.Order, error) {
 	return o.Released(order.KindCharge, order.OutcomeUnavailable, "", time.Now())
@@ -129,6 +137,8 @@ func TestOrderExamples(t *testing.T) {
 		{"cancel", "200", "order", nil},
 		{"refund", "202", "order", steps{claimed, paid}},
 		{"refund", "200", "order", steps{claimed, paid, refunding}},
+		{"pay", "202", "order", steps{claimed, released, claimed, released, claimed, unavailable}},
+		{"pay", "200", "order", steps{claimed, released, claimed, released, claimed, unavailable, paidAgain}},
 		{"retry", "202", "order", steps{claimed, released, claimed, released, claimed, unavailable}},
 	} {
 		t.Run(tt.operation+" "+tt.status+" "+tt.example, func(t *testing.T) {
@@ -141,13 +151,21 @@ func TestOrderExamples(t *testing.T) {
 			}
 			example := at(t, document(t, a), "paths", path, method, "responses", tt.status, "content", "application/json", "examples", tt.example)
 			want := plain(t, example["value"]).(map[string]any)
-			r := a.do(t, request{method: strings.ToUpper(method), path: strings.Replace(path, "{id}", id, 1)})
+			var body string
+			if tt.operation == "pay" {
+				body = `{"paymentToken": "tok_ok"}`
+			}
+			r := a.do(t, request{method: strings.ToUpper(method), path: strings.Replace(path, "{id}", id, 1), body: body})
 			got := decode[map[string]any](t, r)
 			for _, o := range []map[string]any{want, got} {
 				for _, own := range []string{"id", "createdAt", "updatedAt", "paymentRef"} {
 					if o[own] != nil {
 						o[own] = "its own"
 					}
+				}
+				if refunds, ok := o["refunds"].([]any); ok {
+					refund := refunds[0].(map[string]any)
+					refund["id"], refund["requestedAt"] = "its own", "its own"
 				}
 				for _, attempt := range o["attempts"].([]any) {
 					attempt.(map[string]any)["startedAt"] = "its own"
@@ -175,39 +193,72 @@ func TestProblemExamples(t *testing.T) {
 		return request{method: http.MethodPost, path: "/orders", body: body, header: map[string]string{"Idempotency-Key": key}}
 	}
 	a.do(t, keyed("used", `{"amount": 1}`))
-	form := post("/orders", "amount=1")
-	form.header = map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
+	form := func(path string) request {
+		r := post(path, "amount=1")
+		r.header = map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
+		return r
+	}
+	one := in(claimed, paid)
+	refund := func(key, body string) request {
+		r := post(one+"/refund", body)
+		if key != "" {
+			r.header = map[string]string{"Idempotency-Key": key}
+		}
+		return r
+	}
+	used := in(claimed, paid)
+	usedRefund := request{
+		method: http.MethodPost, path: used + "/refund", body: `{"amount": 1}`, header: map[string]string{"Idempotency-Key": "used"},
+	}
+	a.do(t, usedRefund)
+	usedRefund.body = `{"amount": 2}`
 	of := func(r request, tenant string, operator bool) request {
 		r.tenant, r.operator = tenant, operator
 		return r
 	}
 	rows := map[string]request{
-		"post /orders 400 bad-request":                post("/orders", "{"),
-		"post /orders 400 idempotency-key-malformed":  keyed("a b", tea),
-		"post /orders 400 tenant-unnamed":             of(post("/orders", tea), "*", true),
-		"post /orders 413 request-entity-too-large":   post("/orders", strings.Repeat(" ", 64<<10+1)),
-		"post /orders 415 unsupported-media-type":     form,
-		"post /orders 422 invalid-request":            post("/orders", strings.Replace(tea, "12000", "12001", 1)),
-		"post /orders 422 card-number":                post("/orders", `{"amount": 4111111111111111}`),
-		"post /orders 422 idempotency-key-reused":     keyed("used", tea),
-		"get /orders 400 bad-cursor":                  {path: "/orders?cursor=abc"},
-		"get /orders 422 invalid-request":             {path: "/orders?limit=101"},
-		"post /orders/{id}/cancel 409 wrong-state":    post(in(claimed, paid)+"/cancel", ""),
-		"post /orders/{id}/refund 409 wrong-state":    post(in()+"/refund", ""),
-		"post /orders/{id}/retry 409 wrong-state":     post(in(claimed, paid)+"/retry", ""),
-		"post /orders/{id}/retry 409 wrong-state-2":   post(in(claimed, insufficient)+"/retry", ""),
-		"get /orders 400 tenant-unnamed":              of(request{path: "/orders"}, "*", true),
-		"get /orders/{id} 400 tenant-unnamed":         of(request{path: missing}, "*", true),
-		"post /orders/{id}/cancel 400 tenant-unnamed": of(post(missing+"/cancel", ""), "*", true),
-		"post /orders/{id}/refund 400 tenant-unnamed": of(post(missing+"/refund", ""), "*", true),
-		"post /orders/{id}/retry 400 tenant-unnamed":  of(post(missing+"/retry", ""), "*", true),
-		"NotFound order-not-found":                    {path: missing},
-		"Forbidden no-tenant":                         {path: "/orders", tenant: "-"},
-		"Forbidden no-tenant-2":                       {path: "/orders", tenant: "*"},
-		"ServiceUnavailable unavailable":              {path: missing},
-		"InternalServerError internal-server-error":   {path: missing},
-		"get /orders/{id}/events 400 tenant-unnamed":  {}, // answered by the other handler
-		"get /orders/{id}/events 401 unauthorized":    {},
+		"post /orders 400 bad-request":                           post("/orders", "{"),
+		"post /orders 400 idempotency-key-malformed":             keyed("a b", tea),
+		"post /orders 400 tenant-unnamed":                        of(post("/orders", tea), "*", true),
+		"post /orders 413 request-entity-too-large":              post("/orders", strings.Repeat(" ", 64<<10+1)),
+		"post /orders 415 unsupported-media-type":                form("/orders"),
+		"post /orders 422 invalid-request":                       post("/orders", strings.Replace(tea, "12000", "12001", 1)),
+		"post /orders 422 card-number":                           post("/orders", `{"amount": 4111111111111111}`),
+		"post /orders 422 idempotency-key-reused":                keyed("used", tea),
+		"get /orders 400 bad-cursor":                             {path: "/orders?cursor=abc"},
+		"get /orders 422 invalid-request":                        {path: "/orders?limit=101"},
+		"post /orders/{id}/cancel 409 wrong-state":               post(in(claimed, paid)+"/cancel", ""),
+		"post /orders/{id}/refund 409 wrong-state":               post(in()+"/refund", ""),
+		"post /orders/{id}/refund 409 wrong-state-2":             post(in(claimed, paid, refundingPart)+"/refund", ""),
+		"post /orders/{id}/refund 400 bad-request":               refund("", "{"),
+		"post /orders/{id}/refund 400 idempotency-key-malformed": refund("a b", ""),
+		"post /orders/{id}/refund 400 idempotency-key-required":  refund("", `{"amount": 200}`),
+		"post /orders/{id}/refund 413 request-entity-too-large":  refund("", strings.Repeat(" ", 64<<10+1)),
+		"post /orders/{id}/refund 415 unsupported-media-type":    form(one + "/refund"),
+		"post /orders/{id}/refund 422 invalid-request":           refund("k", `{"amount": 2}`),
+		"post /orders/{id}/refund 422 card-number":               refund("k", `{"reason": "4111111111111111"}`),
+		"post /orders/{id}/refund 422 idempotency-key-reused":    usedRefund,
+		"post /orders/{id}/pay 400 bad-request":                  post(one+"/pay", "{"),
+		"post /orders/{id}/pay 400 tenant-unnamed":               of(post(missing+"/pay", `{"paymentToken": "tok_ok"}`), "*", true),
+		"post /orders/{id}/pay 409 wrong-state":                  post(one+"/pay", `{"paymentToken": "tok_ok"}`),
+		"post /orders/{id}/pay 413 request-entity-too-large":     post(one+"/pay", strings.Repeat(" ", 64<<10+1)),
+		"post /orders/{id}/pay 415 unsupported-media-type":       form(one + "/pay"),
+		"post /orders/{id}/pay 422 invalid-request":              post(one+"/pay", `{}`),
+		"post /orders/{id}/pay 422 card-number":                  post(one+"/pay", `{"paymentToken": "4111111111111111"}`),
+		"post /orders/{id}/retry 409 wrong-state":                post(in(claimed, paid)+"/retry", ""),
+		"post /orders/{id}/retry 409 wrong-state-2":              post(in(claimed, insufficient)+"/retry", ""),
+		"get /orders 400 tenant-unnamed":                         of(request{path: "/orders"}, "*", true),
+		"get /orders/{id} 400 tenant-unnamed":                    of(request{path: missing}, "*", true),
+		"post /orders/{id}/cancel 400 tenant-unnamed":            of(post(missing+"/cancel", ""), "*", true),
+		"post /orders/{id}/refund 400 tenant-unnamed":            of(post(missing+"/refund", ""), "*", true),
+		"post /orders/{id}/retry 400 tenant-unnamed":             of(post(missing+"/retry", ""), "*", true),
+		"NotFound order-not-found":                               {path: missing},
+		"Forbidden no-tenant":                                    {path: "/orders", tenant: "-"},
+		"Forbidden no-tenant-2":                                  {path: "/orders", tenant: "*"},
+		"ServiceUnavailable unavailable":                         {path: missing},
+		"InternalServerError internal-server-error":              {path: missing},
+		"get /orders/{id}/events 400 tenant-unnamed":             {}, // answered by the other handler
+		"get /orders/{id}/events 401 unauthorized":               {},
 	}
 	broken := func(err error) *api {
 		return newAPI(t, func(c *pipeline.CheckoutConfig) { c.Store = failing{c.Store, err} })

@@ -89,6 +89,7 @@ func TestDocumentedTokens(t *testing.T) {
 			if !strings.Contains(page, row) {
 				t.Errorf("the page lacks %s", row)
 			}
+			tokens["token"] = string(tt.tokens.Approved) // of another payment
 			shown := make(map[string]any)
 			for _, found := range regexp.MustCompile(`<p>Request: (\w+)</p><pre>([^<]*)</pre>`).FindAllStringSubmatch(page, -1) {
 				var body map[string]any

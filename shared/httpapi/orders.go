@@ -183,9 +183,10 @@ func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 }
 
 type changeOutput struct {
-	Status int
-	ETag   string `header:"ETag"`
-	Body   orderBody
+	Status   int
+	ETag     string `header:"ETag"`
+	Replayed string `header:"Idempotency-Replayed"`
+	Body     orderBody
 }
 
 func (a *api) cancel(ctx context.Context, in *idInput) (*changeOutput, error) {
@@ -193,13 +194,52 @@ func (a *api) cancel(ctx context.Context, in *idInput) (*changeOutput, error) {
 	return a.changed(ctx, http.StatusOK, o, err)
 }
 
-func (a *api) refund(ctx context.Context, in *idInput) (*changeOutput, error) {
-	o, changed, err := a.Checkout.Refund(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
-	status := http.StatusOK
-	if changed {
-		status = http.StatusAccepted
+type refundInput struct {
+	ID   string `path:"id" doc:"The order's id."`
+	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters. A repeated request with the same key shows the same refund. Required with an amount."`
+	Body *refundRequest
+
+	keyPresent bool
+}
+
+// Resolve implements huma.Resolver; see createInput.
+func (in *refundInput) Resolve(ctx huma.Context) []error {
+	in.Key, in.keyPresent = headerValues(ctx, "Idempotency-Key")
+	return nil
+}
+
+func (a *api) refund(ctx context.Context, in *refundInput) (*changeOutput, error) {
+	if in.keyPresent && !order.ValidKey(in.Key) {
+		return nil, keyMalformed()
 	}
-	return a.changed(ctx, status, o, err)
+	var r order.RefundRequest
+	if in.Body != nil {
+		r = order.RefundRequest{Amount: in.Body.Amount, Reason: in.Body.Reason}
+	}
+	o, begun, err := a.Checkout.Refund(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID}, in.Key, r)
+	out, err := a.changed(ctx, begunStatus(begun), o, err)
+	if err == nil && in.keyPresent && !begun {
+		out.Replayed = "true"
+	}
+	return out, err
+}
+
+type payInput struct {
+	ID   string `path:"id" doc:"The order's id."`
+	Body payRequest
+}
+
+func (a *api) pay(ctx context.Context, in *payInput) (*changeOutput, error) {
+	o, begun, err := a.Checkout.Pay(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID}, order.Token(in.Body.PaymentToken))
+	return a.changed(ctx, begunStatus(begun), o, err)
+}
+
+// begunStatus is 202 for work that has begun, and 200 if it had before.
+func begunStatus(begun bool) int {
+	if begun {
+		return http.StatusAccepted
+	}
+	return http.StatusOK
 }
 
 func (a *api) retry(ctx context.Context, in *idInput) (*changeOutput, error) {

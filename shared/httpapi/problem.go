@@ -58,6 +58,7 @@ var (
 	typeInvalid       = problemType{"invalid-request", "The request is not valid", http.StatusUnprocessableEntity}
 	typeCard          = problemType{"card-number", "The request contains a card number", http.StatusUnprocessableEntity}
 	typeKeyReused     = problemType{"idempotency-key-reused", "The idempotency key was used for another request", http.StatusUnprocessableEntity}
+	typeKeyRequired   = problemType{"idempotency-key-required", "An idempotency key is required", http.StatusBadRequest}
 	typeKeyMalformed  = problemType{"idempotency-key-malformed", "The idempotency key is malformed", http.StatusBadRequest}
 	typeCursor        = problemType{"bad-cursor", "The cursor is not valid", http.StatusBadRequest}
 	typeNotFound      = problemType{"order-not-found", "No such order", http.StatusNotFound}
@@ -114,11 +115,13 @@ func problemFor(err error) (p *Problem, known bool) {
 	case errors.As(err, &invalid):
 		fields := make([]FieldDetail, len(invalid.Fields))
 		for i, f := range invalid.Fields {
-			fields[i] = FieldDetail{Location: "body." + f.Location, Message: f.Message}
+			fields[i] = FieldDetail{Location: strings.TrimSuffix("body."+f.Location, "."), Message: f.Message}
 		}
 		return typeInvalid.problem(seeErrors, fields...), true
 	case errors.Is(err, pipeline.ErrKeyMalformed):
 		return keyMalformed(), true
+	case errors.Is(err, pipeline.ErrKeyRequired):
+		return keyRequired(), true
 	case errors.Is(err, pipeline.ErrKeyReused):
 		return typeKeyReused.problem("Another request was made with this Idempotency-Key. Use a new key for a new order."), true
 	case errors.Is(err, order.ErrNotFound):
@@ -138,6 +141,10 @@ func problemFor(err error) (p *Problem, known bool) {
 
 func keyMalformed() *Problem {
 	return typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without spaces.")
+}
+
+func keyRequired() *Problem {
+	return typeKeyRequired.problem("A refund of an amount needs an Idempotency-Key, so that a repeated request does not refund it twice.")
 }
 
 func badCursor() *Problem {
@@ -190,10 +197,15 @@ func stateDetail(e *order.TransitionError) string {
 	case order.EventCancel:
 		return "Only a PENDING order can be canceled; this one is " + string(e.From) + "."
 	case order.EventRefund:
+		if e.From == order.Refunding {
+			return "Another refund is under way; ask again once it has ended."
+		}
 		return "Only a PAID order can be refunded; this one is " + string(e.From) + "."
+	case order.EventRepay:
+		return "Only a FAILED order can be paid with another token; this one is " + string(e.From) + "."
 	case order.EventRetry:
 		if e.From == order.Failed {
-			return "The payment was declined; a retry would not change that."
+			return "The payment was declined; a retry would not change that. Pay with another token."
 		}
 		return "Only a FAILED order can be retried; this one is " + string(e.From) + "."
 	default:

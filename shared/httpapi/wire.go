@@ -42,6 +42,20 @@ func (i createItem) item() order.Item {
 	return order.Item{SKU: i.SKU, Quantity: i.Quantity, UnitPrice: i.UnitPrice}
 }
 
+// refundRequest is the body of POST /orders/{id}/refund; without one, or if it is empty, all
+// that is left is refunded.
+type refundRequest struct {
+	_      struct{} `json:"-" additionalProperties:"false"`
+	Amount int64    `json:"amount,omitempty" minimum:"1" doc:"How much to refund, in the currency's minor unit; without it, all that is left. With it, Idempotency-Key is required." example:"200"`
+	Reason string   `json:"reason,omitempty" maxLength:"255" doc:"Your reason, shown with the refund." example:"one cup was broken"`
+}
+
+// payRequest is the body of POST /orders/{id}/pay.
+type payRequest struct {
+	_            struct{} `json:"-" additionalProperties:"false"`
+	PaymentToken string   `json:"paymentToken" minLength:"1" maxLength:"64"`
+}
+
 // orderBody is an order as callers see it, which is without the payment token.
 type orderBody struct {
 	ID         string            `json:"id" format:"uuid" doc:"The order's id."`
@@ -53,6 +67,8 @@ type orderBody struct {
 	Metadata   map[string]string `json:"metadata,omitempty" doc:"Your own entries."`
 	PaymentRef string            `json:"paymentRef,omitempty" doc:"The gateway's reference of the charge." example:"PAY-5F0C21AB"`
 	Failure    *failureBody      `json:"failure,omitempty" doc:"Why it FAILED."`
+	Refunded   int64             `json:"refundedAmount,omitempty" minimum:"1" doc:"How much was returned, in the currency's minor unit; absent if nothing was."`
+	Refunds    []refundBody      `json:"refunds,omitempty" maxItems:"100" nullable:"false" doc:"Each refund, oldest first."`
 	Attempts   []attemptBody     `json:"attempts" nullable:"false" doc:"Each attempt to charge it, oldest first."`
 	Version    int64             `json:"version" minimum:"1" doc:"Rises by one with every change; also the ETag."`
 	CreatedAt  string            `json:"createdAt" format:"date-time" doc:"When it was placed."`
@@ -70,6 +86,17 @@ type failureBody struct {
 	Message string `json:"message" doc:"For people." example:"The card has insufficient funds."`
 }
 
+type refundBody struct {
+	ID          string `json:"id" format:"uuid" doc:"The refund's id."`
+	Amount      int64  `json:"amount" minimum:"1" doc:"In the currency's minor unit." example:"200"`
+	Status      string `json:"status" enum:"PENDING,DONE,DECLINED" doc:"DONE once the gateway has returned the money; DECLINED if it refused to."`
+	Reason      string `json:"reason,omitempty" doc:"Your reason." example:"one cup was broken"`
+	Ref         string `json:"ref,omitempty" doc:"The gateway's reference of the refund." example:"REF-5F0C21AB"`
+	Code        string `json:"code,omitempty" doc:"The gateway's reason for declining."`
+	RequestedAt string `json:"requestedAt" format:"date-time" doc:"When it was asked for."`
+	EndedAt     string `json:"endedAt,omitempty" format:"date-time" doc:"When it was DONE or DECLINED."`
+}
+
 type attemptBody struct {
 	Number    int    `json:"number" minimum:"1" doc:"The first is 1." example:"1"`
 	StartedAt string `json:"startedAt" format:"date-time" doc:"When it started."`
@@ -80,7 +107,7 @@ type attemptBody struct {
 func newOrderBody(o order.Order) orderBody {
 	b := orderBody{
 		ID: o.ID, Status: string(o.Status), Amount: o.Total.Amount, Currency: string(o.Total.Currency),
-		CustomerID: o.CustomerID, Metadata: o.Metadata, PaymentRef: o.PaymentRef,
+		CustomerID: o.CustomerID, Metadata: o.Metadata, PaymentRef: o.PaymentRef, Refunded: o.RefundedAmount(),
 		Attempts: make([]attemptBody, len(o.Charge.Attempts)), Version: o.Version,
 		CreatedAt: timestamp(o.CreatedAt), UpdatedAt: timestamp(o.UpdatedAt),
 	}
@@ -89,6 +116,16 @@ func newOrderBody(o order.Order) orderBody {
 	}
 	if o.Failure != nil {
 		b.Failure = &failureBody{Code: o.Failure.Code, Message: o.Failure.Message}
+	}
+	for _, r := range o.Refunds {
+		body := refundBody{
+			ID: r.ID, Amount: r.Amount, Status: string(r.Status), Reason: r.Reason, Ref: r.Ref, Code: r.Code,
+			RequestedAt: timestamp(r.RequestedAt),
+		}
+		if !r.EndedAt.IsZero() {
+			body.EndedAt = timestamp(r.EndedAt)
+		}
+		b.Refunds = append(b.Refunds, body)
 	}
 	for i, a := range o.Charge.Attempts {
 		b.Attempts[i] = attemptBody{

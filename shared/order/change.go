@@ -102,16 +102,6 @@ func (o Order) FailedWith(outcome Outcome, f Failure, now time.Time) (Order, err
 	return next, nil
 }
 
-// RefundedWith ends a refund with the gateway's reference of it.
-func (o Order) RefundedWith(ref string, now time.Time) (Order, error) {
-	next, err := o.conclude(EventReturn, KindRefund, OutcomeApproved, "", now)
-	if err != nil {
-		return Order{}, err
-	}
-	next.RefundRef = ref
-	return next, nil
-}
-
 func (o Order) conclude(event Event, kind Kind, outcome Outcome, code string, now time.Time) (Order, error) {
 	next, err := o.change(event, now)
 	if err != nil {
@@ -131,18 +121,25 @@ func (o Order) Cancel(now time.Time) (Order, error) {
 	return o.change(EventCancel, now)
 }
 
-// BeginRefund marks the money of a PAID order as owed back.
-func (o Order) BeginRefund(now time.Time) (Order, error) {
-	return o.change(EventRefund, now)
-}
-
 // Retry opens a new round, with new attempts and a new gateway key. The error is a
 // [*TransitionError], including for an order that was declined.
 func (o Order) Retry(now time.Time) (Order, error) {
 	if o.Declined() {
 		return Order{}, fmt.Errorf("the gateway declined it: %w", &TransitionError{From: o.Status, Event: EventRetry})
 	}
-	next, err := o.change(EventRetry, now)
+	return o.newRound(EventRetry, now)
+}
+
+// PayWith opens a new round of a FAILED order, declined or not, with another payment token.
+// The error is a [*TransitionError].
+func (o Order) PayWith(token Token, now time.Time) (Order, error) {
+	next, err := o.newRound(EventRepay, now)
+	next.PaymentToken = token
+	return next, err
+}
+
+func (o Order) newRound(event Event, now time.Time) (Order, error) {
+	next, err := o.change(event, now)
 	if err != nil {
 		return Order{}, err
 	}

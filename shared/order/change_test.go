@@ -57,7 +57,7 @@ func TestClaimedRefusals(t *testing.T) {
 		spent = ok(spent.Released(order.KindCharge, order.OutcomeUnknown, "", at(20*i)))
 	}
 	paid := ok(claimed.PaidWith("PAY-1", at(1)))
-	refunding := ok(paid.BeginRefund(at(2)))
+	refunding := ok(paid.BeginRefund("r-1", order.RefundRequest{}, at(2)))
 
 	for _, tt := range []struct {
 		name string
@@ -121,7 +121,7 @@ func TestLife(t *testing.T) {
 	if diff := cmp.Diff(want, outcomes(o.Charge)); diff != "" {
 		t.Errorf("attempts (-want +got):\n%s", diff)
 	}
-	o = ok(o.BeginRefund(at(30)))
+	o = ok(o.BeginRefund("r-1", order.RefundRequest{}, at(30)))
 	if got := o.GatewayKey(order.KindRefund); got != o.ID+".refund" {
 		t.Errorf("refund key %s", got)
 	}
@@ -131,7 +131,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("second refund key %s", got)
 	}
 	o = ok(o.RefundedWith("REF-00000001", at(32)))
-	if o.Status != order.Refunded || o.PaymentRef != "PAY-00000001" || o.RefundRef != "REF-00000001" {
+	if o.Status != order.Refunded || o.PaymentRef != "PAY-00000001" || o.LastRefund().Ref != "REF-00000001" {
 		t.Errorf("at the end: %+v", o)
 	}
 	if o.Version != 14 {
@@ -185,7 +185,7 @@ func TestFences(t *testing.T) {
 func TestRefundHistory(t *testing.T) {
 	ok := must(t)
 	o := ok(ok(pending(t).Claimed(claim(order.KindCharge, 1, 0))).PaidWith("PAY-1", at(1)))
-	o = ok(o.BeginRefund(at(2)))
+	o = ok(o.BeginRefund("r-1", order.RefundRequest{}, at(2)))
 	const tries = 100
 	for i := range tries {
 		o = ok(o.Claimed(claim(order.KindRefund, 1, 10*i)))

@@ -17,27 +17,33 @@ const (
 	Stale
 )
 
-// disposition is the table of what a message of a kind finds an order of its own round
-// to be, by status. The lease decides between Workable and Leased.
-func disposition(kind Kind, s Status) Disposition {
+// disposition is the table of what a charge message finds an order of its own round to be.
+func disposition(s Status) Disposition {
 	switch s {
 	case Pending, Processing:
-		if kind == KindRefund {
-			return Early
-		}
 		return Workable
-	case Paid:
-		if kind == KindRefund {
-			return Early
-		}
-		return Stale
-	case Refunding:
-		if kind == KindRefund {
-			return Workable
-		}
-		return Stale
 	case Void:
 		return Early
+	case Paid, Failed, Canceled, Refunding, Refunded:
+	}
+	return Stale
+}
+
+// refundDisposition is the table for a refund message. The order's refunds are counted, so
+// a refund that has ended is told from one that is yet to be written.
+func (m Message) refundDisposition(o *Order) Disposition {
+	written := len(o.Refunds)
+	switch o.Status {
+	case Void, Pending, Processing:
+		return Early
+	case Paid:
+		if m.Refund > written {
+			return Early
+		}
+	case Refunding:
+		if m.Refund == written {
+			return Workable
+		}
 	case Failed, Canceled, Refunded:
 	}
 	return Stale
@@ -51,7 +57,10 @@ func (m Message) Disposition(o *Order, now time.Time) Disposition {
 	case o.Round > m.Round:
 		return Stale
 	}
-	d := disposition(m.Kind, o.Status)
+	d := disposition(o.Status)
+	if m.Kind == KindRefund {
+		d = m.refundDisposition(o)
+	}
 	if d == Workable && o.LeaseUntil.After(now) {
 		return Leased
 	}

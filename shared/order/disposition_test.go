@@ -22,8 +22,11 @@ func TestDisposition(t *testing.T) {
 		order.Void:       {early, early},
 	} {
 		for i, kind := range []order.Kind{order.KindCharge, order.KindRefund} {
-			m := order.Message{Kind: kind, Round: 2}
+			m := order.Message{Kind: kind, Round: 2, Refund: 1}
 			o := &order.Order{Status: status, Round: 2}
+			if status == order.Refunding || status == order.Refunded {
+				o.Refunds = make([]order.Refund, 1)
+			}
 			if got := m.Disposition(o, now); got != want[i] {
 				t.Errorf("a %s message finds a %s order %d, want %d", kind, status, got, want[i])
 			}
@@ -48,5 +51,19 @@ func TestDisposition(t *testing.T) {
 	}
 	if got := (order.Message{Kind: order.KindCharge, Round: 1}).Disposition(nil, now); got != early {
 		t.Errorf("without an order: %d, want %d", got, early)
+	}
+	// Refunds are counted: one that is yet to be written is early, one that has ended stale.
+	for status, want := range map[order.Status][3]order.Disposition{ // of the refunds 1, 2 and 3 where 2 are written
+		order.Paid:      {stale, stale, early},
+		order.Refunding: {stale, workable, stale},
+		order.Refunded:  {stale, stale, stale},
+	} {
+		for i, want := range want {
+			m := order.Message{Kind: order.KindRefund, Round: 1, Refund: i + 1}
+			o := &order.Order{Status: status, Round: 1, Refunds: make([]order.Refund, 2)}
+			if got := m.Disposition(o, now); got != want {
+				t.Errorf("a message of refund %d finds a %s order with two %d, want %d", m.Refund, status, got, want)
+			}
+		}
 	}
 }

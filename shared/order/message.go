@@ -28,6 +28,8 @@ type Message struct {
 	Kind  Kind
 	Ref   Ref
 	Round int
+	// Refund counts the order's refunds, from 1: a [KindRefund] is about that one.
+	Refund int
 }
 
 type messageJSON struct {
@@ -36,12 +38,13 @@ type messageJSON struct {
 	Tenant  string `json:"tenant"`
 	OrderID string `json:"orderId"`
 	Round   int    `json:"round"`
+	Refund  int    `json:"refund,omitempty"`
 }
 
 // Encode returns the message's body.
 func (m Message) Encode() string {
 	body, err := json.Marshal(messageJSON{
-		Version: MessageVersion, Kind: m.Kind, Tenant: m.Ref.Tenant, OrderID: m.Ref.ID, Round: m.Round,
+		Version: MessageVersion, Kind: m.Kind, Tenant: m.Ref.Tenant, OrderID: m.Ref.ID, Round: m.Round, Refund: m.Refund,
 	})
 	if err != nil {
 		panic(err) // strings and integers can't fail to encode
@@ -64,5 +67,8 @@ func ParseMessage(body string) (Message, error) {
 	case m.Tenant == "" || !ValidID(m.OrderID) || m.Round < 1:
 		return Message{}, fmt.Errorf("%w: tenant, orderId or round is missing", ErrMessage)
 	}
-	return Message{Kind: m.Kind, Ref: Ref{Tenant: m.Tenant, ID: m.OrderID}, Round: m.Round}, nil
+	if m.Kind == KindRefund && m.Refund < 1 {
+		m.Refund = 1 // builds that knew of one refund only did not count
+	}
+	return Message{Kind: m.Kind, Ref: Ref{Tenant: m.Tenant, ID: m.OrderID}, Round: m.Round, Refund: m.Refund}, nil
 }

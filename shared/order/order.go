@@ -51,19 +51,22 @@ type Order struct {
 	// empty otherwise.
 	Fingerprint []byte
 
-	// Round counts how often the order became payable: 1, and one more for each retry by an
-	// operator. A message of an older round is stale.
+	// Round counts how often the order became payable: 1, and one more for each retry and
+	// each new payment token. A message of an older round is stale.
 	Round  int
 	Charge Leg
+	// Refund is the leg of the newest refund; its keys go on from the refund before.
 	Refund Leg
 	// LeaseUntil is when the claim of the worker that holds the order ends; the zero time if
 	// nobody holds it.
 	LeaseUntil time.Time
 
-	// PaymentRef is the gateway's reference for the charge, RefundRef for the refund.
+	// PaymentRef is the gateway's reference for the charge.
 	PaymentRef string
-	RefundRef  string
-	Failure    *Failure
+	// Refunds are the refunds asked for, oldest first. If the order is REFUNDING, the last
+	// is open; the others have ended.
+	Refunds []Refund
+	Failure *Failure
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -100,10 +103,9 @@ type Leg struct {
 	// KeySeq is the n of the gateway key in use. It grows only once the gateway is known
 	// never to act under the former key.
 	KeySeq int
-	// Tries is the number of attempts begun in this round; of a refund, in all.
+	// Tries is the number of attempts begun in this round, or at this refund.
 	Tries int
-	// Attempts are the attempts of all rounds, oldest first; of a refund, the latest
-	// few.
+	// Attempts are the attempts of all rounds, oldest first; at a refund, the latest few.
 	Attempts []Attempt
 }
 
@@ -197,7 +199,7 @@ func (o Order) Declined() bool {
 func (o Order) AsCreated() Order {
 	o.Status, o.Version, o.Round = Pending, o.FirstVersion, 1
 	o.Charge, o.Refund = Leg{}, Leg{}
-	o.LeaseUntil, o.PaymentRef, o.RefundRef, o.Failure = time.Time{}, "", "", nil
+	o.LeaseUntil, o.PaymentRef, o.Refunds, o.Failure = time.Time{}, "", nil, nil
 	o.UpdatedAt = o.CreatedAt
 	return o
 }

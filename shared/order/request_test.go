@@ -164,10 +164,14 @@ func TestKeys(t *testing.T) {
 }
 
 func TestMessage(t *testing.T) {
-	m := order.Message{Kind: order.KindRefund, Ref: order.Ref{Tenant: "t/\"é", ID: order.KeyedID("t", "k")}, Round: 7}
+	m := order.Message{Kind: order.KindRefund, Ref: order.Ref{Tenant: "t/\"é", ID: order.KeyedID("t", "k")}, Round: 7, Refund: 2}
 	got, err := order.ParseMessage(m.Encode())
 	if err != nil || got != m {
 		t.Errorf("round trip: %+v, %v", got, err)
+	}
+	// Builds that knew of one refund only did not count.
+	if got, err := order.ParseMessage(strings.Replace(m.Encode(), `,"refund":2`, "", 1)); err != nil || got.Refund != 1 {
+		t.Errorf("a refund that is not counted: %+v, %v", got, err)
 	}
 	good := m.Encode()
 	for name, body := range map[string]string{

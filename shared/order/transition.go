@@ -68,9 +68,13 @@ const (
 	EventFail     Event = "fail"     // the gateway did not charge and will not
 	EventCancel   Event = "cancel"   // the owner takes the order back
 	EventRetry    Event = "retry"    // an operator opens a new round
-	EventRefund   Event = "refund"   // the owner asks for the money back
-	EventReturn   Event = "return"   // the gateway refunded
+	EventRepay    Event = "repay"    // the owner pays with another token, in a new round
+	EventRefund   Event = "refund"   // the owner asks for money back
+	EventReturn   Event = "return"   // the gateway refunded all that was left
 	EventFence    Event = "fence"    // a message is dropped; see the package comment
+
+	EventReturnPart Event = "return part" // the gateway refunded, and something is left
+	EventRefuse     Event = "refuse"      // the gateway declined the refund
 )
 
 // TransitionError reports that an event is not allowed in a status.
@@ -104,11 +108,14 @@ var transitions = [...]struct {
 	{Paid, EventRefund, Refunding},
 	{Paid, EventFence, Paid},
 	{Failed, EventRetry, Pending},
+	{Failed, EventRepay, Pending},
 	{Failed, EventFence, Failed},
 	{Refunding, EventClaim, Refunding},
 	{Refunding, EventRenew, Refunding},
 	{Refunding, EventRelease, Refunding},
 	{Refunding, EventReturn, Refunded},
+	{Refunding, EventReturnPart, Paid},
+	{Refunding, EventRefuse, Paid},
 	{Void, EventFence, Void},
 }
 

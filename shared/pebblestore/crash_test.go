@@ -250,6 +250,9 @@ func (w *crashWorker) write(ctx context.Context, ref order.Ref) error {
 		w.promise(current)
 		next.Version, next.CreatedAt = current.Version+1, current.CreatedAt
 		next.Status = order.Statuses()[w.rng.IntN(len(order.Statuses()))]
+		if len(next.Refunds) == 0 {
+			next = next.WithWholeRefund("REF") // as there is one in such a status
+		}
 	}
 	next.CustomerID = strconv.FormatUint(w.rng.Uint64(), 36) + strings.Repeat("x", w.rng.IntN(1000))
 	w.try(next)

@@ -11,7 +11,7 @@ import (
 	"paylane/shared/queue"
 )
 
-// messageSchema is the newest schema of the two parts of a message; see orderSchema.
+// messageSchema is the newest schema of the two parts of a message; see schemaFirst.
 const messageSchema = 1
 
 // message is the content of a message; the index has the rest.

@@ -10,11 +10,14 @@ import (
 	"paylane/shared/order"
 )
 
-// orderSchema is the newest schema of an order's record, and the one that is written. To
-// add a field: raise it, append the field at the end of appendOrder, and read it in
-// decodeOrder only if the record's schema has it. testdata has a record of every schema so
-// far.
-const orderSchema = 1
+// The schemas of an order's record. To add a field: add a schema, append the field at the end
+// of appendOrder, and read it in decodeOrder only if the record's schema has it. An order is
+// written in the oldest schema that holds it, so that the build before can read what it can
+// understand. testdata has a record of every schema so far.
+const (
+	schemaFirst   = 1
+	schemaRefunds = 2 // with a list of refunds
+)
 
 // header is the beginning of an order's record. It has a fixed size, so that a write can
 // check its condition and update the indexes without reading the rest.
@@ -49,7 +52,11 @@ func appendOrder(b []byte, o *order.Order) ([]byte, error) {
 	if code == 0 {
 		return nil, fmt.Errorf("an order can't have the status %q", o.Status)
 	}
-	b = append(b, orderSchema, code)
+	schema := byte(schemaFirst)
+	if len(o.Refunds) > 0 {
+		schema = schemaRefunds
+	}
+	b = append(b, schema, code)
 	b = binary.BigEndian.AppendUint64(b, uint64(o.Version))
 	b = binary.BigEndian.AppendUint64(b, uint64(stampOf(o.CreatedAt)))
 	b = binary.BigEndian.AppendUint64(b, uint64(stampOf(o.ExpiresAt)))
@@ -75,14 +82,33 @@ func appendOrder(b []byte, o *order.Order) ([]byte, error) {
 	b = appendLeg(b, &o.Refund)
 	b = binary.BigEndian.AppendUint64(b, uint64(stampOf(o.LeaseUntil)))
 	b = appendText(b, o.PaymentRef)
-	b = appendText(b, o.RefundRef)
+	b = appendText(b, "") // the reference of a refund, before there was a list
 	if o.Failure == nil {
 		b = append(b, 0)
 	} else {
 		b = append(b, 1)
 		b = appendText(appendText(b, o.Failure.Code), o.Failure.Message)
 	}
-	return binary.BigEndian.AppendUint64(b, uint64(stampOf(o.UpdatedAt))), nil
+	b = binary.BigEndian.AppendUint64(b, uint64(stampOf(o.UpdatedAt)))
+	if schema >= schemaRefunds {
+		b = appendRefunds(b, o.Refunds)
+	}
+	return b, nil
+}
+
+func appendRefunds(b []byte, refunds []order.Refund) []byte {
+	b = binary.AppendUvarint(b, uint64(len(refunds)))
+	for _, r := range refunds {
+		all := byte(0)
+		if r.All {
+			all = 1
+		}
+		b = append(binary.AppendVarint(appendText(b, r.ID), r.Amount), all)
+		b = appendText(appendText(appendText(appendText(b, r.Reason), string(r.Status)), r.Ref), r.Code)
+		b = binary.BigEndian.AppendUint64(b, uint64(stampOf(r.RequestedAt)))
+		b = binary.BigEndian.AppendUint64(b, uint64(stampOf(r.EndedAt)))
+	}
+	return b
 }
 
 func appendLeg(b []byte, l *order.Leg) []byte {
@@ -101,9 +127,9 @@ func readHeader(record []byte) (header, error) {
 	if len(record) < 1 {
 		return header{}, errRecord
 	}
-	if schema := record[0]; schema > orderSchema {
+	if schema := record[0]; schema > schemaRefunds {
 		return header{}, fmt.Errorf("the record has schema %d and this build reads up to %d: it was written by a newer build",
-			schema, orderSchema)
+			schema, schemaRefunds)
 	}
 	if len(record) < headerBytes || record[0] == 0 || record[1] == 0 || int(record[1]) >= len(statuses) {
 		return header{}, errRecord
@@ -155,11 +181,16 @@ func decodeOrder(ref order.Ref, record []byte) (order.Order, error) {
 	o.Refund = r.leg()
 	o.LeaseUntil = r.stamp().time()
 	o.PaymentRef = r.text()
-	o.RefundRef = r.text()
+	refundRef := r.text()
 	if r.byte() != 0 {
 		o.Failure = &order.Failure{Code: r.text(), Message: r.text()}
 	}
 	o.UpdatedAt = r.stamp().time()
+	if h.schema >= schemaRefunds {
+		o.Refunds = r.refunds()
+	} else {
+		o = o.WithWholeRefund(refundRef)
+	}
 	if r.failed || r.rest != "" {
 		return order.Order{}, errRecord
 	}
@@ -240,4 +271,16 @@ func (r *reader) leg() order.Leg {
 		}
 	}
 	return l
+}
+
+func (r *reader) refunds() []order.Refund {
+	refunds := make([]order.Refund, r.count())
+	for i := range refunds {
+		refunds[i] = order.Refund{
+			ID: r.text(), Amount: r.varint(), All: r.byte() != 0,
+			Reason: r.text(), Status: order.RefundStatus(r.text()), Ref: r.text(), Code: r.text(),
+			RequestedAt: r.stamp().time(), EndedAt: r.stamp().time(),
+		}
+	}
+	return refunds
 }

@@ -18,7 +18,7 @@ import (
 // TestScanNamesWhatItCannotRead: an order that can't be read is an error, and is not left
 // out.
 func TestScanNamesWhatItCannotRead(t *testing.T) {
-	for name, record := range map[string][]byte{"cut short": {orderSchema}, "of a newer build": {orderSchema + 1}, "empty": {}} {
+	for name, record := range map[string][]byte{"cut short": {schemaRefunds}, "of a newer build": {schemaRefunds + 1}, "empty": {}} {
 		db, err := Open(Options{Dir: "data", FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)

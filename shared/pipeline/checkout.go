@@ -18,6 +18,9 @@ var (
 	// ErrKeyMalformed reports that an idempotency key is not 1 to 255 visible ASCII
 	// characters.
 	ErrKeyMalformed = errors.New("the idempotency key must be 1 to 255 visible ASCII characters")
+	// ErrKeyRequired reports a request without an idempotency key that would move money
+	// again if it were repeated.
+	ErrKeyRequired = errors.New("an idempotency key is required")
 )
 
 // maxConflicts bounds how often one call starts anew because others change the same order;
@@ -169,18 +172,56 @@ func (c *Checkout) Cancel(ctx context.Context, ref order.Ref) (order.Order, erro
 	})
 }
 
-// Refund marks the money of a PAID order as owed back, and sends the message by which it is
-// returned. An order that is REFUNDING or REFUNDED stays so, and changed is false. It returns
-// the same errors as [Checkout.Cancel].
-func (c *Checkout) Refund(ctx context.Context, ref order.Ref) (o order.Order, changed bool, err error) {
+// Refund opens a refund of a PAID order, of a part or of all that is left, and sends the
+// message by which the money is returned. Begun is false if the same was asked for before:
+// with the same idempotency key (empty for none), or, without an amount, if all that was
+// left is on its way back already or was returned. A part requires a key.
+//
+// The error is an [*order.InvalidError], an [*order.TransitionError], [ErrKeyRequired],
+// [ErrKeyMalformed], [ErrKeyReused], [order.ErrNotFound], or the store's.
+func (c *Checkout) Refund(ctx context.Context, ref order.Ref, key string, r order.RefundRequest) (o order.Order, begun bool, err error) {
+	switch {
+	case key != "" && !order.ValidKey(key):
+		return order.Order{}, false, ErrKeyMalformed
+	case key == "" && r.Amount != 0:
+		return order.Order{}, false, ErrKeyRequired
+	}
 	o, err = c.change(ctx, ref, order.KindRefund, func(o order.Order) (order.Order, error) {
-		changed = o.Status != order.Refunding && o.Status != order.Refunded
-		if !changed {
+		id := o.NextRefundID()
+		if key != "" {
+			id = order.KeyedRefundID(o.ID, key)
+		}
+		begun = false
+		if earlier, ok := o.FindRefund(id); ok {
+			if !earlier.Asked(r) {
+				return order.Order{}, ErrKeyReused
+			}
 			return o, nil
 		}
-		return o.BeginRefund(c.now())
+		if r.Amount == 0 && (o.Status == order.Refunded || o.Status == order.Refunding && o.LastRefund().All) {
+			return o, nil
+		}
+		begun = true
+		return o.BeginRefund(id, r, c.now())
 	})
-	return o, changed, err
+	return o, begun, err
+}
+
+// Pay opens a new round of a FAILED order with another payment token. Begun is false if that
+// token's round is open already. The error is an [*order.InvalidError], or one of those of
+// [Checkout.Cancel].
+func (c *Checkout) Pay(ctx context.Context, ref order.Ref, token order.Token) (o order.Order, begun bool, err error) {
+	if err := c.tokens.CheckToken(token); err != nil {
+		return order.Order{}, false, &order.InvalidError{Fields: []order.FieldError{{Location: "paymentToken", Message: err.Error()}}}
+	}
+	o, err = c.change(ctx, ref, order.KindCharge, func(o order.Order) (order.Order, error) {
+		begun = !(o.Round > 1 && o.PaymentToken == token && (o.Status == order.Pending || o.Status == order.Processing))
+		if !begun {
+			return o, nil
+		}
+		return o.PayWith(token, c.now())
+	})
+	return o, begun, err
 }
 
 // Retry opens a new round for an order that FAILED without being declined. It returns the same
@@ -227,7 +268,7 @@ func (c *Checkout) change(
 }
 
 func (c *Checkout) send(ctx context.Context, kind order.Kind, o order.Order) error {
-	m := order.Message{Kind: kind, Ref: o.Ref, Round: o.Round}
+	m := order.Message{Kind: kind, Ref: o.Ref, Round: o.Round, Refund: len(o.Refunds)}
 	if _, err := c.queue.Send(ctx, m.Encode(), 0); err != nil {
 		return fmt.Errorf("send the %s message: %w", kind, err)
 	}

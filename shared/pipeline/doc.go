@@ -1,7 +1,7 @@
 // Package pipeline holds paylane's use cases, between the ports of shared/order and
 // shared/gateway. It knows nothing of HTTP, SQS or a database.
 //
-//   - [Checkout] is what callers do: create, get, follow, list, cancel, refund, retry.
+//   - [Checkout] is what callers do: create, get, follow, list, cancel, pay again, refund, retry.
 //   - [Payments] handles one message about an order: it claims the order, asks the gateway,
 //     and settles or releases.
 //   - [DeadLetters] finishes what Payments could not.

@@ -116,7 +116,7 @@ func TestFrozenWrites(t *testing.T) {
 			return err
 		}, order.Paid},
 		{"refund", "tok_ok", order.Paid, func(w *world, ref order.Ref) error {
-			_, _, err := w.checkout.Refund(w.t.Context(), ref)
+			_, _, err := w.checkout.Refund(w.t.Context(), ref, "", order.RefundRequest{})
 			return err
 		}, order.Refunded},
 	} {

@@ -181,7 +181,7 @@ func TestDeadLetters(t *testing.T) {
 	t.Run("a refund is made all the same", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			o := w.runToEnd(w.create("tok_flaky_1").Ref, time.Minute)
-			if _, _, err := w.checkout.Refund(t.Context(), o.Ref); err != nil {
+			if _, _, err := w.checkout.Refund(t.Context(), o.Ref, "", order.RefundRequest{}); err != nil {
 				t.Fatal(err)
 			}
 			if v := handle(w, o, order.KindRefund); v.Next != job.Again || v.Result != pipeline.ResultUnavailable {
@@ -286,7 +286,7 @@ func chaos(t *testing.T, w *world, random *rand.Rand) {
 		case 0:
 			_, _ = w.checkout.Cancel(t.Context(), ref)
 		case 1:
-			_, _, _ = w.checkout.Refund(t.Context(), ref)
+			_, _, _ = w.checkout.Refund(t.Context(), ref, "", order.RefundRequest{})
 		case 2:
 			_, _ = w.checkout.Retry(t.Context(), ref)
 		case 3:

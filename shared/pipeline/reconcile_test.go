@@ -189,7 +189,7 @@ var reconcileRules = []struct {
 			}
 			return o
 		},
-		want: "scanned, checked, refund_declined", dry: "scanned, stuck", status: order.Refunding, asked: "refund .refund",
+		want: "scanned, checked, settled refund_declined", dry: "scanned, stuck", status: order.Paid, asked: "refund .refund",
 	},
 	{
 		name: "no order, but its message was dropped",
@@ -266,7 +266,7 @@ func (f *office) wantBooks(o order.Order, report string) {
 		want[strings.TrimPrefix(o.GatewayKey(order.KindCharge), o.ID)] = o.PaymentRef
 	}
 	if o.Status == order.Refunded {
-		want[strings.TrimPrefix(o.GatewayKey(order.KindRefund), o.ID)] = o.RefundRef
+		want[strings.TrimPrefix(o.GatewayKey(order.KindRefund), o.ID)] = o.LastRefund().Ref
 	}
 	if diff := gocmp.Diff(want, refs); diff != "" {
 		f.t.Errorf("the bank's books on %s order (-order +bank):\n%s", o.Status, diff)

@@ -105,7 +105,7 @@ func difference(o order.Order, known gateway.Resolution) FindingKind {
 		switch {
 		case !known.Done:
 			return RefundMissing
-		case known.Receipt.Ref != o.RefundRef:
+		case known.Receipt.Ref != o.LastRefund().Ref:
 			return RefundReference
 		}
 	case order.Failed, order.Canceled:
@@ -138,8 +138,6 @@ func (w *walk) settleStuck(ctx context.Context, o order.Order) (f Finding, asked
 	switch {
 	case v.Next == job.Done:
 		return Finding{Kind: FindingSettled, Settled: v.Result}, true
-	case v.Result == ResultDeclined:
-		return Finding{Kind: RefundDeclined}, true
 	case v.Err != nil:
 		return Finding{Kind: FindingError, Err: v.Err}, true
 	default:

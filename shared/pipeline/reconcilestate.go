@@ -89,7 +89,6 @@ const (
 	ChargeUnexpected FindingKind = "charge_unexpected" // FAILED or CANCELED, but charged
 	RefundMissing    FindingKind = "refund_missing"    // REFUNDED, but the money is not back
 	RefundReference  FindingKind = "refund_reference"  // REFUNDED, but under another reference
-	RefundDeclined   FindingKind = "refund_declined"   // REFUNDING, and the gateway refuses
 )
 
 // The other findings.
@@ -103,7 +102,7 @@ const (
 // Difference reports whether a person must look.
 func (k FindingKind) Difference() bool {
 	switch k {
-	case ChargeMissing, ChargeReference, ChargeUnexpected, RefundMissing, RefundReference, RefundDeclined:
+	case ChargeMissing, ChargeReference, ChargeUnexpected, RefundMissing, RefundReference:
 		return true
 	case FindingStuck, FindingSettled, FindingUnknown, FindingError:
 	}

@@ -114,7 +114,7 @@ func TestReconcileRate(t *testing.T) {
 				paid = append(paid, f.paid("tok_ok"))
 			}
 			for _, o := range paid {
-				if _, _, err := f.checkout.Refund(t.Context(), o.Ref); err != nil {
+				if _, _, err := f.checkout.Refund(t.Context(), o.Ref, "", order.RefundRequest{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -382,7 +382,7 @@ func TestReconcileAmongPayments(t *testing.T) {
 		for _, ref := range refs {
 			o := f.runToEnd(ref, time.Hour)
 			if !late[ref.ID] && o.Status == order.Paid && ref.ID[0]%2 == 0 {
-				if _, _, err := f.checkout.Refund(t.Context(), ref); err != nil {
+				if _, _, err := f.checkout.Refund(t.Context(), ref, "", order.RefundRequest{}); err != nil {
 					t.Error(err)
 				}
 				f.runToEnd(ref, time.Hour)

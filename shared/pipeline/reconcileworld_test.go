@@ -132,7 +132,7 @@ func (f *office) paid(token order.Token) order.Order {
 
 func (f *office) refunding() order.Order {
 	f.t.Helper()
-	o, _, err := f.checkout.Refund(f.t.Context(), f.paid("tok_ok").Ref)
+	o, _, err := f.checkout.Refund(f.t.Context(), f.paid("tok_ok").Ref, "", order.RefundRequest{})
 	if err != nil {
 		f.t.Fatal(err)
 	}

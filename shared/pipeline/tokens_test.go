@@ -95,15 +95,15 @@ func TestRefundTokens(t *testing.T) {
 				if o.Status != order.Paid {
 					t.Fatalf("ended %s", o.Status)
 				}
-				o, changed, err := w.checkout.Refund(t.Context(), o.Ref)
+				o, changed, err := w.checkout.Refund(t.Context(), o.Ref, "", order.RefundRequest{})
 				if err != nil || !changed || o.Status != order.Refunding {
 					t.Fatalf("refund: %s, %v, %v", o.Status, changed, err)
 				}
 				o = w.runToEnd(o.Ref, 10*time.Minute)
-				if o.Status != order.Refunded || w.gateway.refunded(o.ID) != 1 || o.RefundRef == "" {
+				if o.Status != order.Refunded || w.gateway.refunded(o.ID) != 1 || o.LastRefund().Ref == "" {
 					t.Errorf("%s, refunded %d times; calls: %v", o.Status, w.gateway.refunded(o.ID), w.gateway.calls())
 				}
-				again, changed, err := w.checkout.Refund(t.Context(), o.Ref)
+				again, changed, err := w.checkout.Refund(t.Context(), o.Ref, "", order.RefundRequest{})
 				if err != nil || changed || again.Status != order.Refunded {
 					t.Errorf("again: %s, %v, %v", again.Status, changed, err)
 				}

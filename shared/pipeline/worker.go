@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"paylane/shared/gateway"
@@ -32,13 +31,20 @@ type WorkerConfig struct {
 	Now     func() time.Time
 	// Jitter returns a number from 0 to n-1, for n > 0.
 	Jitter func(n int) int
-	// Observe is called, by many goroutines at once, with each outcome of an attempt once
-	// it is written down, and with the order as it then is; nil is nobody.
-	Observe func(context.Context, order.Order, order.Outcome)
+	// Observe is called, by many goroutines at once, with what came of each attempt, once it
+	// is written down; nil is nobody.
+	Observe func(context.Context, Attempted)
 }
 
-// Results of a verdict, besides statuses in lower case for orders that reached their end,
-// and those that any job has.
+// Attempted is what came of one attempt.
+type Attempted struct {
+	Kind    order.Kind
+	Outcome order.Outcome
+	// Order is the order as it then is.
+	Order order.Order
+}
+
+// Results of a verdict, besides "paid" and "failed", and those that any job has.
 const (
 	ResultStale       = "stale"       // the order is past what the message asks for
 	ResultEarly       = "early"       // the order is not there yet, or not that far
@@ -46,7 +52,9 @@ const (
 	ResultBusy        = "busy"        // another worker holds the order
 	ResultUnavailable = "unavailable" // the gateway did not act; another attempt follows
 	ResultUnknown     = "unknown"     // nobody can say whether the gateway acted
-	ResultDeclined    = "declined"    // the gateway refuses a refund; a person must look
+
+	ResultRefunded       = "refunded"        // all of the order, or a part
+	ResultRefundDeclined = "refund_declined" // the gateway refused
 )
 
 // verdict adds to a verdict which order it is about.
@@ -109,7 +117,7 @@ func (h held) request(attempt int) gateway.Request {
 		r.Hint.Since = attempts[0].StartedAt
 	}
 	if h.kind == order.KindRefund {
-		r.PaymentRef = h.order.PaymentRef
+		r.PaymentRef, r.Money.Amount = h.order.PaymentRef, h.order.LastRefund().Amount
 	}
 	return r
 }
@@ -150,7 +158,8 @@ func (w worker) act(ctx context.Context, h held, d job.Delivery) job.Verdict {
 	case err == nil:
 		return w.succeed(ctx, h, receipt)
 	case errors.As(err, &declined) && h.kind == order.KindRefund:
-		return w.release(ctx, h, d, order.OutcomeDeclined, declined.Code)
+		next, err := h.order.RefundDeclinedWith(declined.Code, w.Now())
+		return w.settle(ctx, h, order.OutcomeDeclined, ResultRefundDeclined, next, err)
 	case errors.As(err, &declined):
 		return w.fail(ctx, h, order.OutcomeDeclined, order.Failure{Code: declined.Code, Message: declined.Message})
 	case !errors.Is(err, gateway.ErrUnavailable):
@@ -198,42 +207,44 @@ func (w worker) patience(ctx context.Context) (context.Context, context.CancelFu
 func (w worker) succeed(ctx context.Context, h held, r gateway.Receipt) job.Verdict {
 	if h.kind == order.KindRefund {
 		next, err := h.order.RefundedWith(r.Ref, w.Now())
-		return w.settle(ctx, h, order.OutcomeApproved, next, err)
+		return w.settle(ctx, h, order.OutcomeApproved, ResultRefunded, next, err)
 	}
 	next, err := h.order.PaidWith(r.Ref, w.Now())
-	return w.settle(ctx, h, order.OutcomeApproved, next, err)
+	return w.settle(ctx, h, order.OutcomeApproved, "paid", next, err)
 }
 
 func (w worker) fail(ctx context.Context, h held, outcome order.Outcome, f order.Failure) job.Verdict {
 	next, err := h.order.FailedWith(outcome, f, w.Now())
-	return w.settle(ctx, h, outcome, next, err)
+	return w.settle(ctx, h, outcome, "failed", next, err)
 }
 
-// settle writes down the order's end.
-func (w worker) settle(ctx context.Context, h held, outcome order.Outcome, next order.Order, err error) job.Verdict {
-	if err := w.write(ctx, outcome, next, err); err != nil {
+// settle writes down the end of the order, or of its refund.
+func (w worker) settle(
+	ctx context.Context, h held, outcome order.Outcome, result string, next order.Order, err error,
+) job.Verdict {
+	if err := w.write(ctx, h.kind, outcome, next, err); err != nil {
 		return w.lost(h, fmt.Errorf("settle the order: %w", err))
 	}
-	return *verdict(next.Ref, job.Verdict{Next: job.Done, Result: strings.ToLower(string(next.Status))})
+	return *verdict(next.Ref, job.Verdict{Next: job.Done, Result: result})
 }
 
 // release gives up the order with an outcome that decides nothing; the message comes back
 // after a backoff.
 func (w worker) release(ctx context.Context, h held, d job.Delivery, outcome order.Outcome, code string) job.Verdict {
 	next, err := h.order.Released(h.kind, outcome, code, w.Now())
-	if err := w.write(ctx, outcome, next, err); err != nil {
+	if err := w.write(ctx, h.kind, outcome, next, err); err != nil {
 		return w.lost(h, fmt.Errorf("release the order: %w", err))
 	}
 	return *verdict(next.Ref, job.Verdict{Next: job.Again, After: job.Backoff(d.ReceiveCount, w.Jitter), Result: string(outcome)})
 }
 
 // write writes down the outcome of an attempt, unless the order could not be changed.
-func (w worker) write(ctx context.Context, outcome order.Outcome, next order.Order, err error) error {
+func (w worker) write(ctx context.Context, kind order.Kind, outcome order.Outcome, next order.Order, err error) error {
 	if err == nil {
 		err = w.Store.Update(ctx, next)
 	}
 	if err == nil && w.Observe != nil {
-		w.Observe(ctx, next, outcome)
+		w.Observe(ctx, Attempted{Kind: kind, Outcome: outcome, Order: next})
 	}
 	return err
 }

@@ -61,6 +61,8 @@ func (s *Simulator) act(ctx context.Context, r gateway.Request, prefix string) (
 	}
 	attempt := r.Hint.Attempt
 	switch {
+	case b.kind == refundDeclined && r.PaymentRef != "":
+		return gateway.Receipt{}, &gateway.DeclinedError{Code: "refund_declined", Message: "The refund was declined."}
 	case b.kind == decline:
 		return gateway.Receipt{}, &gateway.DeclinedError{Code: b.code, Message: declineMessage(b.code)}
 	case b.kind == outage, b.kind == flaky && attempt <= b.n:
@@ -86,6 +88,10 @@ func (s *Simulator) Resolve(ctx context.Context, r gateway.Request) (gateway.Res
 	switch b.kind {
 	case decline, outage:
 		return gateway.Resolution{}, nil
+	case refundDeclined:
+		if r.PaymentRef != "" {
+			return gateway.Resolution{}, nil
+		}
 	case flaky:
 		if attempt <= b.n {
 			return gateway.Resolution{}, nil

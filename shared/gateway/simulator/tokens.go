@@ -20,6 +20,7 @@ const (
 	timeoutNotCharged
 	unknown
 	slow
+	refundDeclined
 )
 
 // rule is one payment token, or with a number all tokens of one kind.
@@ -56,6 +57,7 @@ func rules() []rule {
 			token: "tok_slow_", kind: slow, number: "MS", least: 0, most: 8000, digits: `([0-9]|[1-9][0-9]{1,2}|[1-7][0-9]{3}|8000)`,
 			doc: "is approved after MS milliseconds",
 		},
+		{token: "tok_refund_declined", kind: refundDeclined, doc: "is approved; a refund of it is declined"},
 	}
 }
 
