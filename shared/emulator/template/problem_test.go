@@ -215,7 +215,7 @@ func TestProblems(t *testing.T) {
 		{"loop over resources", "  Fn::ForEach::Queues: [X, [a], {}]\n", []string{
 			"line 5: Resources: Fn::ForEach::Queues is not supported: write the resources out"}},
 		{"key used twice", "  Q: {Type: AWS::SQS::Queue}\n", []string{
-			`line 5: it is not YAML: mapping key "Q" already defined at [4:3]`}},
+			`line 5: the key "Q" is already used on line 4`}},
 		{"all at once, by line", "  B: {Type: AWS::S3::Bucket}\n  C: {Type: Custom::Thing}\n" + function("      Layers: []\n      MemorySize: 64\n"), []string{
 			"line 5: Resources.B: the resource type AWS::S3::Bucket is not supported",
 			"line 6: Resources.C: the resource type Custom::Thing is not supported",
@@ -259,11 +259,21 @@ func TestTemplateProblems(t *testing.T) {
 			"line 3: Conditions.B: condition A depends on itself",
 			"line 4: Conditions.C: this is no condition: it must be Fn::Equals, Fn::And, Fn::Or, Fn::Not or Condition",
 			`line 5: Conditions.D: Ref of X: there is no parameter or resource "X"`}},
-		{name: "syntax", source: "Resources:\n  A: [\n", want: []string{"line 2: it is not YAML: sequence end token ']' not found"}},
+		{name: "a list that is not closed", source: "Resources:\n  A: [\n", want: []string{"line 2: it is not YAML: did not find expected node content"}},
+		{name: "a list that is not closed, far above", source: "A: x\nB: [x\nC: y\nD: z\n", want: []string{"line 2: it is not YAML: did not find expected ',' or ']'"}},
+		{name: "a quote that is not closed", source: "A: x\nB: 'x\nC: y\nD: z\n", want: []string{"line 2: it is not YAML: found unexpected end of stream"}},
+		{name: "an indentation that fits nothing", source: "Resources:\n  F:\n    Type: X\n    Properties:\n      A: b\n     C: d\n      E: f\n",
+			want: []string{"line 6: it is not YAML: did not find expected key"}},
+		{name: "JSON without a comma", source: "{\n  \"A\": {\n    \"B\": 1\n    \"C\": 2\n  }\n}\n", want: []string{"line 3: it is not YAML: did not find expected ',' or '}'"}},
+		{name: "bytes that are not UTF-8", source: "A: b\nC: \xff\n", want: []string{"line 2: it is not YAML: invalid leading UTF-8 octet"}},
+		{name: "a key that is a list", source: "Resources: {}\n[a]: b\n", want: []string{"line 2: a key must be plain text"}},
 		{name: "two documents", source: "---\nResources: {}\n---\nx: y\n", want: []string{
-			"line 3: a template is one YAML document, and here a second one begins"}},
-		{name: "alias of itself", source: "Resources: &r\n  A: *r\n", want: []string{`line 2: there is no anchor "r" before this alias`}},
-		{name: "nested too deeply", source: "Resources: " + strings.Repeat("[", 600), want: []string{"line 1: it is nested too deeply"}},
+			"line 3: a template is one YAML document, and a second one begins here"}},
+		{name: "two documents, the first without a marker", source: "Resources: {}\n---\nx: y\n", want: []string{
+			"line 2: a template is one YAML document, and a second one begins here"}},
+		{name: "alias of itself", source: "Resources: &r\n  A: *r\n", want: []string{`line 2: the anchor "r" contains itself`}},
+		{name: "alias of nothing", source: "Resources:\n  A: {}\n  B: *r\n  C: {}\n", want: []string{"line 3: it is not YAML: unknown anchor 'r' referenced"}},
+		{name: "nested too deeply", source: "Resources: " + strings.Repeat("[", 600) + strings.Repeat("]", 600), want: []string{"line 1: it is nested too deeply"}},
 		{name: "aliases that explode", source: bomb(), want: []string{
 			"it is too large: its aliases make it more than any template can be"}},
 		{name: "functions that explode", source: deepSub(90), want: []string{
