@@ -55,7 +55,7 @@ var rooms = map[string][]string{
 	"shared/accesstoken":           {"github.com/golang-jwt/jwt/v5", "golang.org/x/sync/singleflight"},
 	"shared/accesstoken/tokentest": {"github.com/golang-jwt/jwt/v5"},
 	"shared/emulator": {
-		"paylane/shared/emulator", "github.com/aws/aws-lambda-go", "go.yaml.in/yaml/v3", "golang.org/x/sync",
+		"paylane/shared/emulator", "github.com/aws/aws-lambda-go", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/sync",
 	},
 	"shared/emulator/apigateway":  {"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events"},
 	"shared/emulator/queuesource": {"paylane/shared/emulator", "paylane/shared/order"},

@@ -12,8 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"paylane/shared/emulator/internal/defaults"
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/pipe"
 )
 
@@ -71,9 +70,9 @@ const idleFor = 10 * time.Second
 // Lambda.
 func NewInProcess(handler any, c Config) *InProcess {
 	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
-	c.Logger = defaults.Logger(c.Logger)
-	c.Now = defaults.Now(c.Now)
-	c.Random = defaults.Random(c.Random)
+	c.Logger = aws.DefaultLogger(c.Logger)
+	c.Now = aws.DefaultNow(c.Now)
+	c.Random = aws.DefaultRandom(c.Random)
 	f := &InProcess{config: c, call: callOf(handler, c.JSON), idle: make(chan invocation), ended: make(chan struct{})}
 	f.end = sync.OnceFunc(func() { close(f.ended) })
 	f.streams, f.endStreams = context.WithCancel(context.Background())
@@ -170,10 +169,10 @@ func (f *InProcess) begin(parent context.Context, i *Invocation) (run context.Co
 		return nil, nil, ErrThrottled
 	}
 	f.underWay.Add(1)
-	i.RequestID = cmp.Or(i.RequestID, id.UUID(f.config.Random))
+	i.RequestID = cmp.Or(i.RequestID, aws.UUID(f.config.Random))
 	now := f.config.Now()
 	if i.TraceID == "" {
-		i.TraceID = id.Trace(f.config.Random, now)
+		i.TraceID = aws.TraceID(f.config.Random, now)
 	}
 	run, cancel = f.context(parent, *i, now)
 	return run, cancel, nil

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // MaxPayloadBytes is the limit of an event and of a result, as JSON: 6 MiB and 100
@@ -103,7 +103,7 @@ func (r Result) Payload() ([]byte, error) {
 	if r.Value == nil {
 		return r.payload, nil
 	}
-	payload, err := text.JSON(r.Value)
+	payload, err := aws.JSON(r.Value)
 	if err != nil {
 		return nil, fmt.Errorf("encode the function's result: %w", err)
 	}

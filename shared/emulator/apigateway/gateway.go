@@ -13,8 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/defaults"
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/payload"
 	"paylane/shared/emulator/template"
 )
@@ -73,9 +72,9 @@ type Gateway struct {
 // invoker, or that asks for an authorizer where none is given and the caller did not
 // say to leave it open.
 func New(api template.HTTPAPI, o Options) (*Gateway, error) {
-	o.Now = defaults.Now(o.Now)
-	o.Random = defaults.Random(o.Random)
-	o.Logger = defaults.Logger(o.Logger)
+	o.Now = aws.DefaultNow(o.Now)
+	o.Random = aws.DefaultRandom(o.Random)
+	o.Logger = aws.DefaultLogger(o.Logger)
 	g := &Gateway{api: api, options: o, bodies: payload.NewBodies(maxBodyBytes), rules: payload.Rules{
 		CORS: payload.NewCORS(api.CORS), ContentType: "text/plain; charset=utf-8",
 		Owned: []string{"apigw-requestid", "content-length", "date"},
@@ -99,7 +98,7 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 
 // ServeHTTP implements [http.Handler].
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := id.Gateway(g.options.Random)
+	requestID := aws.GatewayID(g.options.Random)
 	w.Header()["Apigw-Requestid"] = []string{requestID}
 	preflight := g.rules.CORS.IsPreflight(r)
 	g.rules.CORS.Allow(w.Header(), r, preflight)

@@ -7,9 +7,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/payload"
-	"paylane/shared/emulator/internal/text"
 )
 
 // Limits of a request ("Quotas for configuring and running an HTTP API").
@@ -22,7 +21,7 @@ const (
 // escaped: so has it been seen on AWS, before routes are looked at.
 func decodedPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.URL.Path, "?")
-	return text.Valid(path)
+	return aws.ValidText(path)
 }
 
 // request is what is known of a request when its event is made.
@@ -43,10 +42,10 @@ func (g *Gateway) newEvent(r *http.Request, q request) *httpEvent {
 	ip := payload.Peer(r)
 	payload.AddForwarded(headers, r, ip)
 	if headers["x-amzn-trace-id"] == "" {
-		headers["x-amzn-trace-id"] = id.Trace(g.options.Random, now)
+		headers["x-amzn-trace-id"] = aws.TraceID(g.options.Random, now)
 	}
 	body, encoded := payload.Body(headers, q.body)
-	rawQuery := text.Valid(r.URL.RawQuery)
+	rawQuery := aws.ValidText(r.URL.RawQuery)
 	return &httpEvent{events.APIGatewayV2HTTPRequest{
 		Version:               "2.0",
 		RouteKey:              q.route.Key,

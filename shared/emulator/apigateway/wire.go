@@ -6,7 +6,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // httpEvent is an event of payload format 2.0.
@@ -19,7 +19,7 @@ func (e *httpEvent) Typed() any { return &e.APIGatewayV2HTTPRequest }
 
 // JSON implements [emulator.Event].
 func (e *httpEvent) JSON() ([]byte, error) {
-	encoded, err := text.JSON(wireOf(&e.APIGatewayV2HTTPRequest))
+	encoded, err := aws.JSON(wireOf(&e.APIGatewayV2HTTPRequest))
 	if err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)
 	}

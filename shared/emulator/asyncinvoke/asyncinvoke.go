@@ -12,8 +12,7 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/defaults"
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/template"
 )
 
@@ -59,9 +58,9 @@ type Invoker struct {
 
 // New makes an invoker. It must be closed.
 func New(c Config) *Invoker {
-	c.Now = defaults.Now(c.Now)
-	c.Random = defaults.Random(c.Random)
-	c.Logger = defaults.Logger(c.Logger)
+	c.Now = aws.DefaultNow(c.Now)
+	c.Random = aws.DefaultRandom(c.Random)
+	c.Logger = aws.DefaultLogger(c.Logger)
 	i := &Invoker{config: c, closing: make(chan struct{})}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	return i
@@ -98,7 +97,7 @@ func (i *Invoker) Invoke(event emulator.Event) (requestID string, err error) {
 	}
 	now := i.config.Now()
 	e := &pending{payload: payload, taken: now, backoff: time.Second}
-	e.RequestID, e.TraceID, e.Event = id.UUID(i.config.Random), id.Trace(i.config.Random, now), event
+	e.RequestID, e.TraceID, e.Event = aws.UUID(i.config.Random), aws.TraceID(i.config.Random, now), event
 	i.events.Go(func() { i.deliver(e) })
 	return e.RequestID, nil
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // The conditions of a record: how an invocation ended.
@@ -77,7 +77,7 @@ func (i *Invoker) record(e *pending, condition string) string {
 	if strings.Count(arn, ":") == 6 { // no alias
 		arn += ":" + version
 	}
-	body, err := text.JSON(record{
+	body, err := aws.JSON(record{
 		Version:        "1.0",
 		Timestamp:      i.config.Now().UTC().Format(milliseconds),
 		RequestContext: requestContext{e.RequestID, arn, condition, e.invokes},

@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // batchEvent is the event of a batch. It is aws-lambda-go's type, and what that can't
@@ -34,7 +34,7 @@ func (p *Poller) newEvent(batch []Record) *batchEvent {
 		e.Records[i] = events.SQSMessage{
 			MessageId:              r.MessageID,
 			ReceiptHandle:          r.ReceiptHandle,
-			Body:                   text.Valid(r.Body),
+			Body:                   aws.ValidText(r.Body),
 			Attributes:             r.Attributes,
 			MessageAttributes:      eventAttributes(r.MessageAttributes),
 			Md5OfMessageAttributes: attributesMD5(r.MessageAttributes),
@@ -56,7 +56,7 @@ func eventAttributes(attributes map[string]Attribute) map[string]events.SQSMessa
 		if a.isBinary() {
 			attribute.BinaryValue = a.Binary
 		} else {
-			value := text.Valid(a.String)
+			value := aws.ValidText(a.String)
 			attribute.StringValue = &value
 		}
 		made[name] = attribute
@@ -132,7 +132,7 @@ func (e *batchEvent) JSON() ([]byte, error) {
 		}
 		event.Records[i] = w
 	}
-	encoded, err := text.JSON(event)
+	encoded, err := aws.JSON(event)
 	if err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)
 	}

@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/defaults"
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/payload"
 	"paylane/shared/emulator/template"
 )
@@ -50,9 +49,9 @@ type URL struct {
 // New makes the handler of a function's URL.
 func New(url template.FunctionURL, o Options) (*URL, error) {
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, time.Minute)
-	o.Logger = defaults.Logger(o.Logger)
-	o.Now = defaults.Now(o.Now)
-	o.Random = defaults.Random(o.Random)
+	o.Logger = aws.DefaultLogger(o.Logger)
+	o.Now = aws.DefaultNow(o.Now)
+	o.Random = aws.DefaultRandom(o.Random)
 	u := &URL{url: url, options: o, bodies: payload.NewBodies(emulator.MaxPayloadBytes), rules: payload.Rules{
 		CORS: payload.NewCORS(url.CORS), ContentType: "application/json", TextStatus: true,
 		Owned: []string{"content-length", "date", "x-amzn-requestid"},
@@ -69,7 +68,7 @@ func New(url template.FunctionURL, o Options) (*URL, error) {
 
 // ServeHTTP implements [http.Handler]. The request's path is the one in the event.
 func (u *URL) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := id.UUID(u.options.Random)
+	requestID := aws.UUID(u.options.Random)
 	w.Header()["X-Amzn-Requestid"] = []string{requestID}
 	preflight := u.rules.CORS.IsPreflight(r)
 	u.rules.CORS.Allow(w.Header(), r, preflight)

@@ -13,8 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"paylane/shared/emulator/internal/defaults"
-	"paylane/shared/emulator/internal/variable"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // Config is what a [Function] is to run, and how. Name, ARN and Binary are required.
@@ -69,9 +68,9 @@ func (c Config) complete() (Config, error) {
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(c.Variables)) {
 		switch {
-		case variable.Reserved(name):
+		case aws.ReservedVariable(name):
 			problems = append(problems, fmt.Errorf("the environment variable %s is reserved by Lambda", name))
-		case !variable.Valid(name):
+		case !aws.ValidVariable(name):
 			problems = append(problems, fmt.Errorf("the environment variable %q is not a letter and then letters, digits and _", name))
 		case strings.Contains(c.Variables[name], "\x00"):
 			problems = append(problems, fmt.Errorf("the environment variable %s has a NUL in its value", name))
@@ -96,9 +95,9 @@ func (c Config) complete() (Config, error) {
 	}
 	c.LogGroup = cmp.Or(c.LogGroup, "/aws/lambda/"+c.Name)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
-	c.Logger = defaults.Logger(c.Logger)
-	c.Now = defaults.Now(c.Now)
-	c.Random = defaults.Random(c.Random)
+	c.Logger = aws.DefaultLogger(c.Logger)
+	c.Now = aws.DefaultNow(c.Now)
+	c.Random = aws.DefaultRandom(c.Random)
 	return c, nil
 }
 

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 )
 
 const extensionIdentifier = "Lambda-Extension-Identifier"
@@ -35,7 +35,7 @@ func (e *environment) register(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	open := e.state == started
 	if open && e.extension == "" {
-		e.extension = id.UUID(c.Random)
+		e.extension = aws.UUID(c.Random)
 	}
 	w.Header().Set(extensionIdentifier, e.extension)
 	e.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/pipe"
 )
 
@@ -85,7 +85,7 @@ func (f *Function) begin(i emulator.Invocation, s *pipe.Pipe) (*invocation, erro
 		return nil, fmt.Errorf("encode the event for %s: %w", f.config.Name, err)
 	}
 	inv := &invocation{
-		id:     cmp.Or(i.RequestID, id.UUID(f.config.Random)),
+		id:     cmp.Or(i.RequestID, aws.UUID(f.config.Random)),
 		trace:  i.TraceID,
 		event:  event,
 		stream: s,
@@ -93,7 +93,7 @@ func (f *Function) begin(i emulator.Invocation, s *pipe.Pipe) (*invocation, erro
 		over:   make(chan struct{}),
 	}
 	if inv.trace == "" {
-		inv.trace = id.Trace(f.config.Random, f.config.Now())
+		inv.trace = aws.TraceID(f.config.Random, f.config.Now())
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -193,7 +193,7 @@ func (f *Function) ColdStart(ctx context.Context) (time.Duration, error) {
 	f.underWay.Add(1)
 	f.mu.Unlock()
 	defer f.underWay.Done()
-	requestID := id.UUID(f.config.Random) // for the error's text
+	requestID := aws.UUID(f.config.Random) // for the error's text
 	e, err := f.start(requestID)
 	if err != nil {
 		return 0, err

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // variables are all that an environment's process has, as "name=value": those of
@@ -52,5 +52,5 @@ func (c *Config) variables(address, binary string) []string {
 // "2026/07/10/[$LATEST]b33e12be6c054d53918d3142fbea7cef".
 func (c *Config) logStream() string {
 	day := c.Now().UTC().Format("2006/01/02")
-	return day + "/[" + version + "]" + strings.ReplaceAll(id.UUID(c.Random), "-", "")
+	return day + "/[" + version + "]" + strings.ReplaceAll(aws.UUID(c.Random), "-", "")
 }

@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/id"
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // event is EventBridge's for a schedule ("Events from EventBridge Scheduler" and "AWS
@@ -31,14 +30,14 @@ func (s *Scheduler) event(o one, at time.Time) emulator.RawEvent {
 		return emulator.RawEvent(s.input(o, scheduled))
 	}
 	e := event{
-		Version: "0", ID: id.UUID(s.random), DetailType: "Scheduled Event", Source: "aws.scheduler",
+		Version: "0", ID: aws.UUID(s.random), DetailType: "Scheduled Event", Source: "aws.scheduler",
 		Account: s.template.AccountID, Time: scheduled, Region: s.template.Region, Resources: []string{o.ARN},
 		Detail: json.RawMessage(`"{}"`), // a text: Scheduler does so
 	}
 	if o.Rule {
 		e.Source, e.Detail = "aws.events", json.RawMessage(`{}`)
 	}
-	body, err := text.JSON(e)
+	body, err := aws.JSON(e)
 	if err != nil {
 		panic(err) // texts can't fail to encode
 	}
@@ -52,7 +51,7 @@ func (s *Scheduler) input(o one, scheduled string) string {
 	if o.Rule || !strings.Contains(o.Input, "<aws.scheduler.") {
 		return o.Input
 	}
-	execution := strings.ReplaceAll(id.UUID(s.random), "-", "")[:16]
+	execution := strings.ReplaceAll(aws.UUID(s.random), "-", "")[:16]
 	return strings.NewReplacer(
 		"<aws.scheduler.schedule-arn>", o.ARN,
 		"<aws.scheduler.scheduled-time>", scheduled,

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"paylane/shared/emulator/asyncinvoke"
-	"paylane/shared/emulator/internal/defaults"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/schedule/expression"
 	"paylane/shared/emulator/template"
 )
@@ -51,7 +51,7 @@ type one struct {
 // no function in c.Functions, or that [template.Read] would refuse.
 func New(c Config) (*Scheduler, error) {
 	s := &Scheduler{
-		template: c.Template, now: defaults.Now(c.Now), random: defaults.Random(c.Random), logger: defaults.Logger(c.Logger),
+		template: c.Template, now: aws.DefaultNow(c.Now), random: aws.DefaultRandom(c.Random), logger: aws.DefaultLogger(c.Logger),
 	}
 	for _, described := range c.Template.Schedules {
 		if !described.Enabled {

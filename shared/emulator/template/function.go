@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"paylane/shared/emulator/internal/variable"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // runtimes are those that can run a Go program; "go1.x" itself is gone from Lambda.
@@ -104,9 +104,9 @@ func (r *reader) environment(p *properties) map[string]string {
 		at := p.path + ".Environment.Variables"
 		where := environment.get("Variables").get(name)
 		switch {
-		case variable.Reserved(name):
+		case aws.ReservedVariable(name):
 			r.add(where, at, "%s is reserved by Lambda", name)
-		case !variable.Valid(name):
+		case !aws.ValidVariable(name):
 			r.add(where, at, "%s is no name for an environment variable", quote(name))
 		}
 	}

@@ -1,10 +1,13 @@
 package template
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/hex"
 	"strings"
+
+	"paylane/shared/emulator/internal/aws"
 )
 
 // returned says what Ref and Fn::GetAtt give for a type of resource ("Return
@@ -206,6 +209,5 @@ func apiID(id [sha256.Size]byte) string {
 
 func uuidOf(seed string) string {
 	id := idOf(seed)
-	h := hex.EncodeToString(id[:16])
-	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-8" + h[17:20] + "-" + h[20:]
+	return aws.UUID(bytes.NewReader(id[:]))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // Rules are where HTTP APIs and Function URLs differ in what they make of a result.
@@ -42,7 +42,7 @@ var ErrReply = errors.New("the function's response does not fit")
 func (r Rules) Reply(result emulator.Result) (Reply, error) {
 	if v, ok := result.Value.(*events.APIGatewayV2HTTPResponse); ok {
 		return checked(Reply{
-			Status: v.StatusCode, Headers: validHeaders(v.Headers), Cookies: validTexts(v.Cookies), Body: text.Valid(v.Body),
+			Status: v.StatusCode, Headers: validHeaders(v.Headers), Cookies: validTexts(v.Cookies), Body: aws.ValidText(v.Body),
 		}, v.IsBase64Encoded)
 	}
 	payload, err := result.Payload()
@@ -135,10 +135,10 @@ func WriteBody(w http.ResponseWriter, status int, body string) {
 // validHeaders and validTexts do to typed results what JSON would have done.
 func validHeaders(headers map[string]string) map[string]string {
 	for name, value := range headers {
-		if text.Valid(name) != name || text.Valid(value) != value {
+		if aws.ValidText(name) != name || aws.ValidText(value) != value {
 			valid := make(map[string]string, len(headers))
 			for name, value := range headers {
-				valid[text.Valid(name)] = text.Valid(value)
+				valid[aws.ValidText(name)] = aws.ValidText(value)
 			}
 			return valid
 		}
@@ -147,12 +147,12 @@ func validHeaders(headers map[string]string) map[string]string {
 }
 
 func validTexts(texts []string) []string {
-	if !slices.ContainsFunc(texts, func(t string) bool { return text.Valid(t) != t }) {
+	if !slices.ContainsFunc(texts, func(t string) bool { return aws.ValidText(t) != t }) {
 		return texts
 	}
 	valid := make([]string, len(texts))
 	for i, t := range texts {
-		valid[i] = text.Valid(t)
+		valid[i] = aws.ValidText(t)
 	}
 	return valid
 }

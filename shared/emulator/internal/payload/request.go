@@ -16,7 +16,7 @@ import (
 	"strconv"
 	"strings"
 
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // HeaderBytes is the size of the request line and the headers, as they were sent.
@@ -111,7 +111,7 @@ func Headers(r *http.Request, bodyBytes int) (headers map[string]string, cookies
 		case lower == "cookie":
 			cookies = splitCookies(values)
 		case !HopByHop(lower):
-			headers[lower] = text.Valid(strings.Join(values, ","))
+			headers[lower] = aws.ValidText(strings.Join(values, ","))
 		}
 	}
 	headers["host"] = r.Host
@@ -147,7 +147,7 @@ func splitCookies(values []string) []string {
 	for _, value := range values {
 		for cookie := range strings.SplitSeq(value, ";") {
 			if cookie = strings.TrimSpace(cookie); cookie != "" {
-				cookies = append(cookies, text.Valid(cookie))
+				cookies = append(cookies, aws.ValidText(cookie))
 			}
 		}
 	}
@@ -186,7 +186,7 @@ func Body(headers map[string]string, body []byte) (content string, encoded bool)
 	}
 	mediaType, _, _ := strings.Cut(headers["content-type"], ";")
 	if isText(strings.ToLower(strings.TrimSpace(mediaType))) && headers["content-encoding"] == "" {
-		return text.Valid(string(body)), false
+		return aws.ValidText(string(body)), false
 	}
 	return base64.StdEncoding.EncodeToString(body), true
 }
@@ -218,7 +218,7 @@ func Query(raw string) map[string]string {
 // unescape decodes a part of a query. One with an escape that is none stays as it is.
 func unescape(part string) string {
 	if decoded, err := url.QueryUnescape(part); err == nil {
-		return text.Valid(decoded)
+		return aws.ValidText(decoded)
 	}
 	return part
 }

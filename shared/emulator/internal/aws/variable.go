@@ -1,17 +1,15 @@
-// Package variable has Lambda's rules for the names of a function's environment
-// variables.
-package variable
+package aws
 
 import (
 	"regexp"
 	"slices"
 )
 
-// name is the pattern of the API's type Environment.
-var name = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
+// variable is the pattern of the API's type Environment.
+var variable = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
 
-// Valid tells whether Lambda takes a text for a name.
-func Valid(text string) bool { return name.MatchString(text) }
+// ValidVariable reports whether Lambda accepts name as that of an environment variable.
+func ValidVariable(name string) bool { return variable.MatchString(name) }
 
 // reserved are those of "Defined runtime environment variables", and the one that makes
 // aws-lambda-go poll in parallel, which only Lambda Managed Instances set.
@@ -25,5 +23,6 @@ var reserved = []string{
 	"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_MAX_CONCURRENCY", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
 }
 
-// Reserved tells whether a variable is Lambda's own, which a function can't set.
-func Reserved(text string) bool { return slices.Contains(reserved, text) }
+// ReservedVariable reports whether a variable is set by Lambda, so that a function can't
+// set it.
+func ReservedVariable(name string) bool { return slices.Contains(reserved, name) }
