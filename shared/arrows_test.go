@@ -57,7 +57,9 @@ var rooms = map[string][]string{
 	"shared/emulator": {
 		"paylane/shared/emulator", "github.com/aws/aws-lambda-go", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/sync",
 	},
-	"shared/emulator/apigateway":  {"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events"},
+	"shared/emulator/apigateway": {
+		"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events", "golang.org/x/net/netutil",
+	},
 	"shared/emulator/queuesource": {"paylane/shared/emulator", "paylane/shared/order"},
 	"shared/emulator/sqssource":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/emulator/provision":   {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},

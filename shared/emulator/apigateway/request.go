@@ -17,25 +17,25 @@ const (
 	maxBodyBytes   = 10 << 20
 )
 
-// decodedPath is the path with its escapes undone, cut at a question mark that was
-// escaped: so has it been seen on AWS, before routes are looked at.
+// decodedPath returns the path with its escapes undone, cut at an escaped question mark.
+// AWS has been seen to do so before it chooses the route.
 func decodedPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.URL.Path, "?")
 	return aws.ValidText(path)
 }
 
-// request is what is known of a request when its event is made.
+// request holds what is known about a request when its event is made.
 type request struct {
 	route      *route
 	path       string // decoded, with the stage
 	parameters map[string]string
 	body       []byte
-	caller     *AuthorizerContext
+	caller     *authorizerContext
 	id         string
 }
 
-// newEvent makes the event of payload format 2.0 ("Create AWS Lambda proxy
-// integrations for HTTP APIs"), as it is seen on AWS.
+// newEvent returns the event of payload format 2.0 ("Create AWS Lambda proxy
+// integrations for HTTP APIs"), as it has been seen on AWS.
 func (g *Gateway) newEvent(r *http.Request, q request) *httpEvent {
 	now := g.options.Now()
 	headers, cookies := payload.Headers(r, len(q.body))

@@ -71,7 +71,7 @@ func TestOpen(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	parsed := api{routes: []string{""}, properties: withTokens}.template(t)
 	_, err := apigateway.New(parsed.APIs[0], apigateway.Options{})
-	if err == nil || !strings.Contains(err.Error(), "nothing runs the function F") {
+	if err == nil || !strings.Contains(err.Error(), "the function F has no invoker") {
 		t.Errorf("without invokers: %v", err)
 	}
 	_, f := api{routes: []string{""}}.gateway(t, modes[0], echo, apigateway.Options{})

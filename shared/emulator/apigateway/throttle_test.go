@@ -12,8 +12,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"paylane/shared/accesstoken/tokentest"
 	"paylane/shared/emulator/apigateway"
-	"paylane/shared/emulator/template"
 )
 
 const tooMany = `{"message":"Too Many Requests"}`
@@ -134,26 +134,18 @@ func TestThrottleOfNothing(t *testing.T) {
 	}
 }
 
-// refuseAll is an authorizer that counts whom it refused.
-type refuseAll struct{ asked int }
-
-func (r *refuseAll) Authorize(*http.Request, *template.JWTAuthorizer, []string) (*apigateway.AuthorizerContext, error) {
-	r.asked++
-	return nil, &apigateway.Refusal{Status: http.StatusUnauthorized}
-}
-
-// A refused token has taken one from the bucket, and with an empty one the authorizer
-// is not asked. Preflights count where an authorizer would be asked about them.
+// A caller who is refused has taken a token from the bucket, and once it is empty the
+// authorizer no longer refuses anybody. Preflights count where the authorizer checks them.
 func TestThrottleBeforeAuthorizer(t *testing.T) {
-	var authorizer refuseAll
 	a := api{routes: []string{path("ANY", "/x"), path("GET", "/y")}, properties: withTokens + ", CorsConfiguration: true, " + limits("1", "2")}
-	g, _ := a.gateway(t, modes[0], echo, apigateway.Options{Authorizer: &authorizer, Now: newClock().Now})
+	o := guarded(t, a, tokentest.New(t, issuerURL))
+	o.Now = newClock().Now
+	g, _ := a.gateway(t, modes[0], echo, o)
 	preflight := []string{"Origin", "https://a.test", "Access-Control-Request-Method", "GET"}
 	diff(t, "1st", 401, record(g, "GET", "/x").status)
 	diff(t, "2nd, a preflight", 401, record(g, "OPTIONS", "/x", preflight...).status)
 	diff(t, "3rd", 429, record(g, "GET", "/x").status)
 	diff(t, "4th, a preflight", 429, record(g, "OPTIONS", "/x", preflight...).status)
-	diff(t, "the authorizer was asked", 2, authorizer.asked)
 	for range 5 {
 		diff(t, "a preflight without a route", 204, record(g, "OPTIONS", "/y", preflight...).status)
 	}
