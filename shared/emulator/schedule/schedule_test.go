@@ -250,7 +250,7 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		{"expression", func(s *template.Schedule) { s.Expression = "rate(1 week)" }, "schedule FE: rate(1 week) is no rate"},
 		{"time zone", func(s *template.Schedule) { s.Timezone = "Mars" }, "schedule FE: unknown time zone Mars"},
-		{"function", func(s *template.Schedule) { s.Function = "G" }, "schedule FE: there is no function G"},
+		{"function", func(s *template.Schedule) { s.Function = "G" }, "schedule FE: the function G has no invoker"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
