@@ -28,7 +28,7 @@ func compileRule(raw any) (rule, error) {
 	switch raw := raw.(type) {
 	case map[string]any:
 		if len(raw) != 1 {
-			return nil, errors.New("an operator stands alone in its object")
+			return nil, errors.New("an operator must be alone in its object")
 		}
 		for operator, argument := range raw {
 			return compileOperator(operator, argument)
@@ -60,7 +60,7 @@ func compileOperator(operator string, argument any) (rule, error) {
 func compileText(operator string, argument any) (rule, error) {
 	wanted, ok := argument.(string)
 	if !ok || wanted == "" {
-		return nil, fmt.Errorf("%s needs a text", operator)
+		return nil, fmt.Errorf("%s needs a string", operator)
 	}
 	test := strings.EqualFold
 	switch operator {

@@ -9,9 +9,9 @@ import (
 
 const extensionIdentifier = "Lambda-Extension-Identifier"
 
-// register makes the function's process an extension of itself, which only changes how
-// it ends. No events are delivered, so asking for some is refused: INVOKE is not
-// supported here, SHUTDOWN not on Lambda for an extension inside the function.
+// register makes the function's process an extension of itself, which only changes how it
+// ends. No events are delivered, so registering for any is refused: INVOKE is not
+// supported here, and SHUTDOWN not on Lambda for an extension inside the function.
 func (e *environment) register(w http.ResponseWriter, r *http.Request) {
 	var wish struct {
 		Events []string `json:"events"`
@@ -48,7 +48,7 @@ func (e *environment) register(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// extensionEvent never answers an extension that registered: there are no events.
+// extensionEvent never answers a registered extension, since there are no events.
 func (e *environment) extensionEvent(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	extension := e.extension

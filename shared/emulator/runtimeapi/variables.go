@@ -9,9 +9,9 @@ import (
 	"paylane/shared/emulator/internal/aws"
 )
 
-// variables are all that an environment's process has, as "name=value": those of
-// provided.al2023, and the template's. AWS_EXECUTION_ENV is not set there. X-Ray's
-// daemon would run on this machine, if at all.
+// variables returns all environment variables of an environment's process, as
+// "name=value": those of provided.al2023, which does not set AWS_EXECUTION_ENV, and the
+// template's. X-Ray's daemon would run on this machine, if at all.
 func (c *Config) variables(address, binary string) []string {
 	taskRoot := filepath.Dir(binary)
 	all := map[string]string{
@@ -48,7 +48,7 @@ func (c *Config) variables(address, binary string) []string {
 	return list
 }
 
-// logStream is the name of a new environment's, such as
+// logStream returns the name of a new environment's log stream, such as
 // "2026/07/10/[$LATEST]b33e12be6c054d53918d3142fbea7cef".
 func (c *Config) logStream() string {
 	day := c.Now().UTC().Format("2006/01/02")

@@ -248,7 +248,7 @@ func TestNewRefuses(t *testing.T) {
 		change func(s *template.Schedule)
 		want   string
 	}{
-		{"expression", func(s *template.Schedule) { s.Expression = "rate(1 week)" }, "schedule FE: rate(1 week) is no rate"},
+		{"expression", func(s *template.Schedule) { s.Expression = "rate(1 week)" }, "schedule FE: rate(1 week) is not a rate"},
 		{"time zone", func(s *template.Schedule) { s.Timezone = "Mars" }, "schedule FE: unknown time zone Mars"},
 		{"function", func(s *template.Schedule) { s.Function = "G" }, "schedule FE: the function G has no invoker"},
 	}

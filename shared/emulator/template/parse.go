@@ -22,7 +22,7 @@ const (
 	maxDepth = 100
 )
 
-// parse makes a tree of nodes from YAML or JSON.
+// parse returns the tree of nodes of a YAML or JSON document.
 func parse(source []byte) (root *node, err error) {
 	if len(source) > maxBytes {
 		return nil, fmt.Errorf("it has %d bytes; CloudFormation accepts at most %d", len(source), maxBytes)
@@ -85,7 +85,7 @@ type builder struct {
 
 func (b *builder) build(n *yaml.Node, depth int) (*node, error) {
 	if b.nodes++; b.nodes > maxNodes {
-		return nil, errors.New("it is too large: its aliases make it more than any template can be")
+		return nil, errors.New("it is too large: its aliases expand to more than any template can hold")
 	}
 	if depth > maxDepth {
 		return nil, errorAt(n, "it is nested too deeply")
@@ -130,8 +130,8 @@ func isNull(n *yaml.Node) bool {
 	return n.Tag == "!!null" || isPlain(n) && n.Value == ""
 }
 
-// spellBool gives the booleans of YAML 1.1, which is what CloudFormation and SAM
-// read, their one spelling.
+// spellBool spells the booleans of YAML 1.1, which CloudFormation and SAM read, in one
+// way.
 func spellBool(text string) string {
 	switch text {
 	case "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON":

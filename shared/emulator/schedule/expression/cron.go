@@ -46,7 +46,7 @@ func fields() (minute, hour, ofMonth, month, ofWeek, year field) {
 func parseCron(inner string) (Expression, error) {
 	parts := strings.Fields(strings.ToUpper(inner))
 	if len(parts) != 6 {
-		return Expression{}, fmt.Errorf("cron(%s) has %d fields, and must have 6: minutes hours day-of-month month day-of-week year", inner, len(parts))
+		return Expression{}, fmt.Errorf("cron(%s) has %d fields; it must have 6: minutes hours day-of-month month day-of-week year", inner, len(parts))
 	}
 	minute, hour, ofMonth, month, ofWeek, year := fields()
 	var c cron
@@ -117,7 +117,7 @@ func (f field) value(text string) (int, bool) {
 }
 
 func (f field) refuse(item string) error {
-	return fmt.Errorf("%q can't stand in the field %s, which has %d to %d", item, f.name, f.least, f.most)
+	return fmt.Errorf("%q is not allowed in the field %s, which takes %d to %d", item, f.name, f.least, f.most)
 }
 
 // number reads up to four digits, and nothing else.

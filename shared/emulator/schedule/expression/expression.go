@@ -29,7 +29,7 @@ type Expression struct {
 func Parse(text string) (Expression, error) {
 	const longest = 256 // "PutRule" and "CreateSchedule" in the API references
 	if len(text) > longest {
-		return Expression{}, fmt.Errorf("it has %d characters, and can have %d", len(text), longest)
+		return Expression{}, fmt.Errorf("it has %d characters; at most %d are allowed", len(text), longest)
 	}
 	kind, rest, _ := strings.Cut(text, "(")
 	inner, closed := strings.CutSuffix(rest, ")")
@@ -89,14 +89,14 @@ var rate = regexp.MustCompile(`^\s*([1-9][0-9]{0,8})\s+(minute|hour|day)(s?)\s*$
 func parseRate(inner string) (Expression, error) {
 	parts := rate.FindStringSubmatch(inner)
 	if parts == nil {
-		return Expression{}, fmt.Errorf("rate(%s) is no rate: it must be a positive number and minutes, hours or days", inner)
+		return Expression{}, fmt.Errorf("rate(%s) is not a rate: it must be a positive number and minutes, hours or days", inner)
 	}
 	value, err := strconv.ParseInt(parts[1], 10, 64)
 	if err != nil {
 		return Expression{}, fmt.Errorf("rate(%s): %w", inner, err)
 	}
 	if (value == 1) != (parts[3] == "") {
-		return Expression{}, fmt.Errorf("rate(%s): 1 takes the singular, and more the plural", inner)
+		return Expression{}, fmt.Errorf("rate(%s): 1 takes the singular, other numbers the plural", inner)
 	}
 	unit := map[string]int64{"minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}[parts[2]]
 	return Expression{text: fmt.Sprintf("rate(%d %s%s)", value, parts[2], parts[3]), seconds: value * unit}, nil
@@ -106,7 +106,7 @@ func parseAt(inner string) (Expression, error) {
 	const layout = "2006-01-02T15:04:05"
 	at, err := time.Parse(layout, inner)
 	if err != nil || at.Format(layout) != inner || at.IsZero() {
-		return Expression{}, fmt.Errorf("at(%s) is no time such as at(2026-07-10T19:20:00)", inner)
+		return Expression{}, fmt.Errorf("at(%s) is not a time such as at(2026-07-10T19:20:00)", inner)
 	}
 	return Expression{text: "at(" + inner + ")", at: at}, nil
 }
