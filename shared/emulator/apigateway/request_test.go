@@ -77,7 +77,7 @@ func TestNewRefuses(t *testing.T) {
 	_, f := api{routes: []string{""}}.gateway(t, modes[0], echo, apigateway.Options{})
 	o := apigateway.Options{}
 	o.Functions = map[string]emulator.Invoker{"F": f}
-	if _, err := apigateway.New(parsed.APIs[0], o); err == nil || !strings.Contains(err.Error(), "has the authorizer J") {
+	if _, err := apigateway.New(parsed.APIs[0], o); err == nil || !strings.Contains(err.Error(), "needs the authorizer J") {
 		t.Errorf("without an authorizer: %v", err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// rule decides about one value; present is false where the record has none.
+// rule matches one value; present is false if the record has none.
 type rule func(value any, present bool) bool
 
 func compileRules(raw []any) ([]rule, error) {
@@ -75,7 +75,7 @@ func compileText(operator string, argument any) (rule, error) {
 	}, nil
 }
 
-// compileAnythingBut takes a value, a list of values, or a text operator.
+// compileAnythingBut accepts a value, a list of values, or a string operator.
 func compileAnythingBut(argument any) (rule, error) {
 	excluded, ok := argument.([]any)
 	if !ok {
@@ -98,7 +98,7 @@ func compileAnythingBut(argument any) (rule, error) {
 	}, nil
 }
 
-// compileNumeric takes [operator, number], once or twice.
+// compileNumeric accepts [operator, number], once or twice.
 func compileNumeric(argument any) (rule, error) {
 	list, ok := argument.([]any)
 	if !ok || (len(list) != 2 && len(list) != 4) {

@@ -13,7 +13,7 @@ import (
 	"paylane/shared/emulator/internal/payload"
 )
 
-// event is a Function URL's event: payload format 2.0 with a few differences from an HTTP
+// event is a function URL's event: payload format 2.0 with a few differences from an HTTP
 // API's ("Request and response payloads" of function URLs; the rest as seen on AWS).
 type event struct {
 	events.LambdaFunctionURLRequest
@@ -23,7 +23,7 @@ type event struct {
 func (e *event) Typed() any { return &e.LambdaFunctionURLRequest }
 
 // JSON implements [emulator.Event]. aws-lambda-go's type lacks three fields that AWS
-// sends; all else it writes as AWS does.
+// sends; otherwise it encodes as AWS does.
 func (e *event) JSON() ([]byte, error) {
 	type inner struct {
 		events.LambdaFunctionURLRequestContext

@@ -16,17 +16,17 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// Options are what a [URL] needs beside the template's settings.
+// Options are what a [URL] needs besides the template's settings.
 type Options struct {
-	// Invoker runs the function. For a URL that streams it must be an
-	// [emulator.Streamer] too.
+	// Invoker runs the function. For a URL that streams it must also be an
+	// [emulator.Streamer].
 	Invoker emulator.Invoker
 	// WriteTimeout is how long the client may take to read a response, or a chunk of a
-	// stream; 0 is a minute. It begins with the writing, unlike the server's own timeout,
-	// in whose place it is: a function may take 15 minutes.
+	// stream; 0 is a minute. It starts with the writing, unlike the server's own timeout,
+	// which it replaces: a function may take 15 minutes.
 	WriteTimeout time.Duration
-	// Logger gets a line when a response can't be had for a reason that the invoker did
-	// not log; nil is none.
+	// Logger records why a response failed, if the invoker has not logged it; nil
+	// discards it.
 	Logger *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -36,17 +36,17 @@ type Options struct {
 
 // URL serves one function URL. It is safe for concurrent use.
 //
-// A stream also ends with the request's context, so that a server that is shut down can end
-// those that are open.
+// A stream also ends with the request's context, so that a server that shuts down can end
+// the open ones.
 type URL struct {
 	url     template.FunctionURL
 	options Options
-	stream  emulator.Streamer // nil for one that is BUFFERED
+	stream  emulator.Streamer // nil if the invoke mode is BUFFERED
 	rules   payload.Rules
 	bodies  *payload.Bodies
 }
 
-// New makes the handler of a function's URL.
+// New returns the handler of a function's URL.
 func New(url template.FunctionURL, o Options) (*URL, error) {
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, time.Minute)
 	o.Logger = aws.DefaultLogger(o.Logger)
@@ -59,7 +59,7 @@ func New(url template.FunctionURL, o Options) (*URL, error) {
 	if url.Stream {
 		stream, ok := o.Invoker.(emulator.Streamer)
 		if !ok {
-			return nil, fmt.Errorf("function URL %s: what runs the function can't stream", url.LogicalID)
+			return nil, fmt.Errorf("function URL %s: the function's invoker can't stream", url.LogicalID)
 		}
 		u.stream = stream
 	}
@@ -109,12 +109,12 @@ func (u *URL) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // extend gives the client time to read what is written next. A writer without a
-// connection has no deadlines, which is no matter.
+// connection has no deadlines, and needs none.
 func (u *URL) extend(connection *http.ResponseController) {
 	_ = connection.SetWriteDeadline(time.Now().Add(u.options.WriteTimeout)) //nolint:forbidigo // deadlines are the system clock's
 }
 
-// failed answers where there is no result.
+// failed answers a request whose invocation has no result.
 func (u *URL) failed(ctx context.Context, w http.ResponseWriter, err error) {
 	var function *emulator.FunctionError
 	switch {
@@ -123,7 +123,7 @@ func (u *URL) failed(ctx context.Context, w http.ResponseWriter, err error) {
 		return
 	case errors.As(err, &function), ctx.Err() != nil:
 	default:
-		u.options.Logger.ErrorContext(ctx, "there is no result of the function", "url", u.url.LogicalID, "error", err)
+		u.options.Logger.ErrorContext(ctx, "function not invoked", "url", u.url.LogicalID, "error", err)
 	}
 	fail(w, http.StatusBadGateway)
 }

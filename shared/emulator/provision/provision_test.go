@@ -194,29 +194,29 @@ func TestErrors(t *testing.T) {
 		do       aws.HTTPClient
 		want     []string
 	}{
-		{"nothing listens", oneQueue, gone.URL, http.DefaultClient, []string{"make the queue Jobs: ", "GetQueueAttributes", "connection refused"}},
-		{"nothing listens, table", oneTable, gone.URL, http.DefaultClient, []string{"make the table Items: ", "CreateTable", "connection refused"}},
-		{"no answer", oneQueue, "http://sqs.test", stalled, []string{"make the queue Jobs: ", context.DeadlineExceeded.Error()}},
-		{"no answer, table", oneTable, "http://sqs.test", stalled, []string{"make the table Items: ", context.DeadlineExceeded.Error()}},
+		{"nothing listens", oneQueue, gone.URL, http.DefaultClient, []string{"create the queue Jobs: ", "GetQueueAttributes", "connection refused"}},
+		{"nothing listens, table", oneTable, gone.URL, http.DefaultClient, []string{"create the table Items: ", "CreateTable", "connection refused"}},
+		{"no answer", oneQueue, "http://sqs.test", stalled, []string{"create the queue Jobs: ", context.DeadlineExceeded.Error()}},
+		{"no answer, table", oneTable, "http://sqs.test", stalled, []string{"create the table Items: ", context.DeadlineExceeded.Error()}},
 		{
 			"access denied", oneQueue, "http://sqs.test",
 			&service{answers: answers{"GetQueueAttributes": `!{"__type":"AccessDeniedException","message":"not yours"}`}},
-			[]string{"make the queue Jobs: ", "AccessDeniedException: not yours"},
+			[]string{"create the queue Jobs: ", "AccessDeniedException: not yours"},
 		},
 		{
 			"creation refused", oneQueue, "http://sqs.test",
 			&service{answers: answers{"GetQueueAttributes": noQueue, "CreateQueue": `!{"__type":"InvalidAttributeValue","message":"too long"}`}},
-			[]string{"make the queue Jobs: ", "CreateQueue", "too long"},
+			[]string{"create the queue Jobs: ", "CreateQueue", "too long"},
 		},
 		{
 			"another account", oneQueue, "http://sqs.test",
 			&service{answers: answers{"GetQueueAttributes": noQueue, "CreateQueue": `{"QueueUrl":"http://sqs.test/000000000002/jobs"}`}},
-			[]string{"make the queue Jobs: ", "/000000000002/jobs", "/000000000001/jobs", "account"},
+			[]string{"create the queue Jobs: ", "/000000000002/jobs", "/000000000001/jobs", "account"},
 		},
 		{
 			"a table that never becomes active", oneTable, "http://sqs.test",
 			&service{answers: answers{"CreateTable": `{}`, "DescribeTable": `{"Table":{"TableStatus":"CREATING"}}`}},
-			[]string{"make the table Items: wait until it is active: "},
+			[]string{"create the table Items: wait until it is active: "},
 		},
 	}
 	for _, row := range rows {
