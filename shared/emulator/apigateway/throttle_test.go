@@ -71,7 +71,7 @@ func TestThrottle(t *testing.T) {
 		{"but is not forgotten", 250 * time.Millisecond, 1},
 		{"a second fills the rate", time.Second, 2},
 		{"a clock set back fills nothing", -time.Hour, 0},
-		{"nor does the way to where it was", time.Hour, 0},
+		{"nor does the time until it is back", time.Hour, 0},
 		{"an hour fills no more than the burst", time.Hour, 5},
 	}
 	total := int64(0)
@@ -97,7 +97,7 @@ func TestThrottledAnswer(t *testing.T) {
 	diff(t, "the function ran", int64(1), invoked.Load())
 }
 
-// Each route has a bucket of its own.
+// Each route has its own bucket.
 func TestThrottleByRoute(t *testing.T) {
 	c := newClock()
 	a := api{
@@ -151,8 +151,8 @@ func TestThrottleBeforeAuthorizer(t *testing.T) {
 	}
 }
 
-// Concurrent requests get what the bucket has and no more, however their goroutines
-// are scheduled.
+// Concurrent requests get the bucket's tokens and no more, however their goroutines are
+// scheduled.
 func TestThrottleConcurrently(t *testing.T) {
 	const rate, burst, step = 1000, 50, 10 * time.Microsecond
 	start := noon()
@@ -170,7 +170,7 @@ func TestThrottleConcurrently(t *testing.T) {
 	clients.Wait()
 	most := burst + rate*(time.Duration(ticks.Load())*step).Seconds()
 	if got := float64(invoked.Load()); got > most || got < most-2 {
-		t.Errorf("%v requests passed, and %v could", got, most)
+		t.Errorf("%v requests passed, want at most %v and at least 2 fewer", got, most)
 	}
 }
 

@@ -52,7 +52,7 @@ func read(t *testing.T, source string, o template.Options) *template.Template {
 	return read
 }
 
-// at is an account at an endpoint.
+// at returns an account at an endpoint.
 func at(endpoint string) template.Options {
 	return template.Options{AccountID: account, SQSEndpoint: endpoint}
 }
@@ -61,24 +61,24 @@ func clients(c aws.Config) provision.Clients {
 	return provision.Clients{SQS: sqs.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c)}
 }
 
-// through are clients that reach the endpoint so.
+// through returns clients that reach the endpoint with this HTTP client.
 func through(do aws.HTTPClient, endpoint string) provision.Clients {
 	c := awstest.ConfigAt(endpoint, account)
 	c.HTTPClient = do
 	return clients(c)
 }
 
-// answers are what a service says to each operation; "!" before it makes it an error's.
+// answers are a service's answers by operation; one that begins with "!" is an error.
 type answers map[string]string
 
-// service is an endpoint that keeps the requests it got.
+// service is an endpoint that records the requests it receives.
 type service struct {
 	answers  answers
 	requests []string
 }
 
 func (s *service) Do(r *http.Request) (*http.Response, error) {
-	time.Sleep(time.Millisecond) // in a bubble; the SDK's waiter never ends where no time passes
+	time.Sleep(time.Millisecond) // of the virtual clock; the SDK's waiter never ends if no time passes
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -150,7 +150,7 @@ Resources:
 	}
 }
 
-// Services write a redrive policy in their own way; only what it says counts.
+// Services write a redrive policy in different ways; only its meaning counts.
 func TestRedrivePolicyInOtherWords(t *testing.T) {
 	const redrive = oneQueue + `
   Again:

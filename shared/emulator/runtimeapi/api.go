@@ -57,14 +57,14 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	e.mu.Unlock()
 	switch before {
 	case running: // the answer did not reach it: it gets the same again, as on Lambda
-		e.give(w, current)
+		e.deliver(w, current)
 	case started, ready, sent:
 		select {
 		case inv := <-e.work:
 			e.mu.Lock()
 			e.state, e.current, e.posting = running, inv, nil
 			e.mu.Unlock()
-			e.give(w, inv)
+			e.deliver(w, inv)
 		case <-r.Context().Done():
 		}
 	default:
@@ -72,7 +72,7 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (e *environment) give(w http.ResponseWriter, inv *invocation) {
+func (e *environment) deliver(w http.ResponseWriter, inv *invocation) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(inv.event)))

@@ -15,8 +15,8 @@ import (
 )
 
 // TestConformance has the rows C01 to C09 of the conformance checklist, each on real
-// processes of a program built on aws-lambda-go. D03 and D04, as far as they are about
-// the runtime, are in stream_test.go.
+// processes of a program built on aws-lambda-go. The parts of D03 and D04 that are about
+// the runtime are in stream_test.go.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	rows := []struct {
@@ -99,9 +99,9 @@ func c04(f function, m meeting) {
 
 func c05(f function, m meeting) {
 	t := f.t
-	f.answer() // one process is there already
+	f.answer() // one process already exists
 	one, two := f.later(do{Do: "meet", Address: m.address()}), f.later(do{Do: "meet", Address: m.address()})
-	a, b := m.next(), m.next() // both at work at once
+	a, b := m.next(), m.next() // both at work at the same time
 	a.say("done")
 	b.say("done")
 	for _, done := range []<-chan error{one, two} {

@@ -17,8 +17,8 @@ import (
 	"paylane/shared/emulator/runtimeapi"
 )
 
-// Invocations one after the other have one process; events and results of those side by
-// side do not mix, and no process has two.
+// Successive invocations share one process; events and results of concurrent ones do not
+// mix, and no process has two at a time.
 func TestEnvironmentsGrowAndAreReused(t *testing.T) {
 	const callers, each = 4, 25
 	f := start(t, reserved(callers))
@@ -77,7 +77,7 @@ func TestThrottling(t *testing.T) {
 		if err := receive(t, "the first invocation's end", first); err != nil {
 			t.Fatal(err)
 		}
-		for range 20 { // its place is free as soon as its result is there
+		for range 20 { // its concurrency is free as soon as its result has arrived
 			f.answer()
 		}
 		f.fails(do{Do: "exit"})
@@ -86,7 +86,7 @@ func TestThrottling(t *testing.T) {
 	t.Run("none at all", func(t *testing.T) { throttled(t, start(t, reserved(0))) })
 }
 
-// The caller's context ends the waiting, not the function.
+// The caller's context ends only the waiting, not the function.
 func TestCallerLeaves(t *testing.T) {
 	f, m := start(t), meet(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -105,7 +105,8 @@ func TestCallerLeaves(t *testing.T) {
 	diff(t, "invocations", 2, f.answer().Invocations)
 }
 
-// What a handler left behind stops with its invocation, and goes on with the next.
+// A goroutine that a handler left behind stops with its invocation, and continues with the
+// next.
 func TestIdleIsFrozen(t *testing.T) {
 	f, m := start(t), meet(t)
 	f.must(do{Do: "leave an echo", Address: m.address()})
@@ -142,7 +143,7 @@ func TestIdleEnvironmentEnds(t *testing.T) {
 	diff(t, "invocations of the next process", 1, f.answer().Invocations)
 }
 
-// A process that is killed while it is idle is nobody's failure.
+// A process that is killed while it is idle fails no invocation.
 func TestIdleProcessEnds(t *testing.T) {
 	f := start(t)
 	before := f.answer()
@@ -151,13 +152,13 @@ func TestIdleProcessEnds(t *testing.T) {
 	}
 	for begin := time.Now(); f.Idle() > 0; runtime.Gosched() {
 		if time.Since(begin) > patience {
-			t.Fatal("the dead process is still thought to be idle")
+			t.Fatal("the dead process still counts as idle")
 		}
 	}
 	diff(t, "invocations of the next process", 1, f.answer().Invocations)
 }
 
-// copyProgram makes another build of the function, which its folder tells apart.
+// copyProgram returns another build of the function, in another folder.
 func copyProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bootstrap")
@@ -268,7 +269,8 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-// A path that is relative to the runner works, though the function starts elsewhere.
+// A path that is relative to the runner works, though the function starts in another
+// folder.
 func TestRelativePath(t *testing.T) {
 	t.Chdir(filepath.Dir(program))
 	f := start(t, func(c *runtimeapi.Config) { c.Binary = "bootstrap" })

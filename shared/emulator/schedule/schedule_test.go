@@ -82,8 +82,8 @@ func diff(t *testing.T, what string, want, got any) {
 
 var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
 
-// TestConformance has the row E01 of the conformance checklist, and what section E says
-// beside it of the events of rules and of context attributes. Each has a handler of
+// TestConformance has the row E01 of the conformance checklist, and the rest of section E
+// about the events of rules and context attributes. Each row has a handler of
 // aws-lambda-go's type and one that sees the JSON.
 func TestConformance(t *testing.T) {
 	const noon = "ScheduleExpression: at(2000-01-01T12:00:00)"
@@ -199,7 +199,7 @@ func TestOccurrences(t *testing.T) {
 	}
 }
 
-// A machine that slept three days invokes once for all that it missed.
+// A machine that slept for three days invokes once for all that it missed.
 func TestSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

@@ -99,7 +99,7 @@ func (r *reader) checkParameter(e entry, path, typ, text string) {
 	}
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		refuse("is no number")
+		refuse("is not a number")
 		return
 	}
 	if least, ok := bound("MinValue"); ok && number < least {

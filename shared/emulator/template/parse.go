@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits of what is parsed. CloudFormation takes templates up to 1 MB; the others
+// Limits of what is parsed. CloudFormation accepts templates up to 1 MB; the others
 // are far beyond any real template and bound the work on a hostile one, in which an
 // alias can repeat a large value.
 const (

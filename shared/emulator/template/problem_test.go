@@ -9,7 +9,7 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// problems reads a template that must be refused, and gives its problems as text.
+// problems reads a template and returns its problems as strings.
 func problems(t *testing.T, source string, o template.Options) []string {
 	t.Helper()
 	_, err := template.Read("template.yaml", []byte(source), o)
@@ -292,7 +292,7 @@ func TestTemplateProblems(t *testing.T) {
 	}
 }
 
-// bomb is a small text whose aliases stand for 9^9 values.
+// bomb returns a small text whose aliases expand to 9^9 values.
 func bomb() string {
 	var b strings.Builder
 	b.WriteString("a0: &a0 [x]\n")
@@ -302,7 +302,7 @@ func bomb() string {
 	return b.String()
 }
 
-// deepSub doubles an empty text at each level.
+// deepSub returns a template that doubles an empty string at each level.
 func deepSub(levels int) string {
 	value := `""`
 	for range levels / 3 {
@@ -311,7 +311,7 @@ func deepSub(levels int) string {
 	return `{"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": ` + value + `}}}}`
 }
 
-// What a false condition removes is neither read nor referred to.
+// TestConditions: what a false condition removes is neither read nor evaluated.
 func TestConditions(t *testing.T) {
 	source := `
 Transform: AWS::Serverless-2016-10-31

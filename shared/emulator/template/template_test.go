@@ -13,7 +13,7 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// read reads a file of testdata that must be fine.
+// read reads a file of testdata that must be accepted.
 func read(t *testing.T, file string, o template.Options) *template.Template {
 	t.Helper()
 	source, err := os.ReadFile("testdata/" + file)
@@ -27,7 +27,7 @@ func read(t *testing.T, file string, o template.Options) *template.Template {
 	return got
 }
 
-// noLines leaves line numbers out of a comparison.
+// noLines excludes line numbers from a comparison.
 var noLines = cmpopts.IgnoreFields
 
 func diff(t *testing.T, what string, want, got any, options ...cmp.Option) {
@@ -260,7 +260,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// What YAML makes of a value: CloudFormation and SAM read YAML 1.1.
+// TestValues: the meaning of scalars, since CloudFormation and SAM read YAML 1.1.
 func TestValues(t *testing.T) {
 	const p = "\n          XX: "
 	rows := []struct{ name, source, want string }{
@@ -302,8 +302,8 @@ func TestNamesAreStable(t *testing.T) {
 	}
 }
 
-// Limits come from the stage, the API for the route and the event, each by itself; what
-// is not set or AWS::NoValue leaves the one before, and in the end no limit at all.
+// TestThrottle: limits come from the stage, the API for the route and the event, each by
+// itself; what is not set or AWS::NoValue leaves the previous value, in the end no limit.
 func TestThrottle(t *testing.T) {
 	limit := func(rate float64, burst int) *template.Throttle { return &template.Throttle{Rate: rate, Burst: burst} }
 	rows := []struct {

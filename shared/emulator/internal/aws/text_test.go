@@ -9,7 +9,7 @@ import (
 	"paylane/shared/emulator/internal/aws"
 )
 
-// ValidText does what a way through JSON does.
+// ValidText does what encoding and decoding as JSON does.
 func TestValidText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "text"))
