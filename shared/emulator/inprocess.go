@@ -43,14 +43,13 @@ type InProcess struct {
 	inUse    atomic.Int64
 	underWay sync.WaitGroup
 	// idle is where goroutines that have run an invocation wait for the next. Their stacks
-	// have already grown, which in a new one costs as much as the handler.
+	// have already grown, which in a new one costs as much as the rest of the invocation
+	// (BenchmarkInvokeDeep).
 	idle chan invocation
-	// ended is closed when they need not wait.
-	ended chan struct{}
-	end   func()
-	// streams is the parent of the contexts of streaming invocations: Close ends it.
-	streams    context.Context //nolint:containedctx // it lives as long as this
-	endStreams context.CancelFunc
+	// open is the parent of the contexts of streaming invocations. Close ends it, and with
+	// it the idle goroutines.
+	open  context.Context //nolint:containedctx // it lives as long as this
+	close context.CancelFunc
 }
 
 // invocation is what a goroutine runs, and how it reports the outcome.
@@ -72,9 +71,8 @@ func NewInProcess(handler any, c Config) *InProcess {
 	c.Logger = aws.DefaultLogger(c.Logger)
 	c.Now = aws.DefaultNow(c.Now)
 	c.Random = aws.DefaultRandom(c.Random)
-	f := &InProcess{config: c, call: callOf(handler, c.JSON), idle: make(chan invocation), ended: make(chan struct{})}
-	f.end = sync.OnceFunc(func() { close(f.ended) })
-	f.streams, f.endStreams = context.WithCancel(context.Background())
+	f := &InProcess{config: c, call: callOf(handler, c.JSON), idle: make(chan invocation)}
+	f.open, f.close = context.WithCancel(context.Background())
 	return f
 }
 
@@ -117,7 +115,7 @@ func (f *InProcess) Invoke(ctx context.Context, i Invocation) (Result, error) {
 //
 //nolint:contextcheck // as Invoke
 func (f *InProcess) InvokeStream(ctx context.Context, i Invocation) (*Stream, error) {
-	run, cancel, err := f.begin(f.streams, &i)
+	run, cancel, err := f.begin(f.open, &i)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +217,7 @@ func (f *InProcess) work(i invocation) {
 		case i = <-f.idle:
 		case <-patience.C:
 			return
-		case <-f.ended:
+		case <-f.open.Done():
 			return
 		}
 	}
@@ -279,9 +277,8 @@ func (f *InProcess) finish(run context.Context, cancel context.CancelFunc, i Inv
 // the contexts of those that stream: their clients can reconnect. It is for shutting down,
 // once nothing invokes the function.
 func (f *InProcess) Close() {
-	f.endStreams()
+	f.close()
 	f.underWay.Wait()
-	f.end()
 }
 
 var (

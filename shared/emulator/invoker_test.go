@@ -367,6 +367,33 @@ func BenchmarkInvoke(b *testing.B) {
 	}
 }
 
+// BenchmarkInvokeDeep has a handler that needs 16 KiB of stack, as ordinary ones do: it
+// shows what an idle goroutine, whose stack has grown, is worth.
+func BenchmarkInvokeDeep(b *testing.B) {
+	f := inProcess(b, func(context.Context, request) (response, error) {
+		return response{StatusCode: 200, Body: string(deep(32))}, nil
+	}, emulator.Config{})
+	e := event{request{RawPath: "/"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.Invoke(context.Background(), emulator.Invocation{Event: e}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// deep calls itself with 512 bytes of stack each.
+//
+//go:noinline
+func deep(calls int) rune {
+	var frame [512]byte
+	frame[calls%len(frame)] = 'x'
+	if calls > 0 {
+		deep(calls - 1)
+	}
+	return rune(frame[calls%len(frame)])
+}
+
 // Concurrent invocations do not mix up their events or results.
 func TestConcurrentInvocations(t *testing.T) {
 	bothModes(t, func(t *testing.T, c emulator.Config) {

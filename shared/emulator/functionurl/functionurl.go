@@ -123,7 +123,7 @@ func (u *URL) failed(ctx context.Context, w http.ResponseWriter, err error) {
 		return
 	case errors.As(err, &function), ctx.Err() != nil:
 	default:
-		u.options.Logger.ErrorContext(ctx, "function not invoked", "url", u.url.LogicalID, "error", err)
+		u.options.Logger.ErrorContext(ctx, "function URL request failed", "url", u.url.LogicalID, "error", err)
 	}
 	fail(w, http.StatusBadGateway)
 }

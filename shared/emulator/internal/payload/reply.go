@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -36,7 +37,7 @@ type Reply struct {
 }
 
 // ErrReply is the error of a result that has a status code but is not a response.
-var ErrReply = errors.New("the function's response does not fit")
+var ErrReply = errors.New("the function's result is not a valid response")
 
 // Reply reads a result by the rules of payload format 2.0.
 func (r Rules) Reply(result emulator.Result) (Reply, error) {
@@ -107,7 +108,7 @@ func ValidStatus(status int) bool { return status >= 200 && status <= 599 }
 func (r Rules) SetHeaders(h http.Header, answer Reply) {
 	hasType := false
 	for name, value := range answer.Headers {
-		lower := LowerName(name)
+		lower := strings.ToLower(name)
 		if HopByHop(lower) || slices.Contains(r.Owned, lower) || r.CORS.Owns(lower) {
 			continue
 		}

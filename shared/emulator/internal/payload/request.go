@@ -105,7 +105,7 @@ func Headers(r *http.Request, bodyBytes int) (headers map[string]string, cookies
 	const added = 6
 	headers = make(map[string]string, len(r.Header)+added)
 	for name, values := range r.Header {
-		lower := LowerName(name)
+		lower := strings.ToLower(name)
 		switch {
 		case lower == "cookie":
 			cookies = splitCookies(values)
@@ -116,29 +116,6 @@ func Headers(r *http.Request, bodyBytes int) (headers map[string]string, cookies
 	headers["host"] = r.Host
 	headers["content-length"] = strconv.Itoa(bodyBytes)
 	return headers, cookies
-}
-
-// lowerNames saves converting the common names (BenchmarkRequest of package apigateway).
-//
-//nolint:gochecknoglobals // a table, never written
-var lowerNames = func() map[string]string {
-	names := map[string]string{}
-	for _, name := range []string{
-		"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length",
-		"Content-Type", "Cookie", "Idempotency-Key", "If-Match", "If-None-Match", "Origin", "Prefer", "Referer", "User-Agent",
-		"X-Amzn-Trace-Id", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Request-Id",
-	} {
-		names[name] = strings.ToLower(name)
-	}
-	return names
-}()
-
-// LowerName returns the name of a header in lower case.
-func LowerName(name string) string {
-	if lower, ok := lowerNames[name]; ok {
-		return lower
-	}
-	return strings.ToLower(name)
 }
 
 func splitCookies(values []string) []string {
