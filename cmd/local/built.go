@@ -141,10 +141,9 @@ func (p *built) runtime(f template.Function, program string) runtimeapi.Config {
 	variables := map[string]string{}
 	maps.Copy(variables, f.Environment)
 	variables["AWS_ENDPOINT_URL"] = p.Endpoint // a template's own is for elsewhere
+	f.Environment = variables
 	return runtimeapi.Config{
-		Name: f.Name, ARN: f.ARN, Binary: program, Handler: f.Handler, Timeout: f.Timeout, MemoryMB: f.MemoryMB,
-		ReservedConcurrency: f.ReservedConcurrency, Variables: variables, Region: p.Region, Credentials: p.Credentials,
-		LogGroup: f.Logging.Group, Log: p.Out, Logger: p.Log, Now: p.Now,
+		Function: f, Binary: program, Region: p.Region, Credentials: p.Credentials, Log: p.Out, Logger: p.Log, Now: p.Now,
 	}
 }
 

@@ -224,7 +224,7 @@ func writer(t *testing.T) teller {
 func process(t *testing.T, mode string) *runtimeapi.Function {
 	t.Helper()
 	f, err := runtimeapi.New(runtimeapi.Config{
-		Name: "f", ARN: "arn", Binary: program, Timeout: time.Minute, Variables: map[string]string{"MODE": mode},
+		Function: template.Function{Name: "f", ARN: "arn", Timeout: time.Minute, Environment: map[string]string{"MODE": mode}}, Binary: program,
 	})
 	if err != nil {
 		t.Fatal(err)

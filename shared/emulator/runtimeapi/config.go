@@ -10,34 +10,21 @@ import (
 	"time"
 
 	"paylane/shared/emulator/internal/aws"
+	"paylane/shared/emulator/template"
 )
 
-// Config says what a [Function] runs, and how. Name, ARN and Binary are required.
+// Config says what a [Function] runs, and how.
 type Config struct {
-	Name string
-	// ARN is the one that the function is invoked by.
-	ARN string
+	// Function comes from [template.Read]. Its name, ARN, handler, timeout, memory size,
+	// reserved concurrency, environment and log group are used.
+	template.Function
 	// Binary is the path of the built program. Its folder is the function's
 	// LAMBDA_TASK_ROOT and working directory.
 	Binary string
-	// Handler is the template's; empty is "bootstrap".
-	Handler string
-	// Timeout is how long an invocation may take; 0 is Lambda's 3 s.
-	Timeout time.Duration
-	// MemoryMB is only reported, to the function and in the log; 0 is Lambda's 128.
-	MemoryMB int
-	// ReservedConcurrency limits the concurrent invocations, and so the environments;
-	// 0 throttles all. Nil is the 1,000 that an AWS account has.
-	ReservedConcurrency *int
-	// Variables are the template's environment variables. Package template checks that
-	// Lambda would accept them.
-	Variables map[string]string
 	// Region is the AWS region that the function sees.
 	Region string
 	// Credentials sign the function's calls to AWS.
 	Credentials Credentials
-	// LogGroup is only reported to the function; empty is "/aws/lambda/" and the name.
-	LogGroup string
 	// Log receives what the function writes to stdout and stderr, and Lambda's START, END
 	// and REPORT: each line in a separate Write, as "<Name> | <line>\n", so that functions
 	// can share a Log. It must be safe for concurrent use, as an os.File is. A Write that
@@ -61,21 +48,14 @@ type Credentials struct{ AccessKeyID, SecretAccessKey, SessionToken string }
 
 // complete checks a configuration, and fills in the defaults.
 func (c Config) complete() (Config, error) {
-	if c.Name == "" || c.ARN == "" {
-		return Config{}, fmt.Errorf("function %s: it needs a name and an ARN", c.Name)
-	}
 	binary, err := executable(c.Binary)
 	if err != nil {
 		return Config{}, fmt.Errorf("function %s: %w", c.Name, err)
 	}
 	c.Binary = binary
-	c.Handler = cmp.Or(c.Handler, "bootstrap")
-	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
-	c.MemoryMB = cmp.Or(c.MemoryMB, 128)
 	if c.ReservedConcurrency == nil {
-		c.ReservedConcurrency = new(1000)
+		c.ReservedConcurrency = new(1000) // an AWS account's
 	}
-	c.LogGroup = cmp.Or(c.LogGroup, "/aws/lambda/"+c.Name)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
 	c.Logger = aws.DefaultLogger(c.Logger)
 	c.Now = aws.DefaultNow(c.Now)

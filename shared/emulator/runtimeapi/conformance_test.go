@@ -125,7 +125,7 @@ func c06(f function, _ meeting) {
 func configured(c *runtimeapi.Config) {
 	c.MemoryMB, c.Timeout, c.Handler = 512, 7*time.Second, "my.handler"
 	c.Credentials = runtimeapi.Credentials{AccessKeyID: "AKIA", SecretAccessKey: "secret", SessionToken: "token"}
-	c.Variables = map[string]string{"TABLE": "t=1", "TZ": "Europe/Berlin", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
+	c.Environment = map[string]string{"TABLE": "t=1", "TZ": "Europe/Berlin", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
 	c.Now = func() time.Time { return time.Now().Add(-24 * time.Hour) }
 }
 

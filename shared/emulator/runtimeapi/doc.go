@@ -4,7 +4,7 @@
 // and [Function.Invoke].
 //
 //	f, err := runtimeapi.New(runtimeapi.Config{
-//		Name: "orders", ARN: arn, Binary: "build/1/bootstrap", Log: os.Stdout,
+//		Function: t.Functions[0], Binary: "build/1/bootstrap", Log: os.Stdout,
 //	})
 //	...
 //	result, err := f.Invoke(ctx, emulator.Invocation{Event: event})

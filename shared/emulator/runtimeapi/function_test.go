@@ -257,11 +257,10 @@ func TestConfigIsChecked(t *testing.T) {
 			`function f: find the function's program: exec: "/absent": stat /absent: no such file or directory`},
 		{"no program", func(c *runtimeapi.Config) { c.Binary = notExecutable },
 			`function f: find the function's program: exec: "` + notExecutable + `": permission denied`},
-		{"no name", func(c *runtimeapi.Config) { c.Name = "" }, "function : it needs a name and an ARN"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			c := runtimeapi.Config{Name: "f", ARN: arn, Binary: program}
+			c := runtimeapi.Config{Function: described(), Binary: program}
 			row.change(&c)
 			_, err := runtimeapi.New(c)
 			diff(t, "error", row.want, fmt.Sprint(err))

@@ -20,6 +20,7 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/runtimeapi"
+	"paylane/shared/emulator/template"
 )
 
 // program is the path of the function that the tests run: testdata/function, built
@@ -64,6 +65,14 @@ const patience = 20 * time.Second
 
 const arn = "arn:aws:lambda:eu-central-1:123456789012:function:f"
 
+// described is the template's part of a configuration, with a long timeout.
+func described() template.Function {
+	return template.Function{
+		Name: "f", ARN: arn, Handler: "bootstrap", Timeout: patience, MemoryMB: 128,
+		Environment: map[string]string{}, Logging: template.Logging{Group: "/aws/lambda/f"},
+	}
+}
+
 // function is the function under test, with its log.
 type function struct {
 	*runtimeapi.Function
@@ -74,7 +83,7 @@ type function struct {
 func start(t *testing.T, changes ...func(*runtimeapi.Config)) function {
 	t.Helper()
 	l := &log{wrote: make(chan struct{}, 1)}
-	c := runtimeapi.Config{Name: "f", ARN: arn, Binary: program, Log: l, Timeout: patience, Region: "eu-central-1"}
+	c := runtimeapi.Config{Function: described(), Binary: program, Log: l, Region: "eu-central-1"}
 	for _, change := range changes {
 		if change != nil {
 			change(&c)
@@ -101,7 +110,7 @@ func ended() context.Context {
 }
 
 func mode(name, address string) func(*runtimeapi.Config) {
-	return func(c *runtimeapi.Config) { c.Variables = map[string]string{"MODE": name, "ADDRESS": address} }
+	return func(c *runtimeapi.Config) { c.Environment = map[string]string{"MODE": name, "ADDRESS": address} }
 }
 
 func timeout(d time.Duration) func(*runtimeapi.Config) {
@@ -322,7 +331,9 @@ func (p process) dies() {
 
 // runUntilKilled is another process, a runner with one function at work and one idle.
 func runUntilKilled(binary, address string) {
-	f, err := runtimeapi.New(runtimeapi.Config{Name: "f", ARN: arn, Binary: binary, Timeout: time.Hour})
+	c := runtimeapi.Config{Function: described(), Binary: binary}
+	c.Timeout = time.Hour
+	f, err := runtimeapi.New(c)
 	if err != nil {
 		panic(err)
 	}

@@ -19,7 +19,7 @@ func (c *Config) variables(address, binary string) []string {
 		"AWS_LAMBDA_FUNCTION_VERSION":     version,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(c.MemoryMB),
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
-		"AWS_LAMBDA_LOG_GROUP_NAME":       c.LogGroup,
+		"AWS_LAMBDA_LOG_GROUP_NAME":       c.Logging.Group,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      c.logStream(),
 		"AWS_LAMBDA_RUNTIME_API":          address,
 		"AWS_REGION":                      c.Region,
@@ -40,7 +40,7 @@ func (c *Config) variables(address, binary string) []string {
 		"LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:" +
 			taskRoot + ":" + taskRoot + "/lib:/opt/lib",
 	}
-	maps.Copy(all, c.Variables)
+	maps.Copy(all, c.Environment)
 	list := make([]string, 0, len(all))
 	for name, value := range all {
 		list = append(list, name+"="+value)
