@@ -63,10 +63,12 @@ var rooms = map[string][]string{
 	"shared/accesstoken":           {"github.com/golang-jwt/jwt/v5", "golang.org/x/sync/singleflight"},
 	"shared/accesstoken/tokentest": {"github.com/golang-jwt/jwt/v5"},
 	"shared/emulator": {
-		"paylane/shared/emulator", "paylane/shared/queue", "github.com/aws/aws-lambda-go", "github.com/goccy/go-yaml", "golang.org/x/sync",
+		"paylane/shared/emulator", "paylane/shared/queue", "github.com/aws/aws-lambda-go", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/sync",
 	},
-	"shared/emulator/apigateway": {"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events"},
-	"shared/emulator/provision":  {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"shared/emulator/apigateway": {
+		"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events", "golang.org/x/net/netutil",
+	},
+	"shared/emulator/provision": {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/emulator/runner": {
 		"paylane/shared/emulator", "paylane/shared/accesstoken", "paylane/shared/queue", "paylane/shared/sqsqueue",
 		"github.com/aws/aws-sdk-go-v2", "golang.org/x/sync/errgroup",

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 )
 
-// TimeoutError is what Lambda answers when a function exceeds its timeout.
+// TimeoutError returns Lambda's answer when a function exceeds its timeout.
 func TimeoutError(requestID string, timeout time.Duration) *FunctionError {
 	return failure(messages.InvokeResponse_Error{
 		Type:    "Sandbox.Timedout",
@@ -19,8 +19,8 @@ func TimeoutError(requestID string, timeout time.Duration) *FunctionError {
 	})
 }
 
-// ExitError is what Lambda answers when a function's process ends without a result.
-// The status is empty for one that ended with 0, else such as "exit status 1".
+// ExitError returns Lambda's answer when a function's process ends without a result. The
+// status is empty if it exited with 0, and otherwise like "exit status 1".
 func ExitError(requestID, status string) *FunctionError {
 	why := "Runtime exited without providing a reason"
 	if status != "" {
@@ -32,7 +32,7 @@ func ExitError(requestID, status string) *FunctionError {
 	})
 }
 
-// SizeError is what Lambda answers when a result is larger than [MaxPayloadBytes].
+// SizeError returns Lambda's answer when a result is larger than [MaxPayloadBytes].
 func SizeError() *FunctionError {
 	return failure(messages.InvokeResponse_Error{
 		Type: "Function.ResponseSizeTooLarge",
@@ -50,8 +50,8 @@ func returnedError(err error) *FunctionError {
 	return failure(messages.InvokeResponse_Error{Type: typeName(err), Message: err.Error()})
 }
 
-// panicError is returnedError for what a handler panicked with. It must be called by
-// the function that recovered.
+// panicError is returnedError for the value of a panic. It must be called by the function
+// that recovered.
 func panicError(value any) *FunctionError {
 	if own, ok := value.(messages.InvokeResponse_Error); ok {
 		return failure(own)
@@ -64,7 +64,7 @@ func panicError(value any) *FunctionError {
 func failure(e messages.InvokeResponse_Error) *FunctionError {
 	payload, err := json.Marshal(e)
 	if err != nil {
-		panic(err) // texts and numbers can't fail to encode
+		panic(err) // strings and numbers always encode
 	}
 	return &FunctionError{Type: e.Type, Message: e.Message, Payload: payload}
 }
@@ -77,8 +77,8 @@ func typeName(value any) string {
 	return t.Name()
 }
 
-// stack lists the frames of a panic as aws-lambda-go does (lambda/panic.go there):
-// paths from the package on, labels without it.
+// stack returns the frames of a panic as aws-lambda-go does (lambda/panic.go there): paths
+// from the package on, labels without it.
 func stack() []*messages.InvokeResponse_Error_StackFrame {
 	const most, hidden = 32, 4 // Callers, this, panicError and the deferred function
 	callers := make([]uintptr, most)
@@ -96,7 +96,7 @@ func stack() []*messages.InvokeResponse_Error_StackFrame {
 func stackFrame(frame runtime.Frame) *messages.InvokeResponse_Error_StackFrame {
 	label := frame.Function[strings.LastIndex(frame.Function, "/")+1:]
 	_, name, _ := strings.Cut(label, ".")
-	// The file's last parts: as many as the package's path has, and the file itself.
+	// The last parts of the path: as many as the package's path has, and the file.
 	parts := strings.Split(frame.File, "/")
 	keep := min(strings.Count(frame.Function, "/")+2, len(parts))
 	return &messages.InvokeResponse_Error_StackFrame{

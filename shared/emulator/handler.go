@@ -13,13 +13,13 @@ import (
 	"paylane/shared/emulator/internal/pipe"
 )
 
-// call runs a handler with an event. The result's value may be an io.Reader: the result
-// is what that reads, then.
+// call runs a handler with an event. If the result's value is an io.Reader, the result is
+// what that reads.
 type call func(ctx context.Context, e Event) (Result, error)
 
-// callOf calls handlers of the common types directly, unless events are to pass as JSON.
-// Any other handler that [lambda.Start] takes is called with JSON, which is always right,
-// only slower.
+// callOf returns a call that passes typed events to handlers of the common types, unless
+// viaJSON is set. Any other handler that [lambda.Start] accepts is called with JSON, which
+// is always correct, only slower.
 func callOf(handler any, viaJSON bool) call {
 	if h, ok := handler.(streamingHandler); ok {
 		return streaming(h, viaJSON)
@@ -36,8 +36,8 @@ func callOf(handler any, viaJSON bool) call {
 	return callJSON(handler)
 }
 
-// streamingHandler is what lambdaurl.Wrap makes. A handler of another type that returns
-// a reader is taken at its end.
+// streamingHandler is the type that lambdaurl.Wrap returns. A handler of another type that
+// returns a reader is not streamed.
 type streamingHandler = func(context.Context, *events.LambdaFunctionURLRequest) (*events.LambdaFunctionURLStreamingResponse, error)
 
 func streaming(handler streamingHandler, viaJSON bool) call {
@@ -68,7 +68,7 @@ func typed[In, Out any](handler func(context.Context, In) (Out, error)) call {
 	other := callJSON(handler)
 	return func(ctx context.Context, e Event) (Result, error) {
 		in, ok := e.Typed().(*In)
-		if !ok { // an event of another kind: JSON decides what fits
+		if !ok { // an event of another kind, which may fit as JSON
 			return other(ctx, e)
 		}
 		out, err := handler(ctx, *in)
@@ -80,9 +80,9 @@ func typed[In, Out any](handler func(context.Context, In) (Out, error)) call {
 }
 
 func callJSON(handler any) call {
-	// What aws-lambda-go's handler returns lies in a buffer that it has put back
-	// into its pool already: the next invocation may be writing to it. So each
-	// handler is used by one invocation at a time, as in Lambda.
+	// aws-lambda-go's handler returns a buffer that it has already put back into its pool:
+	// the next invocation may be writing to it. So each handler is used by one invocation
+	// at a time, as in Lambda.
 	handlers := sync.Pool{New: func() any { return lambda.NewHandler(handler) }}
 	return func(ctx context.Context, e Event) (Result, error) {
 		event, err := e.JSON()
@@ -100,7 +100,7 @@ func callJSON(handler any) call {
 	}
 }
 
-// stream passes a result on as it comes. It returns an error of reading it.
+// stream passes a result on as it arrives. The error is one of reading it.
 func (r Result) stream(to *pipe.Pipe) error {
 	reader, ok := r.Value.(io.Reader)
 	if !ok {
@@ -116,12 +116,12 @@ func (r Result) stream(to *pipe.Pipe) error {
 		defer func() { _ = closer.Close() }()
 	}
 	to.Begin(IntegrationResponse)
-	const chunk = 4 << 10 // a stream has this for as long as it lives
+	const chunk = 4 << 10 // allocated for the life of the stream
 	_, err := io.CopyBuffer(to, reader, make([]byte, chunk))
 	return err
 }
 
-// buffered takes a result at its end, and says whether it is too large.
+// buffered returns the complete result, and reports whether it is too large.
 func (r Result) buffered() (_ Result, large bool, err error) {
 	if reader, ok := r.Value.(io.Reader); ok {
 		payload, err := io.ReadAll(reader)
@@ -134,9 +134,9 @@ func (r Result) buffered() (_ Result, large bool, err error) {
 	return r, large, err
 }
 
-// tooLarge says whether a result exceeds Lambda's limit. The size of typed results
-// is estimated first: encoding each only to measure it would cost more than the rest
-// of the invocation.
+// tooLarge reports whether a result exceeds Lambda's limit. The size of typed results is
+// estimated first: encoding each only to measure it would cost more than the rest of the
+// invocation.
 func (r Result) tooLarge() (bool, error) {
 	const widest = 6 // a character becomes at most \u00xx
 	switch v := r.Value.(type) {

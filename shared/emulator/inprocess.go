@@ -12,75 +12,71 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"paylane/shared/emulator/internal/defaults"
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/pipe"
 )
 
-// Config is what an [InProcess] invoker knows of its function.
+// Config is what an [InProcess] invoker knows about its function.
 type Config struct {
-	// ARN is what the function is invoked by.
+	// ARN is the one that the function is invoked by.
 	ARN string
 	// Timeout is how long an invocation may take; 0 is Lambda's 3 s.
 	Timeout time.Duration
-	// ReservedConcurrency caps the invocations at one time; nil is no cap.
+	// ReservedConcurrency limits the concurrent invocations; nil is no limit.
 	ReservedConcurrency *int
-	// Logger gets a line for each invocation that fails; nil is none.
+	// Logger records each invocation that fails; nil discards it.
 	Logger *slog.Logger
-	// Now is the clock; nil is time.Now. Timeouts always run on the time package's
-	// clock, so only one that keeps pace with it makes sense.
+	// Now is the clock; nil is time.Now. It must keep pace with the time package's
+	// timers, on which timeouts run.
 	Now func() time.Time
 	// Random is the source of ids and must not fail; nil is crypto/rand.
 	Random io.Reader
-	// JSON passes events and results as JSON even where types would do.
+	// JSON passes events and results as JSON even if types would do.
 	JSON bool
 }
 
-// InProcess runs a function's handler in this process: each invocation in a goroutine
-// of its own. See the package's documentation for what that can't hide.
+// InProcess runs a function's handler in this process, each invocation in its own
+// goroutine. The package documentation says what differs from Lambda.
 type InProcess struct {
 	config   Config
 	call     call
 	inUse    atomic.Int64
 	underWay sync.WaitGroup
-	// idle is where goroutines that have run an invocation wait for the next. Their
-	// stacks have grown already, which in a new one costs as much as the handler.
+	// idle is where goroutines that have run an invocation wait for the next. Their stacks
+	// have already grown, which in a new one costs as much as the rest of the invocation
+	// (BenchmarkInvokeDeep).
 	idle chan invocation
-	// ended is closed when they need not wait any more.
-	ended chan struct{}
-	end   func()
-	// streams is the parent of the contexts of those that stream: Close ends it.
-	streams    context.Context //nolint:containedctx // it lives as long as this
-	endStreams context.CancelFunc
+	// open is the parent of the contexts of streaming invocations. Close ends it, and with
+	// it the idle goroutines.
+	open  context.Context //nolint:containedctx // it lives as long as this
+	close context.CancelFunc
 }
 
-// invocation is what a goroutine runs, and what it tells of what came of it.
+// invocation is what a goroutine runs, and how it reports the outcome.
 type invocation struct {
 	Invocation
 	ctx    context.Context //nolint:containedctx // it is passed on at once
-	stream *pipe.Pipe      // nil for a result that is taken at its end
+	stream *pipe.Pipe      // nil for a result that is not streamed
 	done   func(outcome)
 }
 
 // idleFor is how long a goroutine waits for another invocation.
 const idleFor = 10 * time.Second
 
-// NewInProcess makes an invoker of a handler: any function that lambda.Start takes, or
-// a lambda.Handler of an own type (one made by lambda.NewHandler is not safe for
-// concurrent use). What lambda.Start doesn't take fails on each invocation, as on
-// Lambda.
+// NewInProcess returns an invoker of a handler: any function that lambda.Start accepts, or
+// a custom lambda.Handler (one made by lambda.NewHandler is not safe for concurrent use).
+// Any other fails on each invocation, as on Lambda.
 func NewInProcess(handler any, c Config) *InProcess {
 	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
-	c.Logger = defaults.Logger(c.Logger)
-	c.Now = defaults.Now(c.Now)
-	c.Random = defaults.Random(c.Random)
-	f := &InProcess{config: c, call: callOf(handler, c.JSON), idle: make(chan invocation), ended: make(chan struct{})}
-	f.end = sync.OnceFunc(func() { close(f.ended) })
-	f.streams, f.endStreams = context.WithCancel(context.Background())
+	c.Logger = aws.DefaultLogger(c.Logger)
+	c.Now = aws.DefaultNow(c.Now)
+	c.Random = aws.DefaultRandom(c.Random)
+	f := &InProcess{config: c, call: callOf(handler, c.JSON), idle: make(chan invocation)}
+	f.open, f.close = context.WithCancel(context.Background())
 	return f
 }
 
-// outcome is what a handler did.
+// outcome is how an invocation ended.
 type outcome struct {
 	result Result
 	err    *FunctionError
@@ -102,7 +98,7 @@ func (f *InProcess) Invoke(ctx context.Context, i Invocation) (Result, error) {
 	case <-run.Done():
 		return f.finish(run, cancel, i, outcome{})
 	case <-ctx.Done():
-		go func() { // nobody waits any more, but the function has its time
+		go func() { // the caller has left, but the function may use its time
 			select {
 			case out := <-done:
 				_, _ = f.finish(run, cancel, i, out)
@@ -114,12 +110,12 @@ func (f *InProcess) Invoke(ctx context.Context, i Invocation) (Result, error) {
 	}
 }
 
-// InvokeStream implements [Streamer]. A handler that lambdaurl.Wrap made is streamed; the
-// result of any other comes at once, when it is there.
+// InvokeStream implements [Streamer]. A handler from lambdaurl.Wrap is streamed; the result
+// of any other arrives in one piece.
 //
 //nolint:contextcheck // as Invoke
 func (f *InProcess) InvokeStream(ctx context.Context, i Invocation) (*Stream, error) {
-	run, cancel, err := f.begin(f.streams, &i)
+	run, cancel, err := f.begin(f.open, &i)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +129,7 @@ func (f *InProcess) InvokeStream(ctx context.Context, i Invocation) (*Stream, er
 			close(over)
 		})
 	}
-	// Not the context's own end: Close ends that too, and a handler has its time then.
+	// Not the end of the context, which Close ends too: a handler may use its time then.
 	timeout := time.AfterFunc(f.config.Timeout, func() {
 		end(outcome{err: TimeoutError(i.RequestID, f.config.Timeout)})
 	})
@@ -149,9 +145,9 @@ func (f *InProcess) InvokeStream(ctx context.Context, i Invocation) (*Stream, er
 	return &Stream{ContentType: contentType, Body: &abandonable{body, cancel}}, nil
 }
 
-// abandonable is a stream's body whose closing tells the handler that nobody reads any
-// more. Handlers here share one process with no bound of their own: without that, those
-// whose clients have gone would pile up until their timeouts.
+// abandonable is a stream's body that ends the handler's context when it is closed.
+// Handlers share one process without a limit: otherwise those whose clients have left
+// would pile up until their timeouts.
 type abandonable struct {
 	io.ReadCloser
 	abandon context.CancelFunc
@@ -163,17 +159,17 @@ func (a *abandonable) Close() error {
 	return a.ReadCloser.Close()
 }
 
-// begin admits an invocation, and gives it an id and the context that its handler gets.
+// begin admits an invocation, completes its ids and returns the context for its handler.
 func (f *InProcess) begin(parent context.Context, i *Invocation) (run context.Context, cancel context.CancelFunc, err error) {
 	if f.inUse.Add(1) > limit(f.config.ReservedConcurrency) {
 		f.inUse.Add(-1)
 		return nil, nil, ErrThrottled
 	}
 	f.underWay.Add(1)
-	i.RequestID = cmp.Or(i.RequestID, id.UUID(f.config.Random))
+	i.RequestID = cmp.Or(i.RequestID, aws.UUID(f.config.Random))
 	now := f.config.Now()
 	if i.TraceID == "" {
-		i.TraceID = id.Trace(f.config.Random, now)
+		i.TraceID = aws.TraceID(f.config.Random, now)
 	}
 	run, cancel = f.context(parent, *i, now)
 	return run, cancel, nil
@@ -187,7 +183,7 @@ func limit(reserved *int) int64 {
 	return int64(*reserved)
 }
 
-// context is what a handler gets. Lambda counts deadlines in milliseconds.
+// context returns the context for a handler. Lambda counts deadlines in milliseconds.
 func (f *InProcess) context(parent context.Context, i Invocation, now time.Time) (context.Context, context.CancelFunc) {
 	deadline := now.Add(f.config.Timeout)
 	if part := time.Duration(deadline.Nanosecond()) % time.Millisecond; part > 0 {
@@ -201,7 +197,7 @@ func (f *InProcess) context(parent context.Context, i Invocation, now time.Time)
 	return context.WithValue(ctx, "x-amzn-trace-id", i.TraceID), cancel //nolint:staticcheck // not ours to choose
 }
 
-// start runs an invocation in a goroutine that waits for one, or in a new one.
+// start runs an invocation in an idle goroutine, or in a new one.
 func (f *InProcess) start(i invocation) {
 	select {
 	case f.idle <- i:
@@ -210,7 +206,7 @@ func (f *InProcess) start(i invocation) {
 	}
 }
 
-// work runs invocations, one after the other, until none comes for a while.
+// work runs invocations one after the other, until it has been idle for a while.
 func (f *InProcess) work(i invocation) {
 	patience := time.NewTimer(idleFor)
 	defer patience.Stop()
@@ -221,14 +217,14 @@ func (f *InProcess) work(i invocation) {
 		case i = <-f.idle:
 		case <-patience.C:
 			return
-		case <-f.ended:
+		case <-f.open.Done():
 			return
 		}
 	}
 }
 
-// run calls the handler and tells what became of it. Nothing it does, but an exit of
-// the process, escapes from here.
+// run calls the handler and reports the outcome. Nothing but an exit of the process
+// escapes from here.
 func (f *InProcess) run(i invocation) {
 	var out outcome
 	returned := false
@@ -260,8 +256,8 @@ func (f *InProcess) run(i invocation) {
 	returned = true
 }
 
-// finish ends an invocation: its context, and its part of the concurrency. What comes
-// with the deadline or after it comes too late: on Lambda the process would be gone.
+// finish ends an invocation: its context, and its share of the concurrency. A result at
+// the deadline or after it is too late: on Lambda the process would be gone.
 func (f *InProcess) finish(run context.Context, cancel context.CancelFunc, i Invocation, out outcome) (Result, error) {
 	if errors.Is(run.Err(), context.DeadlineExceeded) {
 		out.err = TimeoutError(i.RequestID, f.config.Timeout)
@@ -272,18 +268,17 @@ func (f *InProcess) finish(run context.Context, cancel context.CancelFunc, i Inv
 	if out.err == nil {
 		return out.result, nil
 	}
-	f.config.Logger.ErrorContext(run, "the function failed", "function", f.config.ARN, "requestId", i.RequestID,
+	f.config.Logger.ErrorContext(run, "function failed", "function", f.config.ARN, "requestId", i.RequestID,
 		"errorType", out.err.Type, "payload", string(out.err.Payload))
 	return Result{}, out.err
 }
 
-// Close returns when no invocation is under way, each having ended or run into its
-// timeout. Those that stream are told to end, by their contexts: a client can come back.
-// It is for shutting down, when nobody invokes any more.
+// Close returns when no invocation is in progress, each having ended or timed out. It ends
+// the contexts of those that stream: their clients can reconnect. It is for shutting down,
+// once nothing invokes the function.
 func (f *InProcess) Close() {
-	f.endStreams()
+	f.close()
 	f.underWay.Wait()
-	f.end()
 }
 
 var (

@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"io"
 
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // MaxPayloadBytes is the limit of an event and of a result, as JSON: 6 MiB and 100
 // bytes ("Lambda quotas", and the runtime interface emulator's source).
 const MaxPayloadBytes = 6*1024*1024 + 100
 
-// ErrThrottled says that the function was not invoked: as many invocations as it may
-// have are under way.
+// ErrThrottled is the error of a function that was not invoked because its concurrency
+// limit is reached.
 var ErrThrottled = errors.New("throttled: ReservedFunctionConcurrentInvocationLimitExceeded")
 
 // Invoker runs one function.
@@ -22,33 +22,33 @@ type Invoker interface {
 	// Invoke runs the function once with an event, and waits for its result. It may
 	// be called concurrently.
 	//
-	// The error is a [*FunctionError] when the function ran and failed: it returned
-	// an error, panicked, exited or exceeded its timeout. It is [ErrThrottled] when
-	// it did not run for want of concurrency. When ctx ends first it is the
-	// context's; that ends the waiting only, and the function runs on to its own
-	// timeout, as on AWS when the caller of a synchronous invocation leaves.
+	// The error is a [*FunctionError] if the function ran and failed: it returned an
+	// error, panicked, exited or exceeded its timeout. It is [ErrThrottled] if the
+	// function did not run for want of concurrency. If ctx ends first it is the
+	// context's; that ends only the waiting, and the function runs on to its own timeout,
+	// as on AWS when the caller of a synchronous invocation leaves.
 	Invoke(ctx context.Context, i Invocation) (Result, error)
 }
 
-// Streamer is what an [Invoker] may also be: it passes a result on while the function
-// sends it, as a Function URL with the invoke mode RESPONSE_STREAM does.
+// Streamer is implemented by invokers that can pass a result on while the function sends
+// it, as a Function URL with the invoke mode RESPONSE_STREAM does.
 type Streamer interface {
-	// InvokeStream is [Invoker.Invoke], but returns as soon as the function begins to
-	// send. The error says that it failed before. [MaxPayloadBytes] does not hold. The
-	// end of ctx ends the reading of the body too, but not the function.
+	// InvokeStream is like [Invoker.Invoke], but returns as soon as the function begins
+	// to send. An error means that it failed before. [MaxPayloadBytes] does not apply. The
+	// end of ctx also ends the body, but not the function.
 	InvokeStream(ctx context.Context, i Invocation) (*Stream, error)
 }
 
-// Stream is a result that comes bit by bit.
+// Stream is a result that arrives piece by piece.
 type Stream struct {
-	// ContentType is what the function says the body is: of a handler of lambdaurl
-	// [IntegrationResponse], of one that returns no reader "application/json".
+	// ContentType is what the function declares the body to be: [IntegrationResponse] for
+	// a handler of lambdaurl, "application/json" for one that does not return a reader.
 	ContentType string
-	// Body gives what the function sent as soon as it was sent. It must be closed.
-	// Unless it is read or closed, the function waits for that until it times out. It
-	// ends with io.EOF when the invocation is over; a [*FunctionError] in its place says
-	// that the body is cut off: the function failed to read it, exited or timed out.
-	// Closing it does not end the function; [InProcess] ends its context.
+	// Body returns data as soon as the function has sent it. It must be closed. Until it
+	// is read or closed, the function waits, at most to its timeout. It ends with io.EOF
+	// when the invocation is over; a [*FunctionError] instead means that it is cut off:
+	// the function failed, exited or timed out. Closing it does not end the function;
+	// [InProcess] ends its context.
 	Body io.ReadCloser
 }
 
@@ -58,26 +58,26 @@ const IntegrationResponse = "application/vnd.awslambda.http-integration-response
 
 // Invocation is one call of a function.
 type Invocation struct {
-	// RequestID is a UUID; empty lets the invoker make one. A retry of an
-	// asynchronous invocation has the id of the first try.
+	// RequestID is a UUID; if it is empty the invoker generates one. A retry of an
+	// asynchronous invocation has the id of the first attempt.
 	RequestID string
-	// TraceID is the value of the X-Amzn-Trace-Id header; empty lets the invoker
-	// make one.
+	// TraceID is the value of the X-Amzn-Trace-Id header; if it is empty the invoker
+	// generates one.
 	TraceID string
 	Event   Event
 }
 
 // Event is what a function is invoked with.
 type Event interface {
-	// JSON is the event as AWS sends it, byte for byte: what AWS leaves out is
-	// absent, not null.
+	// JSON returns the event as AWS sends it, byte for byte: what AWS omits is absent, not
+	// null.
 	JSON() ([]byte, error)
-	// Typed is a pointer to the same event as aws-lambda-go's type, or nil if there
-	// is none. Decoding JSON into that type gives exactly this.
+	// Typed returns a pointer to the same event as aws-lambda-go's type, or nil if there
+	// is none. Decoding JSON into that type yields exactly this.
 	Typed() any
 }
 
-// RawEvent is an event that is JSON already.
+// RawEvent is an event that is already JSON.
 type RawEvent []byte
 
 // JSON returns the event.
@@ -88,22 +88,22 @@ func (e RawEvent) Typed() any { return nil }
 
 // Result is what a function returned.
 type Result struct {
-	// Value is a pointer to the result as aws-lambda-go's type, or nil where there
-	// is only JSON.
+	// Value is a pointer to the result as aws-lambda-go's type, or nil if there is only
+	// JSON.
 	Value any
 	// payload is the result as JSON, unless there is a Value.
 	payload []byte
 }
 
-// PayloadResult is a result that is JSON. What a function sends need not be valid.
+// PayloadResult returns a result that is JSON. What a function sends need not be valid.
 func PayloadResult(payload []byte) Result { return Result{payload: payload} }
 
-// Payload is the result as JSON, as the function would send it.
+// Payload returns the result as JSON, as the function would send it.
 func (r Result) Payload() ([]byte, error) {
 	if r.Value == nil {
 		return r.payload, nil
 	}
-	payload, err := text.JSON(r.Value)
+	payload, err := aws.JSON(r.Value)
 	if err != nil {
 		return nil, fmt.Errorf("encode the function's result: %w", err)
 	}

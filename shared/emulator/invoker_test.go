@@ -48,7 +48,7 @@ func diff(t *testing.T, what string, want, got any) {
 	}
 }
 
-// failed gives the payload of an invocation that must fail.
+// failed returns the payload of an invocation that must fail.
 func failed(t *testing.T, err error) string {
 	t.Helper()
 	var function *emulator.FunctionError
@@ -58,7 +58,7 @@ func failed(t *testing.T, err error) string {
 	return string(function.Payload)
 }
 
-// inProcess makes an invoker that ends with the test.
+// inProcess returns an invoker that ends with the test.
 func inProcess(t testing.TB, handler any, c emulator.Config) *emulator.InProcess {
 	t.Helper()
 	f := emulator.NewInProcess(handler, c)
@@ -117,7 +117,7 @@ func TestIDsAreMadeAndDiffer(t *testing.T) {
 	}
 }
 
-// emptyResponse is what a zero response is as JSON.
+// emptyResponse is a zero response as JSON.
 const emptyResponse = `{"statusCode":0,"headers":null,"multiValueHeaders":null,"body":"","cookies":null}`
 
 type shortage struct{}
@@ -233,7 +233,7 @@ func TestTimeout(t *testing.T) {
 						f.Close() // an abandoned handler is not waited for
 						diff(t, "with Wait", c.Timeout, time.Since(start))
 					}
-					time.Sleep(time.Hour) // until the handlers that were left behind end
+					time.Sleep(time.Hour) // until the abandoned handlers end
 				})
 			})
 		})
@@ -300,7 +300,7 @@ func TestReservedConcurrency(t *testing.T) {
 	})
 }
 
-// Timeouts give their place back, though the handler may run on.
+// A timeout frees the concurrency, though the handler may run on.
 func TestTimeoutFreesConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one := 1
@@ -314,11 +314,11 @@ func TestTimeoutFreesConcurrency(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		time.Sleep(time.Minute) // until the handlers that were left behind end
+		time.Sleep(time.Minute) // until the abandoned handlers end
 	})
 }
 
-// Handlers of any signature that lambda.Start takes work, with any event.
+// Handlers of any signature that lambda.Start accepts work, with any event.
 func TestOtherHandlers(t *testing.T) {
 	rows := []struct {
 		name    string
@@ -367,7 +367,34 @@ func BenchmarkInvoke(b *testing.B) {
 	}
 }
 
-// Invocations side by side do not mix up their events or results.
+// BenchmarkInvokeDeep has a handler that needs 16 KiB of stack, as ordinary ones do: it
+// shows what an idle goroutine, whose stack has grown, is worth.
+func BenchmarkInvokeDeep(b *testing.B) {
+	f := inProcess(b, func(context.Context, request) (response, error) {
+		return response{StatusCode: 200, Body: string(deep(32))}, nil
+	}, emulator.Config{})
+	e := event{request{RawPath: "/"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.Invoke(context.Background(), emulator.Invocation{Event: e}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// deep calls itself with 512 bytes of stack each.
+//
+//go:noinline
+func deep(calls int) rune {
+	var frame [512]byte
+	frame[calls%len(frame)] = 'x'
+	if calls > 0 {
+		deep(calls - 1)
+	}
+	return rune(frame[calls%len(frame)])
+}
+
+// Concurrent invocations do not mix up their events or results.
 func TestConcurrentInvocations(t *testing.T) {
 	bothModes(t, func(t *testing.T, c emulator.Config) {
 		f := inProcess(t, func(_ context.Context, r request) (response, error) {

@@ -22,14 +22,14 @@ type (
 	urlResponse = events.LambdaFunctionURLStreamingResponse
 )
 
-// streams is a handler that answers with a body.
+// streams returns a handler that responds with a body.
 func streams(body func(ctx context.Context, r *urlRequest) io.Reader) any {
 	return func(ctx context.Context, r *urlRequest) (*urlResponse, error) {
 		return &urlResponse{StatusCode: 200, Body: body(ctx, r)}, nil
 	}
 }
 
-// slow is a body whose second half comes a second after the first.
+// slow is a body whose second half arrives a second after the first.
 func slow(context.Context, *urlRequest) io.Reader {
 	reader, writer := io.Pipe()
 	go func() {
@@ -54,7 +54,7 @@ func stream(t *testing.T, f *emulator.InProcess) *emulator.Stream {
 	return s
 }
 
-// TestInvokeStream: each chunk comes when it was written, and the invocation counts until
+// TestInvokeStream: each chunk arrives when it is written, and the invocation counts until
 // the last.
 func TestInvokeStream(t *testing.T) {
 	bothModes(t, func(t *testing.T, c emulator.Config) {
@@ -80,7 +80,7 @@ func TestInvokeStream(t *testing.T) {
 	})
 }
 
-// TestStreamEnds: how a stream ends that is not whole.
+// TestStreamEnds: how an incomplete stream ends.
 func TestStreamEnds(t *testing.T) {
 	rows := []struct {
 		name    string
@@ -116,7 +116,7 @@ func TestStreamEnds(t *testing.T) {
 					t.Errorf("the payload is %s, want %s", payload, row.failure)
 				}
 				f.Close()
-				time.Sleep(time.Hour) // what was left behind ends
+				time.Sleep(time.Hour) // until the abandoned handler ends
 			})
 		})
 	}
@@ -130,7 +130,7 @@ type panicking struct{}
 
 func (panicking) Read([]byte) (int, error) { panic("oh") }
 
-// late is a body that comes too late.
+// late is a body that arrives too late.
 type late struct{}
 
 func (*late) Read([]byte) (int, error) {
@@ -138,8 +138,8 @@ func (*late) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestStreamOfOthers: what a handler of another type returns is there at once; a handler
-// that streams can be invoked for a result at its end.
+// TestStreamOfOthers: the result of a handler of another type arrives in one piece; a
+// handler that streams can be invoked for a buffered result.
 func TestStreamOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inProcess(t, func(context.Context, urlRequest) (any, error) { return map[string]int{"statusCode": 404}, nil }, emulator.Config{})
@@ -166,7 +166,7 @@ func TestStreamOfOthers(t *testing.T) {
 }
 
 // TestStreamUnread: a client that leaves, by its context or by closing, does not stop the
-// function. Closing ends its context, though.
+// function, though closing ends its context.
 func TestStreamUnread(t *testing.T) {
 	rows := []struct {
 		name   string
@@ -208,7 +208,7 @@ func TestStreamUnread(t *testing.T) {
 }
 
 // TestStreamsAbandoned: handlers that have nothing to write end with their clients, not with
-// their timeouts; also where the client leaves before they begin.
+// their timeouts, even if the client leaves before they begin.
 func TestStreamsAbandoned(t *testing.T) {
 	bothModes(t, func(t *testing.T, c emulator.Config) {
 		synctest.Test(t, func(t *testing.T) {
@@ -231,7 +231,7 @@ func TestStreamsAbandoned(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
-			diff(t, "handlers under way", int32(0), under.Load())
+			diff(t, "handlers running", int32(0), under.Load())
 		})
 	})
 }

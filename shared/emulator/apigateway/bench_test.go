@@ -34,7 +34,7 @@ func BenchmarkRequest(b *testing.B) {
 }
 
 // BenchmarkThrottle is a small request to a route with a limit that is not reached and
-// to one without, from all processors at once: what they differ by is the bucket.
+// to one without, from all processors at once: the difference is the bucket.
 func BenchmarkThrottle(b *testing.B) {
 	handler := func(context.Context, request) (response, error) { return response{StatusCode: 200}, nil }
 	for _, row := range []struct{ name, properties string }{{"no limit", ""}, {"limit", limits("1000000000", "1000000")}} {

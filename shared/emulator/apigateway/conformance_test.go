@@ -15,7 +15,7 @@ import (
 )
 
 // conformance is a row of docs/emulation.md: an API, the handler behind it, and
-// what is to be seen through real connections.
+// what is observed through real connections.
 type conformance struct {
 	name    string
 	api     api
@@ -34,11 +34,11 @@ func runConformance(t *testing.T, rows []conformance) {
 	}
 }
 
-// all is an API whose default route takes every request.
+// all is an API whose default route matches every request.
 var all = api{routes: []string{""}}
 
-// TestConformanceEvents has the rows about events and routes. A15 and A16 stand below,
-// on a virtual clock; A17 to A20 are about tokens and stand in jwt_test.go.
+// TestConformanceEvents has the rows about events and routes. A15 and A16 are below,
+// on a virtual clock; A17 to A20 are about tokens and are in jwt_test.go.
 func TestConformanceEvents(t *testing.T) {
 	const notFound = `{"message":"Not Found"}`
 	runConformance(t, []conformance{
@@ -129,8 +129,7 @@ func TestConformanceEvents(t *testing.T) {
 	})
 }
 
-// TestConformanceResponses has the rows about what becomes of a function's result, and
-// about sizes.
+// TestConformanceResponses has the rows about functions' results and about sizes.
 func TestConformanceResponses(t *testing.T) {
 	const internal = `{"message":"Internal Server Error"}`
 	returning := func(value any) any {

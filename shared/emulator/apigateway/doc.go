@@ -1,6 +1,6 @@
 // Package apigateway serves an HTTP API as API Gateway does: it chooses the route,
 // turns the request into an event of payload format 2.0, invokes the function, and
-// turns what that returns into the response. [New] makes the [http.Handler] of one
+// turns what that returns into the response. [New] returns the [http.Handler] of one
 // API; [Server] a server whose own behaviour does not show.
 //
 // A request passes these stages, and may end at each:
@@ -11,16 +11,15 @@
 //	authorizer      (jwt.go)         401, 403
 //	body            (gateway.go)     413, 408
 //	the function    (gateway.go)     500, 503
-//	response        (response.go)    what the function says, or 500
+//	response        (gateway.go)     what the function returned, or 500
 //
 // The event is built as aws-lambda-go's type (request.go); as JSON it is byte for
 // byte AWS's (wire.go): what AWS leaves out is absent, where aws-lambda-go's own
-// encoding would write empty values. What Function URLs do the same way is in package
-// internal/payload.
+// encoding would write empty values. Package internal/payload holds what Function URLs do
+// in the same way.
 //
-// A client that leaves does not end the function, and neither does the integration's
-// timeout: only the function's own timeout does.
+// Neither a client that leaves nor the integration's timeout ends the function: only the
+// function's own timeout does.
 //
-// Where AWS's behaviour is not known for certain, what was chosen stands in
-// choices.go.
+// Where AWS's behaviour is not known for certain, choices.go records what was chosen.
 package apigateway

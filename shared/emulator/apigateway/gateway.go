@@ -10,53 +10,28 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
-
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/defaults"
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/payload"
 	"paylane/shared/emulator/template"
 )
 
-// Options are what a [Gateway] needs beside the API.
+// Options are what a [Gateway] needs besides the API.
 type Options struct {
 	// Functions are the invokers by the functions' logical ids.
 	Functions map[string]emulator.Invoker
-	// Authorizer checks requests to routes that have one; see [NewJWT].
-	Authorizer Authorizer
+	// Authorizer checks requests to the routes that have one.
+	Authorizer *JWT
 	// Open serves such routes to anybody, and leaves requestContext.authorizer out.
 	Open bool
-	// Logger gets a line when a response can't be had for a reason that the
-	// invoker did not log; nil is none.
+	// Logger records why a response failed, if the invoker has not logged it; nil
+	// discards it.
 	Logger *slog.Logger
 	// Now is the clock of events and of throttling; nil is time.Now.
 	Now func() time.Time
 	// Random is the source of ids and must not fail; nil is crypto/rand.
 	Random io.Reader
 }
-
-// AuthorizerContext is what an authorizer adds to an event, as
-// requestContext.authorizer.
-type AuthorizerContext = events.APIGatewayV2HTTPRequestContextAuthorizerDescription
-
-// Authorizer decides about requests to routes with a JWT authorizer.
-type Authorizer interface {
-	// Authorize returns what is known of the caller. The error is a [*Refusal], or
-	// else one that lets the request end with a 500. Scopes are those of the route.
-	// It may be called concurrently.
-	Authorize(r *http.Request, a *template.JWTAuthorizer, scopes []string) (*AuthorizerContext, error)
-}
-
-// Refusal is an authorizer's no.
-type Refusal struct {
-	// Status is 401 or 403.
-	Status int
-	// Challenge is the value of the WWW-Authenticate header; empty is none.
-	Challenge string
-}
-
-func (r *Refusal) Error() string { return http.StatusText(r.Status) }
 
 // Gateway serves one HTTP API. It is safe for concurrent use.
 type Gateway struct {
@@ -65,17 +40,16 @@ type Gateway struct {
 	router  router
 	rules   payload.Rules
 	bodies  *payload.Bodies
-	// stageVariables are nil when there are none: they are absent then.
+	// stageVariables are nil if there are none, so that the event omits them.
 	stageVariables map[string]string
 }
 
-// New makes the gateway of an API. It refuses one with a route whose function has no
-// invoker, or that asks for an authorizer where none is given and the caller did not
-// say to leave it open.
+// New returns the gateway of an API. It fails if a route's function has no invoker, or
+// if a route needs an authorizer and the options neither have one nor are Open.
 func New(api template.HTTPAPI, o Options) (*Gateway, error) {
-	o.Now = defaults.Now(o.Now)
-	o.Random = defaults.Random(o.Random)
-	o.Logger = defaults.Logger(o.Logger)
+	o.Now = aws.DefaultNow(o.Now)
+	o.Random = aws.DefaultRandom(o.Random)
+	o.Logger = aws.DefaultLogger(o.Logger)
 	g := &Gateway{api: api, options: o, bodies: payload.NewBodies(maxBodyBytes), rules: payload.Rules{
 		CORS: payload.NewCORS(api.CORS), ContentType: "text/plain; charset=utf-8",
 		Owned: []string{"apigw-requestid", "content-length", "date"},
@@ -86,11 +60,10 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 	for _, r := range api.Routes {
 		invoker := o.Functions[r.Function]
 		if invoker == nil {
-			return nil, fmt.Errorf("route %q: nothing runs the function %s", r.Key, r.Function)
+			return nil, fmt.Errorf("route %q: the function %s has no invoker", r.Key, r.Function)
 		}
 		if r.Authorizer != nil && o.Authorizer == nil && !o.Open {
-			return nil, fmt.Errorf("route %q has the authorizer %s, and there is nothing to check tokens with",
-				r.Key, r.Authorizer.Name)
+			return nil, fmt.Errorf("route %q needs the authorizer %s, and none is configured", r.Key, r.Authorizer.Name)
 		}
 		g.router.add(&route{Route: r, invoker: invoker, bucket: newBucket(r.Throttle, o.Now)})
 	}
@@ -99,7 +72,7 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 
 // ServeHTTP implements [http.Handler].
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := id.Gateway(g.options.Random)
+	requestID := aws.GatewayID(g.options.Random)
 	w.Header()["Apigw-Requestid"] = []string{requestID}
 	preflight := g.rules.CORS.IsPreflight(r)
 	g.rules.CORS.Allow(w.Header(), r, preflight)
@@ -126,7 +99,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if preflight { // a route for OPTIONS is not asked, but its authorizer is
+	if preflight { // the function of a route for OPTIONS is not invoked; its authorizer is
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -145,8 +118,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.invoke(r.Context(), w, route, event)
 }
 
-// withoutStage takes the name of the stage off the path, and says whether the request
-// is for this stage.
+// withoutStage strips the stage's name from the path, and reports whether the request is
+// for this stage.
 func (g *Gateway) withoutStage(path string) (string, bool) {
 	if g.api.Stage == template.DefaultStage {
 		return path, true
@@ -155,36 +128,36 @@ func (g *Gateway) withoutStage(path string) (string, bool) {
 	if rest == "" {
 		rest = "/"
 	}
-	return rest, ok // no route begins with the rest of a longer name
+	return rest, ok // after a longer name the rest has no slash, so it matches no route
 }
 
-// authorize asks the route's authorizer, if there is one. It answers the request
-// itself when that says no.
-func (g *Gateway) authorize(w http.ResponseWriter, r *http.Request, route *route) (*AuthorizerContext, bool) {
+// authorize runs the route's authorizer, if it has one. If the caller is refused, it has
+// written the response.
+func (g *Gateway) authorize(w http.ResponseWriter, r *http.Request, route *route) (*authorizerContext, bool) {
 	if route == nil || route.Authorizer == nil || g.options.Open {
 		return nil, true
 	}
-	caller, err := g.options.Authorizer.Authorize(r, route.Authorizer, route.Scopes)
+	caller, err := g.options.Authorizer.authorize(r, route.Authorizer, route.Scopes)
 	if err == nil {
 		return caller, true
 	}
-	var refusal *Refusal
+	var refusal *refusal
 	if !errors.As(err, &refusal) {
-		if r.Context().Err() == nil { // the client has not left meanwhile
+		if r.Context().Err() == nil { // the client is still there
 			g.options.Logger.ErrorContext(r.Context(), "the authorizer failed", "authorizer", route.Authorizer.Name, "error", err)
 		}
 		fail(w, http.StatusInternalServerError)
 		return nil, false
 	}
-	if refusal.Challenge != "" {
-		w.Header().Set("WWW-Authenticate", refusal.Challenge)
+	if refusal.challenge != "" {
+		w.Header().Set("WWW-Authenticate", refusal.challenge)
 	}
-	fail(w, refusal.Status)
+	fail(w, refusal.status)
 	return nil, false
 }
 
-// invoke runs the function and answers with what it returns. The function outlives
-// the client, and the integration's timeout.
+// invoke runs the function and responds with what it returns. The function outlives the
+// client and the integration's timeout.
 func (g *Gateway) invoke(ctx context.Context, w http.ResponseWriter, route *route, e *httpEvent) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), route.Timeout)
 	defer cancel()
@@ -200,12 +173,24 @@ func (g *Gateway) invoke(ctx context.Context, w http.ResponseWriter, route *rout
 	case errors.Is(err, context.DeadlineExceeded):
 		fail(w, http.StatusServiceUnavailable)
 	default:
-		g.options.Logger.ErrorContext(ctx, "the function could not be invoked", "function", route.Function, "error", err)
+		g.options.Logger.ErrorContext(ctx, "function not invoked", "function", route.Function, "error", err)
 		fail(w, http.StatusInternalServerError)
 	}
 }
 
-// messages are the bodies of the gateway's own answers.
+// respond writes a function's result as the response.
+func (g *Gateway) respond(ctx context.Context, w http.ResponseWriter, result emulator.Result) {
+	answer, err := g.rules.Reply(result)
+	if err != nil {
+		g.options.Logger.ErrorContext(ctx, "the function's result is not an HTTP response", "error", err)
+		fail(w, http.StatusInternalServerError)
+		return
+	}
+	g.rules.SetHeaders(w.Header(), answer)
+	payload.WriteBody(w, answer.Status, answer.Body)
+}
+
+// messages are the bodies of the gateway's own responses.
 //
 //nolint:gochecknoglobals // a table, never written
 var messages = map[int]string{
@@ -221,7 +206,7 @@ var messages = map[int]string{
 	http.StatusServiceUnavailable:          `{"message":"Service Unavailable"}`,
 }
 
-// fail answers with an error of the gateway's own.
+// fail responds with one of the gateway's own errors.
 func fail(w http.ResponseWriter, status int) {
 	body := messages[status]
 	w.Header()["Content-Type"] = []string{"application/json"}

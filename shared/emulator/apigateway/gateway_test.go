@@ -27,7 +27,7 @@ type (
 	response = events.APIGatewayV2HTTPResponse
 )
 
-// tb is what the helpers need of a test, a benchmark or a rapid check.
+// tb is what the helpers need from a test, a benchmark or a rapid check.
 type tb interface {
 	Helper()
 	Cleanup(func())
@@ -36,7 +36,7 @@ type tb interface {
 }
 
 // api is a test's API: its routes (SAM events of function F, as YAML flow mappings)
-// and what else its template says.
+// and its other properties.
 type api struct {
 	routes     []string
 	properties string // of the API
@@ -78,7 +78,7 @@ type mode struct {
 
 var modes = []mode{{"typed", false}, {"json", true}}
 
-// gateway makes the API's gateway, with one handler behind all routes.
+// gateway returns the API's gateway, with one handler behind all routes.
 func (a api) gateway(t tb, m mode, handler any, o apigateway.Options) (*apigateway.Gateway, *emulator.InProcess) {
 	t.Helper()
 	parsed := a.template(t)
@@ -93,15 +93,15 @@ func (a api) gateway(t tb, m mode, handler any, o apigateway.Options) (*apigatew
 	return g, invoker
 }
 
-// serve serves the API on a port of its own and gives the address.
+// serve serves the API on its own port and returns the address.
 func (a api) serve(t *testing.T, m mode, handler any, o apigateway.Options) string {
 	t.Helper()
 	g, _ := a.gateway(t, m, handler, o)
 	return serve(t, g, apigateway.Limits{}, nil)
 }
 
-// serve serves a handler on a port of its own and gives the address. What connections
-// go through is told to watch, which can be nil.
+// serve serves a handler on its own port and returns the address. watch, which can be
+// nil, is called with the states of connections.
 func serve(t *testing.T, handler http.Handler, limits apigateway.Limits, watch func(net.Conn, http.ConnState)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -122,7 +122,7 @@ func serve(t *testing.T, handler http.Handler, limits apigateway.Limits, watch f
 	return listener.Addr().String()
 }
 
-// answer is a response that was read.
+// answer is a response, read to its end.
 type answer struct {
 	status int
 	header http.Header
@@ -137,7 +137,7 @@ func send(t *testing.T, address, raw string) answer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = connection.Close() })
-	_ = connection.SetDeadline(time.Now().Add(20 * time.Second)) // so that a test fails, and does not hang
+	_ = connection.SetDeadline(time.Now().Add(20 * time.Second)) // so that a test fails rather than hangs
 	go func() { _, _ = io.WriteString(connection, raw) }()       // a refused body may not be read
 	method, _, _ := strings.Cut(raw, " ")
 	reader := bufio.NewReader(connection)
@@ -155,7 +155,7 @@ func send(t *testing.T, address, raw string) answer {
 	return answer{r.StatusCode, r.Header, string(body)}
 }
 
-// get is a GET without more than it must have.
+// get is a GET with only the required headers.
 func get(target string) string { return "GET " + target + " HTTP/1.1\r\nHost: api.test\r\n\r\n" }
 
 // post is a POST; headers are whole lines.
@@ -169,13 +169,13 @@ func itoa(n int) string {
 	return string(b)
 }
 
-// echo answers with the event that it got.
+// echo answers with the event that it received.
 func echo(_ context.Context, e request) (response, error) {
 	body, err := json.Marshal(e)
 	return response{StatusCode: 200, Body: string(body)}, err
 }
 
-// rawEcho answers with the JSON that it got, whatever the mode.
+// rawEcho answers with the JSON that it received, whatever the mode.
 func rawEcho(_ context.Context, e json.RawMessage) (response, error) {
 	return response{StatusCode: 200, Body: string(e)}, nil
 }

@@ -16,10 +16,22 @@ import (
 )
 
 // JWT checks access tokens for an API's JWT authorizers ("Control access to HTTP APIs
-// with JWT authorizers"). It implements [Authorizer].
+// with JWT authorizers"). It is safe for concurrent use.
 type JWT struct {
 	byName map[string]*tokens
 }
+
+// authorizerContext is what an authorizer adds to an event, as
+// requestContext.authorizer.
+type authorizerContext = events.APIGatewayV2HTTPRequestContextAuthorizerDescription
+
+// refusal is the error for a caller who is not let in.
+type refusal struct {
+	status    int    // 401 or 403
+	challenge string // the WWW-Authenticate header; empty if there is none
+}
+
+func (r *refusal) Error() string { return http.StatusText(r.status) }
 
 // tokens are those that one authorizer accepts.
 type tokens struct {
@@ -27,9 +39,9 @@ type tokens struct {
 	verifier *accesstoken.Verifier
 }
 
-// NewJWT makes the authorizers of an API; it refuses an identity source that is no
-// header and no parameter of the query. Whose tokens are good stands in the API, the rest
-// of the configuration is c.
+// NewJWT returns the authorizers of an API. An identity source must be a header or a query
+// parameter. The API says which issuer and audiences are accepted; c holds the rest of the
+// configuration.
 func NewJWT(api template.HTTPAPI, c accesstoken.Config) (*JWT, error) {
 	j := &JWT{byName: make(map[string]*tokens)}
 	for _, r := range api.Routes {
@@ -48,7 +60,7 @@ func NewJWT(api template.HTTPAPI, c accesstoken.Config) (*JWT, error) {
 	return j, nil
 }
 
-// identitySource gives what finds the token in a request.
+// identitySource returns a function that finds the token in a request.
 func identitySource(source string) (find func(*http.Request) []string, ok bool) {
 	if name, ok := strings.CutPrefix(source, "$request.header."); ok && name != "" {
 		name = textproto.CanonicalMIMEHeaderKey(name)
@@ -60,24 +72,25 @@ func identitySource(source string) (find func(*http.Request) []string, ok bool) 
 	return nil, false
 }
 
-// Authorize implements [Authorizer].
-func (j *JWT) Authorize(r *http.Request, a *template.JWTAuthorizer, scopes []string) (*AuthorizerContext, error) {
-	of := j.byName[a.Name]
-	if of == nil {
-		return nil, fmt.Errorf("there is no authorizer %s", a.Name)
+// authorize returns what is known about the caller. Scopes are the route's. The error is a
+// [*refusal], or another that makes the response a 500.
+func (j *JWT) authorize(r *http.Request, a *template.JWTAuthorizer, scopes []string) (*authorizerContext, error) {
+	accepted := j.byName[a.Name]
+	if accepted == nil {
+		return nil, fmt.Errorf("authorizer %s is not configured", a.Name)
 	}
-	token := accesstoken.Bearer(of.find(r)...)
+	token := accesstoken.Bearer(accepted.find(r)...)
 	if token == "" {
-		return nil, &Refusal{Status: http.StatusUnauthorized, Challenge: "Bearer"}
+		return nil, &refusal{http.StatusUnauthorized, "Bearer"}
 	}
-	claims, err := of.verifier.Verify(r.Context(), token)
+	claims, err := accepted.verifier.Verify(r.Context(), token)
 	var invalid *accesstoken.InvalidError
 	var keys *accesstoken.KeysError
 	switch {
 	case errors.As(err, &invalid):
-		return nil, &Refusal{Status: http.StatusUnauthorized, Challenge: challenge(invalid.Description)}
+		return nil, &refusal{http.StatusUnauthorized, challenge(invalid.Description)}
 	case errors.As(err, &keys):
-		return nil, &Refusal{Status: noKeysStatus, Challenge: challenge(keys.Description)}
+		return nil, &refusal{noKeysStatus, challenge(keys.Description)}
 	case err != nil:
 		return nil, err
 	}
@@ -85,9 +98,9 @@ func (j *JWT) Authorize(r *http.Request, a *template.JWTAuthorizer, scopes []str
 	if len(scopes) == 0 {
 		granted = nil
 	} else if !slices.ContainsFunc(granted, func(s string) bool { return slices.Contains(scopes, s) }) {
-		return nil, &Refusal{Status: http.StatusForbidden}
+		return nil, &refusal{status: http.StatusForbidden}
 	}
-	return &AuthorizerContext{JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{
+	return &authorizerContext{JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{
 		Claims: claims.Strings(), Scopes: granted,
 	}}, nil
 }

@@ -22,7 +22,7 @@ const issuerURL = "https://issuer.test"
 // withTokens are an API's properties with an authorizer for tokens of issuerURL.
 const withTokens = "Auth: {DefaultAuthorizer: J, Authorizers: {J: {JwtConfiguration: {issuer: '" + issuerURL + "', audience: [web, paylane]}}}}"
 
-// asks is a route's property: a token must hold one of the scopes.
+// asks is a route's property: a token must have one of the scopes.
 func asks(scopes string) string { return ", Auth: {AuthorizationScopes: [" + scopes + "]}" }
 
 // guarded is an API with the authorizers of its template, and the options for it.
@@ -106,7 +106,7 @@ func TestConformanceTokens(t *testing.T) {
 	}
 }
 
-// TestConformanceA20: claims are strings; scopes are null where the route asks for none.
+// TestConformanceA20: claims are strings; scopes are null if the route requires none.
 func TestConformanceA20(t *testing.T) {
 	issuer := tokentest.New(t, issuerURL)
 	a := api{properties: withTokens, routes: []string{path("GET", "/any"), path("GET", "/one") + asks("b")}}
@@ -173,9 +173,9 @@ func TestIdentitySources(t *testing.T) {
 	}
 }
 
-// TestNoKeys: an issuer out of reach is said to each caller as AWS says it, and to the log
-// once for all of them, with its reason, which has nothing of the token. A caller who left
-// is nothing for the log.
+// TestNoKeys: an unreachable issuer is reported to each caller as on AWS, and logged once
+// for all of them, with the reason and without any of the token. A caller who left is not
+// logged.
 func TestNoKeys(t *testing.T) {
 	issuer := tokentest.New(t, issuerURL)
 	a := api{properties: withTokens, routes: []string{""}}
@@ -209,9 +209,9 @@ func TestNoKeys(t *testing.T) {
 	}
 }
 
-// FuzzAuthorizer: a request gets through with the token alone or with "Bearer " and the
-// token, if the claims that were signed follow the rules, and in no other way. In the
-// header, {token} stands for that token.
+// FuzzAuthorizer: a request is let in with the token, with or without "Bearer " before it,
+// if the signed claims follow the rules, and in no other case. {token} in the header is
+// replaced by the token.
 func FuzzAuthorizer(f *testing.F) {
 	issuer := tokentest.New(f, issuerURL)
 	a := api{properties: withTokens, routes: []string{path("GET", "/") + asks("r, w")}}
@@ -262,7 +262,7 @@ func FuzzAuthorizer(f *testing.F) {
 	})
 }
 
-// allowed says by the rules, once more, what becomes of a request with these claims.
+// allowed states the rules a second time: the outcome of a request with these claims.
 func allowed(claims []byte) int {
 	var c map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(claims))
@@ -304,7 +304,7 @@ func hasKey(c map[string]any, name string) bool {
 	return there
 }
 
-// words are the strings of a claim that is one or a list.
+// words returns the strings of a claim that is a string or a list.
 func words(claim any) (all []string) {
 	if list, ok := claim.([]any); ok {
 		for _, item := range list {

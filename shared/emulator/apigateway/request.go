@@ -7,9 +7,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/payload"
-	"paylane/shared/emulator/internal/text"
 )
 
 // Limits of a request ("Quotas for configuring and running an HTTP API").
@@ -18,35 +17,35 @@ const (
 	maxBodyBytes   = 10 << 20
 )
 
-// decodedPath is the path with its escapes undone, cut at a question mark that was
-// escaped: so has it been seen on AWS, before routes are looked at.
+// decodedPath returns the path with its escapes undone, cut at an escaped question mark.
+// AWS has been seen to do so before it chooses the route.
 func decodedPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.URL.Path, "?")
-	return text.Valid(path)
+	return aws.ValidText(path)
 }
 
-// request is what is known of a request when its event is made.
+// request holds what is known about a request when its event is made.
 type request struct {
 	route      *route
 	path       string // decoded, with the stage
 	parameters map[string]string
 	body       []byte
-	caller     *AuthorizerContext
+	caller     *authorizerContext
 	id         string
 }
 
-// newEvent makes the event of payload format 2.0 ("Create AWS Lambda proxy
-// integrations for HTTP APIs"), as it is seen on AWS.
+// newEvent returns the event of payload format 2.0 ("Create AWS Lambda proxy
+// integrations for HTTP APIs"), as it has been seen on AWS.
 func (g *Gateway) newEvent(r *http.Request, q request) *httpEvent {
 	now := g.options.Now()
 	headers, cookies := payload.Headers(r, len(q.body))
 	ip := payload.Peer(r)
 	payload.AddForwarded(headers, r, ip)
 	if headers["x-amzn-trace-id"] == "" {
-		headers["x-amzn-trace-id"] = id.Trace(g.options.Random, now)
+		headers["x-amzn-trace-id"] = aws.TraceID(g.options.Random, now)
 	}
 	body, encoded := payload.Body(headers, q.body)
-	rawQuery := text.Valid(r.URL.RawQuery)
+	rawQuery := aws.ValidText(r.URL.RawQuery)
 	return &httpEvent{events.APIGatewayV2HTTPRequest{
 		Version:               "2.0",
 		RouteKey:              q.route.Key,

@@ -18,7 +18,7 @@ import (
 	"paylane/shared/emulator/apigateway"
 )
 
-// zeros is randomness that is none, for ids that can be foreseen.
+// zeros is a source of "randomness" for predictable ids.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) {
@@ -60,7 +60,7 @@ func TestEventOnTheWire(t *testing.T) {
 	diff(t, "apigw-requestid", "AAAAAAAAAAAAAAA=", w.Result().Header.Get("Apigw-Requestid"))
 }
 
-// An open API asks nobody, and says so.
+// An open API authenticates nobody, and its events have no authorizer.
 func TestOpen(t *testing.T) {
 	g, _ := api{routes: []string{""}, properties: withTokens}.gateway(t, mode{json: true}, rawEcho, apigateway.Options{Open: true})
 	if got := record(g, "GET", "/"); got.status != 200 || strings.Contains(got.body, "authorizer") {
@@ -71,18 +71,18 @@ func TestOpen(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	parsed := api{routes: []string{""}, properties: withTokens}.template(t)
 	_, err := apigateway.New(parsed.APIs[0], apigateway.Options{})
-	if err == nil || !strings.Contains(err.Error(), "nothing runs the function F") {
+	if err == nil || !strings.Contains(err.Error(), "the function F has no invoker") {
 		t.Errorf("without invokers: %v", err)
 	}
 	_, f := api{routes: []string{""}}.gateway(t, modes[0], echo, apigateway.Options{})
 	o := apigateway.Options{}
 	o.Functions = map[string]emulator.Invoker{"F": f}
-	if _, err := apigateway.New(parsed.APIs[0], o); err == nil || !strings.Contains(err.Error(), "has the authorizer J") {
+	if _, err := apigateway.New(parsed.APIs[0], o); err == nil || !strings.Contains(err.Error(), "needs the authorizer J") {
 		t.Errorf("without an authorizer: %v", err)
 	}
 }
 
-// What net/http would tidy up or answer itself reaches the function as it was sent.
+// Requests that net/http would clean up or answer itself reach the function as sent.
 func TestRequestsAsSent(t *testing.T) {
 	rows := []struct {
 		name, raw string
@@ -183,7 +183,7 @@ func TestRequestsRefused(t *testing.T) {
 	diff(t, "headers of 10,240 bytes", 200, send(t, api{routes: []string{""}}.serve(t, modes[0], echo, apigateway.Options{}), exact).status)
 }
 
-// A typed handler and one behind JSON get the same event, whatever is sent.
+// A typed handler and one behind JSON receive the same event, whatever is sent.
 func TestModesAgree(t *testing.T) {
 	a := api{routes: []string{"", path("ANY", "/v/{x}/{rest+}")}, properties: "StageVariables: {k: v}"}
 	var seen [2]request

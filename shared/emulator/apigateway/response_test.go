@@ -42,9 +42,9 @@ func TestPayloads(t *testing.T) {
 		{"status as text", `{"statusCode":"200"}`, 500, "application/json", internal},
 		{"status that ends nothing", `{"statusCode":100}`, 500, "application/json", internal},
 		{"status of six hundred", `{"statusCode":600}`, 500, "application/json", internal},
-		{"body that is no text", `{"statusCode":200,"body":{"a":1}}`, 500, "application/json", internal},
-		{"header that is no text", `{"statusCode":200,"headers":{"a":1}}`, 500, "application/json", internal},
-		{"cookies that are no list", `{"statusCode":200,"cookies":"a=1"}`, 500, "application/json", internal},
+		{"body that is not a string", `{"statusCode":200,"body":{"a":1}}`, 500, "application/json", internal},
+		{"header that is not a string", `{"statusCode":200,"headers":{"a":1}}`, 500, "application/json", internal},
+		{"cookies that are not a list", `{"statusCode":200,"cookies":"a=1"}`, 500, "application/json", internal},
 		{"broken base64", `{"statusCode":200,"body":"%%%","isBase64Encoded":true}`, 500, "application/json", internal},
 		{"base64 of text", `{"statusCode":200,"body":"aGk=","isBase64Encoded":true,"headers":{"content-type":"text/plain"}}`, 200, "text/plain", "hi"},
 		{"error status", `{"statusCode":503,"body":"busy"}`, 503, "text/plain; charset=utf-8", "busy"},
@@ -64,7 +64,7 @@ func TestPayloads(t *testing.T) {
 	}
 }
 
-// Responses whose framing is the server's affair, over a real connection.
+// Responses that the server frames, over a real connection.
 func TestResponsesOnTheWire(t *testing.T) {
 	rows := []struct {
 		name     string
@@ -126,8 +126,8 @@ func TestThrottledFunction(t *testing.T) {
 	diff(t, "answer", []any{503, `{"message":"Service Unavailable"}`}, []any{got.status, got.body})
 }
 
-// FuzzPayload holds the gateway to answering whatever a function sends, and to the
-// rule by which a result is a response at all.
+// FuzzPayload checks that the gateway answers whatever a function sends, and the rule that
+// decides whether a result is a response.
 func FuzzPayload(f *testing.F) {
 	for _, seed := range []string{`"a"`, `{}`, `{"statusCode":200}`, `{"statusCode":200,"headers":{"a":"b"},"cookies":["c"],"body":"ZA==","isBase64Encoded":true}`} {
 		f.Add([]byte(seed))

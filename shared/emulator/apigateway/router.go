@@ -7,7 +7,7 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// route is one that can be chosen.
+// route is a route that the router can choose.
 type route struct {
 	template.Route
 	invoker   emulator.Invoker
@@ -20,8 +20,8 @@ type route struct {
 // segment by segment, a literal before a variable; the method before ANY. It is a
 // tree of the paths' segments; a look-up visits each node at most once.
 type router struct {
-	root    segment
-	standby *route // the default route
+	root     segment
+	fallback *route // the default route
 }
 
 // segment is a node: what can follow, and the routes that end here.
@@ -29,7 +29,7 @@ type segment struct {
 	literals map[string]*segment
 	variable *segment
 	exact    byMethod
-	greedy   byMethod // routes that go on with {name+}
+	greedy   byMethod // routes that continue with {name+}
 }
 
 // byMethod are the routes of one path.
@@ -51,7 +51,7 @@ func (m *byMethod) add(r *route) {
 
 func (t *router) add(r *route) {
 	if r.Key == template.DefaultRoute {
-		t.standby = r
+		t.fallback = r
 		return
 	}
 	at := &t.root
@@ -86,8 +86,8 @@ func (s *segment) literal(text string) *segment {
 	return s.literals[text]
 }
 
-// find chooses the route for a method and a decoded path, with the values of the
-// path's variables. Nil is no route.
+// find returns the route for a method and a decoded path, with the values of the path's
+// variables. The route is nil if none matches.
 func (t *router) find(method, path string) (*route, map[string]string) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, nil
@@ -99,7 +99,7 @@ func (t *router) find(method, path string) (*route, map[string]string) {
 	if r, values := t.root.greedily(method, path, space[:0]); r != nil {
 		return r, r.parameters(values)
 	}
-	return t.standby, nil
+	return t.fallback, nil
 }
 
 func (r *route) parameters(values []string) map[string]string {

@@ -31,11 +31,11 @@ func TestRoutes(t *testing.T) {
 		{"never 405", "GET /a", "POST /a", ""},
 		{"case matters", "GET /a", "GET /A", ""},
 		{"greedy needs a segment", "ANY /pets/{p+}", "GET /pets", ""},
-		{"greedy takes what follows the slash, even nothing", "ANY /pets/{p+}", "GET /pets/", "ANY /pets/{p+} p="},
+		{"greedy matches what follows the slash, even nothing", "ANY /pets/{p+}", "GET /pets/", "ANY /pets/{p+} p="},
 		{"root and greedy", "ANY /{p+}", "GET /", "ANY /{p+} p="},
 		{"root before greedy", "ANY /{p+},GET /", "GET /", "GET /"},
 		{"a slash at the end is a segment", "GET /a,$default", "GET /a/", "$default"},
-		{"a slash at the end of a route is none", "GET /a/", "GET /a", "GET /a"},
+		{"a slash at the end of a route is ignored", "GET /a/", "GET /a", "GET /a"},
 		{"two variables", "GET /{a}/{b}", "GET /1/2", "GET /{a}/{b} a=1 b=2"},
 		{"too short", "GET /{a}/{b}", "GET /1", ""},
 		{"too long", "GET /{a}/{b}", "GET /1/2/3", ""},
@@ -49,8 +49,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// chosen asks an API with these routes, and gives the key and parameters of the route
-// that took the request.
+// chosen sends a request to an API with these routes, and returns the key and parameters
+// of the route that matched.
 func chosen(t tb, keys []string, asked string) string {
 	var a api
 	for _, key := range keys {
@@ -78,8 +78,7 @@ func chosen(t tb, keys []string, asked string) string {
 	return text
 }
 
-// The tree agrees with the rules, written down as a comparison of all routes that
-// match.
+// The tree agrees with the rules, stated as a comparison of all routes that match.
 func TestRoutesAgreeWithRules(t *testing.T) {
 	segment := rapid.SampledFrom([]string{"a", "b", "{x}", "{y}"})
 	rapid.Check(t, func(t *rapid.T) {
@@ -102,7 +101,7 @@ func TestRoutesAgreeWithRules(t *testing.T) {
 		got, _, _ := strings.Cut(chosen(t, keys, method+" /"+strings.Join(asked, "/")), " x=")
 		got, _, _ = strings.Cut(got, " y=")
 		got, _, _ = strings.Cut(got, " p=")
-		// Which of {x} and {y} a path calls its variable does not make it another path.
+		// Paths that differ only in the names of their variables are the same.
 		if rename(got) != rename(want) {
 			t.Fatalf("%s %v among %q: got %q, want %q", method, asked, keys, got, want)
 		}
@@ -111,7 +110,7 @@ func TestRoutesAgreeWithRules(t *testing.T) {
 
 func rename(key string) string { return strings.ReplaceAll(key, "{y}", "{x}") }
 
-// byRules finds the best route by comparing all that match.
+// byRules returns the best route by comparing all that match.
 func byRules(keys []string, method string, asked []string) string {
 	best, bestRank := "", ""
 	for _, key := range keys {
@@ -130,8 +129,8 @@ func byRules(keys []string, method string, asked []string) string {
 	return best
 }
 
-// rankOf spells a match so that the better one sorts first: full matches, then by
-// segment literals before variables before greedy ones.
+// rankOf returns a string by which better matches sort first: full matches, then, segment
+// by segment, literals before variables before greedy variables.
 func rankOf(route, asked []string) (string, bool) {
 	rank := "0"
 	if route[len(route)-1] == "{p+}" {

@@ -3,17 +3,20 @@ package apigateway
 import (
 	"cmp"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
-// Limits are what a server bears of slow clients, so that none holds a connection, its
-// goroutine or its memory for long. What is zero has its default. A slow client does not
-// hold a function of the API: that is invoked when the whole request is there, and its
-// result is whole before the client gets any of it. One that reads a stream slowly does
-// hold the function, up to the deadline of each write.
+// Limits bounds how long a slow client can hold a connection, its goroutine and its
+// memory. Zero fields take their defaults. A slow client does not hold a function of the
+// API: the function is invoked once the whole request has arrived, and has returned its
+// whole result before the client gets any of it. One that reads a stream slowly does hold
+// the function, up to the deadline of each write.
 //
-// They are for the runner of one machine, and no defence: one peer can hold all
+// They suit a runner on one machine and are not a defence: one peer can hold all
 // connections.
 type Limits struct {
 	// Header is the time for a request's line and headers: 10 s.
@@ -22,19 +25,25 @@ type Limits struct {
 	// body takes longer gets 408.
 	Request time.Duration
 	// Response is the time from the end of the headers until the client has taken the
-	// answer: 90 s, of which the body may take 30 and the function 30. A handler that
-	// answers for longer moves it on, by [http.ResponseController].
+	// response: 90 s, of which the body may take 30 and the function 30. A handler that
+	// responds for longer moves the deadline with [http.ResponseController].
 	Response time.Duration
 	// Idle is how long a connection may wait for its next request: 75 s.
 	Idle time.Duration
-	// Connections is how many can be open at one time: 4,096. That has room for 1,000
-	// event streams, and stays below what systems let one process open. More clients
-	// wait to be accepted.
+	// Connections is how many can be open at a time: 4,096. That leaves room for 1,000
+	// event streams and stays below the number of files a process may usually open.
+	// Further clients wait to be accepted.
 	Connections int
 }
 
-// Server makes an HTTP server for a gateway: one that leaves every request to it. The
-// logger gets net/http's complaints about clients, at level debug. It must serve a
+// Listener returns a listener that accepts no connection while as many as the limit
+// allows are open. Clients that come then wait in the system's backlog.
+func (l Limits) Listener(inner net.Listener) net.Listener {
+	return netutil.LimitListener(inner, cmp.Or(l.Connections, 4096))
+}
+
+// Server returns an HTTP server that leaves every request to the handler, a gateway. The
+// logger receives net/http's complaints about clients, at level debug. It must serve a
 // listener made by [Limits.Listener].
 func Server(handler http.Handler, logger *slog.Logger, l Limits) *http.Server {
 	return &http.Server{
@@ -45,7 +54,7 @@ func Server(handler http.Handler, logger *slog.Logger, l Limits) *http.Server {
 		ReadTimeout:       cmp.Or(l.Request, 30*time.Second),
 		WriteTimeout:      cmp.Or(l.Response, 90*time.Second),
 		IdleTimeout:       cmp.Or(l.Idle, 75*time.Second),
-		// "OPTIONS *" is the gateway's to answer too.
+		// The gateway answers "OPTIONS *" too.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}

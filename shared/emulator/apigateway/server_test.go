@@ -21,7 +21,7 @@ import (
 	"paylane/shared/emulator/apigateway"
 )
 
-// states notes what connections go through.
+// states records the states of connections.
 type states struct {
 	mu      sync.Mutex
 	seen    []http.ConnState
@@ -46,7 +46,7 @@ func (s *states) all() []http.ConnState {
 	return slices.Clone(s.seen)
 }
 
-// count is how many connections have come to a state.
+// count returns how many connections have reached a state.
 func (s *states) count(state http.ConnState) (n int) {
 	for _, seen := range s.all() {
 		if seen == state {
@@ -56,7 +56,7 @@ func (s *states) count(state http.ConnState) (n int) {
 	return n
 }
 
-// await waits until that many have.
+// await waits until n connections have reached a state.
 func (s *states) await(t *testing.T, state http.ConnState, n int) {
 	t.Helper()
 	limit := time.After(20 * time.Second)
@@ -69,15 +69,15 @@ func (s *states) await(t *testing.T, state http.ConnState, n int) {
 	}
 }
 
-// client is how a slow one behaves.
+// client is the behaviour of a slow client.
 type client struct {
 	name  string
 	sends string // at once
 	drips string // again and again, every few milliseconds
 	reads bool   // only the first byte of the answer
-	// limits has those to be reached by it set.
+	// limits returns short limits for those that the client reaches.
 	limits apigateway.Limits
-	want   int // the status of what it gets before the end; 0 is none
+	want   int // the status that it receives before the end; 0 for none
 }
 
 const (
@@ -100,7 +100,7 @@ var slowClients = []client{
 	{name: "reader that never reads", sends: "GET" + head + "\r\n", reads: true, limits: apigateway.Limits{Response: 2 * time.Second}},
 }
 
-// start lets the client do it, until its connection ends or the test.
+// start runs the client until its connection or the test ends.
 func (c client) start(t *testing.T, address string) net.Conn {
 	t.Helper()
 	connection, err := net.Dial("tcp", address)
@@ -108,7 +108,7 @@ func (c client) start(t *testing.T, address string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = connection.Close() })
-	_ = connection.SetDeadline(time.Now().Add(20 * time.Second)) // so that a test fails, and does not hang
+	_ = connection.SetDeadline(time.Now().Add(20 * time.Second)) // so that a test fails rather than hangs
 	if c.reads {
 		_ = connection.(*net.TCPConn).SetReadBuffer(4096)
 	}
@@ -124,7 +124,7 @@ func (c client) start(t *testing.T, address string) net.Conn {
 			}
 		}()
 	}
-	if c.reads { // the function is done then
+	if c.reads { // by then the function has returned
 		if _, err := io.ReadFull(connection, make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
@@ -132,8 +132,8 @@ func (c client) start(t *testing.T, address string) net.Conn {
 	return connection
 }
 
-// single is a gateway whose function runs once at a time and answers with more than
-// the sockets' buffers hold where the path is /.
+// single returns a gateway whose function has a concurrency of one, and for the path /
+// returns more than the sockets' buffers hold.
 func single(t *testing.T) http.Handler {
 	parsed := api{routes: []string{path("ANY", "/"), path("GET", "/small")}}.template(t)
 	large := strings.Repeat("x", 5<<20)
@@ -153,7 +153,7 @@ func single(t *testing.T) http.Handler {
 	return g
 }
 
-// Each slow client's connection and goroutine end by the limit that it meets, and by no
+// Each slow client's connection and goroutine end by the limit that it reaches, and by no
 // other.
 func TestSlowClientsEnd(t *testing.T) {
 	for _, c := range slowClients {
@@ -183,8 +183,8 @@ func TestSlowClientsEnd(t *testing.T) {
 	}
 }
 
-// While slow clients of all kinds hang on, others are answered as ever, by a function
-// that runs once at a time.
+// While slow clients of all kinds are connected, others are served as usual, by a function
+// with a concurrency of one.
 func TestSlowClientsHinderNobody(t *testing.T) {
 	const clients = 200
 	seen := newStates()
@@ -216,7 +216,7 @@ func TestSlowClientsHinderNobody(t *testing.T) {
 	diff(t, "connections that ended", 0, seen.count(http.StateClosed))
 }
 
-// One connection more than there may be waits until another ends.
+// A connection beyond the limit waits until another ends.
 func TestConnectionsAreLimited(t *testing.T) {
 	seen := newStates()
 	address := serve(t, single(t), apigateway.Limits{Header: short, Connections: 2}, seen.watch)
@@ -235,11 +235,11 @@ func TestConnectionsAreLimited(t *testing.T) {
 		}
 	}
 	if closed := slices.Index(states, http.StateClosed); closed < 0 || closed > third {
-		t.Errorf("the third connection was taken while two were open: %v", states)
+		t.Errorf("the third connection was accepted while two were open: %v", states)
 	}
 }
 
-// A listener that is full can be closed all the same.
+// A full listener can be closed.
 func TestFullListenerCloses(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -266,11 +266,11 @@ func TestFullListenerCloses(t *testing.T) {
 			t.Errorf("the error is %v", err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Error("it goes on accepting")
+		t.Error("it still accepts")
 	}
 }
 
-// endless is a body that does not end, and counts what is read of it.
+// endless is a body without an end that counts the bytes read.
 type endless struct{ read int }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -278,7 +278,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Of a body too long nothing is read beyond the limit, announced or not.
+// A body that is too long is not read beyond the limit, announced or not.
 func TestBodyStopsAtLimit(t *testing.T) {
 	for length, most := range map[int64]int{-1: 10<<20 + 1, 10<<20 + 1: 0} {
 		t.Run(fmt.Sprint(length), func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestBodyStopsAtLimit(t *testing.T) {
 	}
 }
 
-// stalling is a body of which there is more only when it is let go.
+// stalling is a body that stops until it is released.
 type stalling struct {
 	first, rest io.Reader
 	read        atomic.Int64
@@ -312,7 +312,7 @@ func (s *stalling) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// However many large bodies are sent slowly, only some are read beyond their beginning;
+// However many large bodies are sent slowly, only a few are read beyond their beginning;
 // small requests don't wait for them, and in the end each is answered.
 func TestLargeBodiesTakeTurns(t *testing.T) {
 	const clients, turns, beginning, size = 40, 16, 64 << 10, 200 << 10

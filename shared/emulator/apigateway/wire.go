@@ -6,7 +6,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // httpEvent is an event of payload format 2.0.
@@ -19,18 +19,18 @@ func (e *httpEvent) Typed() any { return &e.APIGatewayV2HTTPRequest }
 
 // JSON implements [emulator.Event].
 func (e *httpEvent) JSON() ([]byte, error) {
-	encoded, err := text.JSON(wireOf(&e.APIGatewayV2HTTPRequest))
+	encoded, err := aws.JSON(wireOf(&e.APIGatewayV2HTTPRequest))
 	if err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)
 	}
 	return encoded, nil
 }
 
-// tooLarge says whether the event exceeds what Lambda takes. It is encoded only to
-// be measured when its size is in doubt.
+// tooLarge reports whether the event exceeds what Lambda accepts. It encodes the event
+// only if its size is in doubt.
 func (e *httpEvent) tooLarge() bool {
 	const widest = 6                // a character becomes at most \u00xx
-	const rest = 4 * maxHeaderBytes // path, query and headers stand in it at most so often
+	const rest = 4 * maxHeaderBytes // path, query and headers occur in it at most this often
 	if (len(e.Body)+rest)*widest <= emulator.MaxPayloadBytes {
 		return false
 	}
@@ -39,8 +39,8 @@ func (e *httpEvent) tooLarge() bool {
 }
 
 // wireEvent is the event as AWS writes it, in AWS's order. aws-lambda-go's own type
-// can't say this: it would write empty objects for an absent authentication and an
-// authorizer's absent parts, and leave out scopes where AWS writes null.
+// can't express this: it would write empty objects for an absent authentication and an
+// authorizer's absent parts, and omit scopes where AWS writes null.
 type wireEvent struct {
 	Version               string            `json:"version"`
 	RouteKey              string            `json:"routeKey"`
@@ -74,7 +74,7 @@ type wireAuthorizer struct {
 	JWT *wireJWT `json:"jwt,omitempty"`
 }
 
-// wireJWT has scopes even when there are none: null.
+// wireJWT always has scopes; without any they are null.
 type wireJWT struct {
 	Claims map[string]string `json:"claims"`
 	Scopes []string          `json:"scopes"`

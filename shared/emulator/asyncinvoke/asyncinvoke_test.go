@@ -32,7 +32,7 @@ type world struct {
 	done   []sent
 }
 
-// invocation is one that the handler saw; sent is a record that a queue got.
+// invocation is one that the handler saw; sent is a record that a queue received.
 type (
 	invocation struct {
 		At        time.Duration
@@ -77,7 +77,7 @@ func (w *world) queue(to *[]sent) asyncinvoke.Send {
 	}
 }
 
-// saw notes an invocation, and gives its number.
+// saw records an invocation, and returns its number.
 func (w *world) saw(ctx context.Context) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,8 +102,8 @@ func diff(t *testing.T, what string, want, got any) {
 	}
 }
 
-// bothModes runs a test in a bubble of time of its own, with a typed handler called
-// directly and through JSON.
+// bothModes runs a test on its own virtual clock, with a typed handler called directly and
+// through JSON.
 func bothModes(t *testing.T, name string, test func(t *testing.T, json bool)) {
 	for mode, json := range map[string]bool{"typed": false, "json": true} {
 		t.Run(name+" "+mode, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestSuccessOnASecondTry(t *testing.T) {
 	})
 }
 
-// outcome is what a test looks at in a record of failure.
+// outcome is what a test compares of a record of failure.
 type outcome struct {
 	At        time.Duration
 	Condition string
@@ -223,7 +223,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// throttled is an invoker that never has room.
+// throttled is an invoker that is always throttled.
 type throttled struct{ *world }
 
 func (i throttled) Invoke(context.Context, emulator.Invocation) (emulator.Result, error) {
@@ -251,7 +251,7 @@ func TestThrottled(t *testing.T) {
 	})
 }
 
-// With room for one, two events are both done, one after the other.
+// With a concurrency of one, two events are handled one after the other.
 func TestConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one := 1
@@ -279,13 +279,13 @@ func TestEventsRefused(t *testing.T) {
 		w.invoke(largest)
 		for _, event := range []string{largest + " ", `{`, ``} {
 			if id, err := w.invoker.Invoke(emulator.RawEvent(event)); err == nil || id != "" {
-				t.Errorf("%d bytes: taken", len(event))
+				t.Errorf("%d bytes: accepted", len(event))
 			}
 		}
 		diff(t, "given up", 0, w.invoker.Close(t.Context()))
 		diff(t, "invocations", 1, len(w.seen))
 		if _, err := w.invoker.Invoke(emulator.RawEvent(`{}`)); err == nil {
-			t.Error("taken after Close")
+			t.Error("accepted after Close")
 		}
 	})
 }
@@ -298,7 +298,7 @@ func TestClose(t *testing.T) {
 		givenUp  int
 		finished int
 	}{
-		{"waits for what is under way", time.Minute, 500 * time.Millisecond, 1, 1},
+		{"waits for invocations in progress", time.Minute, 500 * time.Millisecond, 1, 1},
 		{"within its limit", 100 * time.Millisecond, 100 * time.Millisecond, 2, 0},
 	}
 	for _, row := range rows {

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // The conditions of a record: how an invocation ended.
@@ -20,9 +20,9 @@ const (
 // version is what runs locally; nothing is published.
 const version = "$LATEST"
 
-// record is what a destination gets ("Capturing records of Lambda asynchronous
-// invocations" in the Lambda developer guide). The response is absent where the
-// function never ran.
+// record is what a destination receives ("Capturing records of Lambda asynchronous
+// invocations" in the Lambda developer guide). The response is absent if the function
+// never ran.
 type record struct {
 	Version        string          `json:"version"`
 	Timestamp      string          `json:"timestamp"`
@@ -38,10 +38,10 @@ type requestContext struct {
 	Invokes     int    `json:"approximateInvokeCount"`
 }
 
-// response is what the function answered last.
+// response is what the function returned last.
 type response struct {
 	Context responseContext `json:"responseContext"`
-	// Payload is absent if the function answered with what is no JSON.
+	// Payload is absent if the function did not return JSON.
 	Payload json.RawMessage `json:"responsePayload,omitempty"`
 }
 
@@ -54,7 +54,7 @@ type responseContext struct {
 func (i *Invoker) success(r emulator.Result) *response {
 	payload, err := r.Payload()
 	if err != nil {
-		i.config.Logger.WarnContext(i.ctx, "a result has no JSON", "function", i.config.Function.LogicalID, "error", err)
+		i.config.Logger.WarnContext(i.ctx, "the function's result can't be encoded as JSON", "function", i.config.Function.LogicalID, "error", err)
 	}
 	return &response{responseContext{http.StatusOK, version, ""}, ifJSON(payload)}
 }
@@ -74,10 +74,10 @@ func ifJSON(payload []byte) json.RawMessage {
 func (i *Invoker) record(e *pending, condition string) string {
 	const milliseconds = "2006-01-02T15:04:05.000Z"
 	arn := i.config.Function.ARN
-	if strings.Count(arn, ":") == 6 { // no alias
+	if strings.Count(arn, ":") == 6 { // without an alias
 		arn += ":" + version
 	}
-	body, err := text.JSON(record{
+	body, err := aws.JSON(record{
 		Version:        "1.0",
 		Timestamp:      i.config.Now().UTC().Format(milliseconds),
 		RequestContext: requestContext{e.RequestID, arn, condition, e.invokes},
@@ -85,7 +85,7 @@ func (i *Invoker) record(e *pending, condition string) string {
 		response:       e.response,
 	})
 	if err != nil {
-		panic(err) // texts, numbers and valid JSON can't fail to encode
+		panic(err) // strings, numbers and valid JSON always encode
 	}
 	return string(body)
 }

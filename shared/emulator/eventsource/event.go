@@ -11,7 +11,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/queue"
 )
 
@@ -34,7 +34,7 @@ func (p *Poller) newEvent(batch []queue.Message) *batchEvent {
 		e.Records[i] = events.SQSMessage{
 			MessageId:              m.MessageID,
 			ReceiptHandle:          m.ReceiptHandle,
-			Body:                   text.Valid(m.Body),
+			Body:                   aws.ValidText(m.Body),
 			Attributes:             m.Attributes,
 			MessageAttributes:      eventAttributes(m.MessageAttributes),
 			Md5OfMessageAttributes: attributesMD5(m.MessageAttributes),
@@ -56,7 +56,7 @@ func eventAttributes(attributes map[string]queue.Attribute) map[string]events.SQ
 		if a.IsBinary() {
 			attribute.BinaryValue = a.Binary
 		} else {
-			value := text.Valid(a.String)
+			value := aws.ValidText(a.String)
 			attribute.StringValue = &value
 		}
 		made[name] = attribute
@@ -130,7 +130,7 @@ func (e *batchEvent) JSON() ([]byte, error) {
 		}
 		event.Records[i] = w
 	}
-	encoded, err := text.JSON(event)
+	encoded, err := aws.JSON(event)
 	if err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/filter"
-	"paylane/shared/emulator/internal/defaults"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/template"
 	"paylane/shared/internal/pause"
 	"paylane/shared/queue"
@@ -55,7 +55,7 @@ type Poller struct {
 func New(c Config) (*Poller, error) {
 	p := &Poller{
 		mapping: c.Mapping, queue: c.Queue, source: c.Source, invoker: c.Invoker,
-		receivers: max(c.Receivers, 1), now: defaults.Now(c.Now), logger: defaults.Logger(c.Logger),
+		receivers: max(c.Receivers, 1), now: aws.DefaultNow(c.Now), logger: aws.DefaultLogger(c.Logger),
 	}
 	p.slots = newSlots(c.Mapping.MaxConcurrency, p.now)
 	if parts := strings.Split(c.Queue.ARN, ":"); len(parts) > 3 {

@@ -2,12 +2,12 @@
 // FilterCriteria of an event source mapping do ("Control which events Lambda sends
 // to your function" in the Lambda developer guide).
 //
-// A pattern is a JSON object shaped like the record. Where the record has a value
-// the pattern has a list of what that may be:
+// A pattern is a JSON object shaped like the record. Where the record has a value, the
+// pattern has a list of what it may be:
 //
 //	{"body": {"kind": ["order", {"prefix": "re"}], "amount": [{"numeric": [">", 0]}]}}
 //
-// [Compile] reads a pattern once; [Pattern.Match] then decides about records.
+// [Compile] reads a pattern once; [Pattern.Match] then matches records.
 package filter
 
 import (
@@ -22,24 +22,23 @@ import (
 // Pattern is a compiled event pattern. It may be used concurrently.
 type Pattern struct {
 	root object
-	body bool // whether it looks at the body
+	body bool // whether it has rules for the body
 }
 
-// object is what a pattern says of a JSON object: every field must match, and where
-// alternatives ($or) are given one of them too.
+// object is a pattern for a JSON object: every field must match, and if there are
+// alternatives ($or) one of them too.
 type object struct {
 	fields map[string]field
 	or     [][]object
 }
 
-// field is what a pattern says of one key: rules for a value, or an object of its
-// own.
+// field is a pattern for one key: rules for a value, or a nested object.
 type field struct {
 	rules []rule
 	inner *object
 }
 
-// Compile reads a pattern. The error says what Lambda would refuse it for.
+// Compile reads a pattern. The error says why Lambda would refuse it.
 func Compile(pattern string) (*Pattern, error) {
 	decoder := json.NewDecoder(strings.NewReader(pattern))
 	var raw any
@@ -125,9 +124,9 @@ func compileOr(raw any) ([]object, error) {
 	return alternatives, nil
 }
 
-// Match says whether a record of SQS matches: its fields as they are in the event,
-// the body as text. A body that the pattern treats as JSON must be JSON, and one
-// that it treats as text must not be; otherwise nothing matches.
+// Match reports whether a record of SQS matches: its fields as they are in the event, the
+// body as a string. A body that the pattern treats as JSON must be JSON, and one that it
+// treats as a string must not be; otherwise nothing matches.
 func (p *Pattern) Match(record map[string]any) bool {
 	if !p.body {
 		return p.root.match(record)
@@ -142,7 +141,7 @@ func (p *Pattern) Match(record map[string]any) bool {
 	return p.root.match(seen)
 }
 
-// parsedBody gives a body that is a JSON object or array as such.
+// parsedBody decodes a body that is a JSON object or array.
 func parsedBody(text string) any {
 	trimmed := strings.TrimLeft(text, " \t\r\n")
 	if !strings.HasPrefix(trimmed, "{") && !strings.HasPrefix(trimmed, "[") {
@@ -187,7 +186,7 @@ func anyMatches(alternatives []object, value map[string]any) bool {
 	return false
 }
 
-// match looks at one key's value. A list matches if one of its elements does.
+// match matches one key's value. A list matches if one of its elements does.
 func (f field) match(value any, present bool) bool {
 	if f.inner != nil {
 		switch value := value.(type) {
@@ -201,7 +200,7 @@ func (f field) match(value any, present bool) bool {
 			}
 			return false
 		}
-		// Only rules that ask for absence can match where there is nothing.
+		// An absent value can only match rules that ask for absence.
 		return !present && f.inner.match(nil)
 	}
 	list, isList := value.([]any)

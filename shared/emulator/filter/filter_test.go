@@ -15,7 +15,7 @@ func TestMatch(t *testing.T) {
 		{"equals, other value", `{"body":{"k":["v"]}}`, `{"k":"w"}`, false},
 		{"equals, one of two", `{"body":{"k":["v","w"]}}`, `{"k":"w"}`, true},
 		{"equals a number", `{"body":{"k":[1]}}`, `{"k":1.0}`, true},
-		{"a number is no text", `{"body":{"k":[1]}}`, `{"k":"1"}`, false},
+		{"a number is not a string", `{"body":{"k":[1]}}`, `{"k":"1"}`, false},
 		{"null", `{"body":{"k":[null]}}`, `{"k":null}`, true},
 		{"null is not absent", `{"body":{"k":[null]}}`, `{}`, false},
 		{"two fields are and", `{"body":{"a":["x"],"b":["y"]}}`, `{"a":"x","b":"z"}`, false},

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// rule decides about one value; present is false where the record has none.
+// rule matches one value; present is false if the record has none.
 type rule func(value any, present bool) bool
 
 func compileRules(raw []any) ([]rule, error) {
@@ -28,7 +28,7 @@ func compileRule(raw any) (rule, error) {
 	switch raw := raw.(type) {
 	case map[string]any:
 		if len(raw) != 1 {
-			return nil, errors.New("an operator stands alone in its object")
+			return nil, errors.New("an operator must be alone in its object")
 		}
 		for operator, argument := range raw {
 			return compileOperator(operator, argument)
@@ -60,7 +60,7 @@ func compileOperator(operator string, argument any) (rule, error) {
 func compileText(operator string, argument any) (rule, error) {
 	wanted, ok := argument.(string)
 	if !ok || wanted == "" {
-		return nil, fmt.Errorf("%s needs a text", operator)
+		return nil, fmt.Errorf("%s needs a string", operator)
 	}
 	test := strings.EqualFold
 	switch operator {
@@ -75,7 +75,7 @@ func compileText(operator string, argument any) (rule, error) {
 	}, nil
 }
 
-// compileAnythingBut takes a value, a list of values, or a text operator.
+// compileAnythingBut accepts a value, a list of values, or a string operator.
 func compileAnythingBut(argument any) (rule, error) {
 	excluded, ok := argument.([]any)
 	if !ok {
@@ -98,7 +98,7 @@ func compileAnythingBut(argument any) (rule, error) {
 	}, nil
 }
 
-// compileNumeric takes [operator, number], once or twice.
+// compileNumeric accepts [operator, number], once or twice.
 func compileNumeric(argument any) (rule, error) {
 	list, ok := argument.([]any)
 	if !ok || (len(list) != 2 && len(list) != 4) {

@@ -9,12 +9,11 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/payload"
-	"paylane/shared/emulator/internal/text"
 )
 
-// event is a Function URL's event: payload format 2.0 with a few differences from an HTTP
+// event is a function URL's event: payload format 2.0 with a few differences from an HTTP
 // API's ("Request and response payloads" of function URLs; the rest as seen on AWS).
 type event struct {
 	events.LambdaFunctionURLRequest
@@ -24,14 +23,14 @@ type event struct {
 func (e *event) Typed() any { return &e.LambdaFunctionURLRequest }
 
 // JSON implements [emulator.Event]. aws-lambda-go's type lacks three fields that AWS
-// sends; all else it writes as AWS does.
+// sends; otherwise it encodes as AWS does.
 func (e *event) JSON() ([]byte, error) {
 	type inner struct {
 		events.LambdaFunctionURLRequestContext
 		RouteKey string `json:"routeKey"`
 		Stage    string `json:"stage"`
 	}
-	encoded, err := text.JSON(struct {
+	encoded, err := aws.JSON(struct {
 		events.LambdaFunctionURLRequest
 		RouteKey       string `json:"routeKey"`
 		RequestContext inner  `json:"requestContext"`
@@ -51,10 +50,10 @@ func (u *URL) newEvent(r *http.Request, requestBody []byte, requestID string) *e
 	ip := payload.Peer(r)
 	payload.AddForwarded(headers, r, ip)
 	if headers["x-amzn-trace-id"] == "" {
-		headers["x-amzn-trace-id"] = id.Trace(u.options.Random, now)
+		headers["x-amzn-trace-id"] = aws.TraceID(u.options.Random, now)
 	}
 	body, encoded := payload.Body(headers, requestBody)
-	rawQuery := text.Valid(r.URL.RawQuery)
+	rawQuery := aws.ValidText(r.URL.RawQuery)
 	rawPath := cmp.Or(r.URL.EscapedPath(), "/")
 	path, err := url.PathUnescape(rawPath)
 	if err != nil {
@@ -78,7 +77,7 @@ func (u *URL) newEvent(r *http.Request, requestBody []byte, requestID string) *e
 			Time:         now.UTC().Format("02/Jan/2006:15:04:05 -0700"),
 			TimeEpoch:    now.UnixMilli(),
 			HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{
-				Method: r.Method, Path: text.Valid(path), Protocol: "HTTP/1.1", SourceIP: ip,
+				Method: r.Method, Path: aws.ValidText(path), Protocol: "HTTP/1.1", SourceIP: ip,
 				UserAgent: headers["user-agent"],
 			},
 		},

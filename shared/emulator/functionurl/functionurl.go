@@ -11,23 +11,22 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/defaults"
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/payload"
 	"paylane/shared/emulator/template"
 )
 
-// Options are what a [URL] needs beside the template's settings.
+// Options are what a [URL] needs besides the template's settings.
 type Options struct {
-	// Invoker runs the function. For a URL that streams it must be an
-	// [emulator.Streamer] too.
+	// Invoker runs the function. For a URL that streams it must also be an
+	// [emulator.Streamer].
 	Invoker emulator.Invoker
 	// WriteTimeout is how long the client may take to read a response, or a chunk of a
-	// stream; 0 is a minute. It begins with the writing, unlike the server's own timeout,
-	// in whose place it is: a function may take 15 minutes.
+	// stream; 0 is a minute. It starts with the writing, unlike the server's own timeout,
+	// which it replaces: a function may take 15 minutes.
 	WriteTimeout time.Duration
-	// Logger gets a line when a response can't be had for a reason that the invoker did
-	// not log; nil is none.
+	// Logger records why a response failed, if the invoker has not logged it; nil
+	// discards it.
 	Logger *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -37,22 +36,22 @@ type Options struct {
 
 // URL serves one function URL. It is safe for concurrent use.
 //
-// A stream also ends with the request's context, so that a server that is shut down can end
-// those that are open.
+// A stream also ends with the request's context, so that a server that shuts down can end
+// the open ones.
 type URL struct {
 	url     template.FunctionURL
 	options Options
-	stream  emulator.Streamer // nil for one that is BUFFERED
+	stream  emulator.Streamer // nil if the invoke mode is BUFFERED
 	rules   payload.Rules
 	bodies  *payload.Bodies
 }
 
-// New makes the handler of a function's URL.
+// New returns the handler of a function's URL.
 func New(url template.FunctionURL, o Options) (*URL, error) {
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, time.Minute)
-	o.Logger = defaults.Logger(o.Logger)
-	o.Now = defaults.Now(o.Now)
-	o.Random = defaults.Random(o.Random)
+	o.Logger = aws.DefaultLogger(o.Logger)
+	o.Now = aws.DefaultNow(o.Now)
+	o.Random = aws.DefaultRandom(o.Random)
 	u := &URL{url: url, options: o, bodies: payload.NewBodies(emulator.MaxPayloadBytes), rules: payload.Rules{
 		CORS: payload.NewCORS(url.CORS), ContentType: "application/json", TextStatus: true,
 		Owned: []string{"content-length", "date", "x-amzn-requestid"},
@@ -60,7 +59,7 @@ func New(url template.FunctionURL, o Options) (*URL, error) {
 	if url.Stream {
 		stream, ok := o.Invoker.(emulator.Streamer)
 		if !ok {
-			return nil, fmt.Errorf("function URL %s: what runs the function can't stream", url.LogicalID)
+			return nil, fmt.Errorf("function URL %s: the function's invoker can't stream", url.LogicalID)
 		}
 		u.stream = stream
 	}
@@ -69,7 +68,7 @@ func New(url template.FunctionURL, o Options) (*URL, error) {
 
 // ServeHTTP implements [http.Handler]. The request's path is the one in the event.
 func (u *URL) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := id.UUID(u.options.Random)
+	requestID := aws.UUID(u.options.Random)
 	w.Header()["X-Amzn-Requestid"] = []string{requestID}
 	preflight := u.rules.CORS.IsPreflight(r)
 	u.rules.CORS.Allow(w.Header(), r, preflight)
@@ -110,12 +109,12 @@ func (u *URL) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // extend gives the client time to read what is written next. A writer without a
-// connection has no deadlines, which is no matter.
+// connection has no deadlines, and needs none.
 func (u *URL) extend(connection *http.ResponseController) {
 	_ = connection.SetWriteDeadline(time.Now().Add(u.options.WriteTimeout)) //nolint:forbidigo // deadlines are the system clock's
 }
 
-// failed answers where there is no result.
+// failed answers a request whose invocation has no result.
 func (u *URL) failed(ctx context.Context, w http.ResponseWriter, err error) {
 	var function *emulator.FunctionError
 	switch {
@@ -124,7 +123,7 @@ func (u *URL) failed(ctx context.Context, w http.ResponseWriter, err error) {
 		return
 	case errors.As(err, &function), ctx.Err() != nil:
 	default:
-		u.options.Logger.ErrorContext(ctx, "there is no result of the function", "url", u.url.LogicalID, "error", err)
+		u.options.Logger.ErrorContext(ctx, "function URL request failed", "url", u.url.LogicalID, "error", err)
 	}
 	fail(w, http.StatusBadGateway)
 }

@@ -69,7 +69,7 @@ func inProcess(t *testing.T, handler any, c emulator.Config) *emulator.InProcess
 	return f
 }
 
-// serve serves the URL on a port of its own.
+// serve serves the URL on its own port.
 func (u url) serve(t *testing.T) string {
 	t.Helper()
 	handler, err := functionurl.New(u.config, functionurl.Options{Invoker: u.invoker, WriteTimeout: u.timeout})
@@ -197,7 +197,7 @@ func d02(t *testing.T) {
 	}
 }
 
-// teller is a handler that writes what it is told to.
+// teller is a handler that writes what the test tells it to.
 type teller struct {
 	invoker emulator.Invoker
 	query   string
@@ -209,7 +209,7 @@ func (w teller) serve(rw http.ResponseWriter, _ *http.Request) {
 	rw.Header().Add("Set-Cookie", "a=1")
 	for text := range w.say {
 		if _, err := io.WriteString(rw, text); err != nil {
-			panic(fmt.Sprint("a write failed: ", err)) // the process dies of it
+			panic(fmt.Sprint("a write failed: ", err)) // which ends the process
 		}
 	}
 }
@@ -224,7 +224,7 @@ func writer(t *testing.T) teller {
 func process(t *testing.T, mode string) *runtimeapi.Function {
 	t.Helper()
 	f, err := runtimeapi.New(runtimeapi.Config{
-		Name: "f", ARN: "arn", Binary: program, Timeout: time.Minute, Variables: map[string]string{"MODE": mode},
+		Function: template.Function{Name: "f", ARN: "arn", Timeout: time.Minute, Environment: map[string]string{"MODE": mode}}, Binary: program,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func process(t *testing.T, mode string) *runtimeapi.Function {
 	return f
 }
 
-// built is a program that writes what it is told to, over a connection.
+// built is a program that writes what the test tells it to, over a connection.
 func built(t *testing.T) teller {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -258,7 +258,7 @@ func built(t *testing.T) teller {
 	return w
 }
 
-// open asks for a stream, of which the first event is there.
+// open requests a stream whose first event has arrived.
 func open(t *testing.T, w teller, u url) *http.Response {
 	t.Helper()
 	u.invoker, u.config = w.invoker, streaming
@@ -277,7 +277,7 @@ func open(t *testing.T, w teller, u url) *http.Response {
 	return response
 }
 
-// reads reads what must be there without more being written.
+// reads reads what must arrive before anything else is written.
 func reads(t *testing.T, from io.Reader, want string) {
 	t.Helper()
 	got := make([]byte, len(want))
@@ -322,7 +322,7 @@ func (f notFound) InvokeStream(ctx context.Context, i emulator.Invocation) (*emu
 	return f.Function.InvokeStream(ctx, i)
 }
 
-// TestResponses: what becomes of results, where it differs from an HTTP API.
+// TestResponses: results that are handled differently from an HTTP API.
 func TestResponses(t *testing.T) {
 	rows := []struct {
 		name   string
@@ -347,8 +347,8 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// TestBufferedStream: a handler that streams behind a BUFFERED URL gives all at the end,
-// with its prelude. AWS declares that unsupported.
+// TestBufferedStream: a handler that streams behind a BUFFERED URL returns everything at
+// the end, with its prelude. AWS does not support that.
 func TestBufferedStream(t *testing.T) {
 	w := writer(t)
 	go func() {
@@ -361,7 +361,7 @@ func TestBufferedStream(t *testing.T) {
 	}
 }
 
-// TestRefused: what never reaches the function, or can't.
+// TestRefused: requests that don't reach the function.
 func TestRefused(t *testing.T) {
 	none := 0
 	throttled := inProcess(t, rawEcho, emulator.Config{ReservedConcurrency: &none})
@@ -376,11 +376,11 @@ func TestRefused(t *testing.T) {
 	functionurl.Unknown(w, nil)
 	diff(t, "unknown", []any{403, `{"Message":null}`, "AccessDeniedException"}, []any{w.Code, w.Body.String(), w.Header().Get("X-Amzn-Errortype")})
 	if _, err := functionurl.New(streaming, functionurl.Options{Invoker: struct{ emulator.Invoker }{f}}); err == nil {
-		t.Error("an invoker that can't stream is taken")
+		t.Error("an invoker that can't stream is accepted")
 	}
 }
 
-// badPrelude is a function that says it sends an HTTP response, and does not.
+// badPrelude is a function that announces an HTTP response and sends something else.
 type badPrelude struct {
 	emulator.Invoker
 	body string
@@ -423,7 +423,7 @@ func (l lateness) InvokeStream(ctx context.Context, i emulator.Invocation) (*emu
 	return s, err
 }
 
-// readerFunc is a body that ends at once after what the function does.
+// readerFunc is a body that calls the function and ends.
 type readerFunc func()
 
 func (f readerFunc) Read([]byte) (int, error) {
@@ -431,7 +431,7 @@ func (f readerFunc) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestLateFailure: a failure after the server's own timeout is told, too.
+// TestLateFailure: a failure after the server's own timeout is reported too.
 func TestLateFailure(t *testing.T) {
 	for name, err := range map[string]error{"of the function": &emulator.FunctionError{}, "in the prelude": nil} {
 		f := lateness{err: err, after: func() { pause(t, 300*time.Millisecond) }}
@@ -440,7 +440,7 @@ func TestLateFailure(t *testing.T) {
 	}
 }
 
-// TestCORS: the URL's settings answer preflights, and win over the function's headers.
+// TestCORS: the URL's settings answer preflights, and override the function's headers.
 func TestCORS(t *testing.T) {
 	config := streaming
 	config.CORS = &template.CORS{AllowOrigins: []string{"https://a.test"}, AllowMethods: []string{"GET"}, AllowHeaders: []string{"authorization", "last-event-id"}}
@@ -469,7 +469,7 @@ func TestCut(t *testing.T) {
 }
 
 // TestClientLeaves: the function runs on, and its writes succeed (its handler panics if
-// one fails), until it ends by itself.
+// one fails), until it returns.
 func TestClientLeaves(t *testing.T) {
 	w := writer(t)
 	response := open(t, w, url{})
@@ -481,7 +481,7 @@ func TestClientLeaves(t *testing.T) {
 	w.invoker.(*emulator.InProcess).Close() // waits for its end
 }
 
-// TestNeverReads: a client that does not read is cut off, and the function goes on.
+// TestNeverReads: a client that does not read is cut off, and the function runs on.
 func TestNeverReads(t *testing.T) {
 	w := writer(t)
 	response := open(t, w, url{timeout: 50 * time.Millisecond})
@@ -496,8 +496,8 @@ func TestNeverReads(t *testing.T) {
 	}
 }
 
-// TestCloseEndsStreams: a function that is closed tells its streams to end, by their
-// contexts, and waits until they have.
+// TestCloseEndsStreams: closing a function ends the contexts of its streams, and waits
+// until they have ended.
 func TestCloseEndsStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, ended := time.Now(), false

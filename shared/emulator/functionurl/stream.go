@@ -14,12 +14,12 @@ import (
 	"paylane/shared/emulator/internal/payload"
 )
 
-// serveStream passes on what the function sends, as it comes.
+// serveStream passes on what the function sends, as it arrives.
 func (u *URL) serveStream(w http.ResponseWriter, r *http.Request, i emulator.Invocation) {
 	ctx := r.Context()
 	connection := http.NewResponseController(w)
 	stream, err := u.stream.InvokeStream(ctx, i)
-	u.extend(connection) // the function may have taken longer than the server lets a response take
+	u.extend(connection) // the function may have taken longer than the server's write timeout
 	if err != nil {
 		u.failed(ctx, w, err)
 		return
@@ -41,11 +41,11 @@ func (u *URL) serveStream(w http.ResponseWriter, r *http.Request, i emulator.Inv
 		err = u.copy(w, connection, body)
 	}
 	if err != nil {
-		u.options.Logger.DebugContext(ctx, "a stream was cut off", "url", u.url.LogicalID, "error", err)
+		u.options.Logger.DebugContext(ctx, "stream cut off", "url", u.url.LogicalID, "error", err)
 	}
 }
 
-// copy passes on each chunk once it is there.
+// copy passes on each chunk as soon as it arrives.
 func (u *URL) copy(w io.Writer, connection *http.ResponseController, body *bufio.Reader) error {
 	for {
 		if _, err := body.Peek(1); err != nil {
@@ -66,10 +66,11 @@ func (u *URL) copy(w io.Writer, connection *http.ResponseController, body *bufio
 	}
 }
 
-// errPrelude says that a stream of an HTTP response does not begin like one.
+// errPrelude is the error of a stream that should be an HTTP response, but does not begin
+// like one.
 var errPrelude = errors.New("the stream does not begin with JSON and eight NUL bytes")
 
-// readPrelude reads what comes before a response's body in a stream: at most 64 KiB.
+// readPrelude reads what precedes a response's body in a stream: at most 64 KiB.
 func readPrelude(body *bufio.Reader) (payload.Reply, error) {
 	const nuls, most = 8, 64 << 10
 	var head []byte
@@ -88,7 +89,7 @@ func readPrelude(body *bufio.Reader) (payload.Reply, error) {
 	if _, err := io.ReadFull(body, rest); err != nil || bytes.ContainsFunc(rest, func(r rune) bool { return r != 0 }) {
 		return payload.Reply{}, errPrelude
 	}
-	var fields map[string]json.RawMessage // names of fields are exact in JSON
+	var fields map[string]json.RawMessage // case matters in the names of fields
 	if err := json.Unmarshal(head[:len(head)-1], &fields); err != nil {
 		return payload.Reply{}, fmt.Errorf("%w: %w", errPrelude, err)
 	}

@@ -2,9 +2,9 @@
 // does for Lambda's, and notices when their sources change.
 //
 // [New] finds a function's source. [Function.Build] builds it, each time into a new
-// folder, so that a running program is never overwritten. [Function.Sources] notes
-// what the sources are like now, and [Sources.Changed] tells later whether they still
-// are. It compares names, sizes and times, so it can be asked several times a second.
+// folder, so that a running program is never overwritten. [Function.Sources] records the
+// present state of the sources, and [Sources.Changed] later reports whether it is another.
+// It compares names, sizes and times, which is fast enough for several times a second.
 package gobuild
 
 import (
@@ -23,27 +23,27 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// Function is a function's source. It is for one caller at a time.
+// Function is a function's source. It is not safe for concurrent use.
 type Function struct {
 	function template.Function
 	source   string // the folder that CodeUri names
-	out      string // gets a folder for each build
+	out      string // has a folder for each build
 	builds   int
 	kept     [2]string // the folders of the last two builds that succeeded
-	places   places    // the last that go list could tell
+	places   places    // from the last go list that succeeded
 }
 
-// New finds the source of a function: root is the template's folder, out one that
-// belongs to this function alone and need not be there. Nothing is built yet.
+// New finds the source of a function: root is the template's folder, out a folder for this
+// function alone, which need not exist. Nothing is built yet.
 func New(f template.Function, root, out string) (*Function, error) {
 	source := filepath.FromSlash(f.CodeURI)
 	if !filepath.IsAbs(source) {
 		source = filepath.Join(root, source)
 	}
 	if info, err := os.Stat(source); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("its CodeUri %s is no folder beside the template", f.CodeURI)
+		return nil, fmt.Errorf("its CodeUri %s is not a folder, relative to the template", f.CodeURI)
 	}
-	// Commands run in the source folder, and must find the other from there.
+	// Commands run in the source folder, and must find the other folder from there.
 	source, err := filepath.Abs(source)
 	if err != nil {
 		return nil, fmt.Errorf("find its CodeUri %s: %w", f.CodeURI, err)
@@ -55,16 +55,16 @@ func New(f template.Function, root, out string) (*Function, error) {
 }
 
 // Build builds the function and returns the path of its program. The error names the
-// function and has what the compiler, or make, had to say.
+// function and includes the output of the compiler or make.
 //
 // With BuildMethod "makefile" it is `make build-<LogicalId>` with ARTIFACTS_DIR, in the
-// folder that CodeUri names ("Building custom runtimes", AWS SAM developer guide); what
-// is there then must have the handler's name. With "go1.x" or none it is `go build` of
-// the package in that folder. Only where there is no BuildMethod, no Go file and a
-// program with the handler's name, that program is taken as it is.
+// folder that CodeUri names ("Building custom runtimes", AWS SAM developer guide); the
+// result must have the handler's name. With "go1.x" or none it is `go build` of the package
+// in that folder. If there is no BuildMethod, no Go file and a program with the handler's
+// name, that program is used as it is.
 //
-// A program stays until the second build after it that succeeds: one may still run
-// when the next replaces it.
+// A program is kept until the second successful build after it: it may still run when the
+// next one replaces it.
 func (f *Function) Build(ctx context.Context) (program string, err error) {
 	if program = filepath.Join(f.source, f.function.Handler); f.prebuilt() && executable(program) {
 		return program, nil
@@ -79,7 +79,7 @@ func (f *Function) Build(ctx context.Context) (program string, err error) {
 		err = fmt.Errorf("build %s: %w", f.function.LogicalID, err)
 	}
 	if stale != "" {
-		_ = os.RemoveAll(stale) // what is left goes with out
+		_ = os.RemoveAll(stale) // whatever remains is removed with out
 	}
 	return program, err
 }
@@ -89,8 +89,7 @@ func (f *Function) build(ctx context.Context, folder string) (program string, er
 		return "", err
 	}
 	program = filepath.Join(folder, f.function.Handler)
-	// Stamping a program with its commit costs a run of git, and nobody asks a local
-	// build for it.
+	// Stamping a program with its commit costs a run of git, and is not needed locally.
 	command := f.command(ctx, "go", "build", "-buildvcs=false", "-o", program, ".")
 	if f.function.BuildMethod == "makefile" {
 		command = f.command(ctx, "make", "build-"+f.function.LogicalID)
@@ -100,13 +99,13 @@ func (f *Function) build(ctx context.Context, folder string) (program string, er
 		return "", errors.Join(fmt.Errorf("%s: %w\n%s", command, err, bytes.TrimSpace(said)), ctx.Err())
 	}
 	if !executable(program) {
-		return "", fmt.Errorf("there is no program %s afterwards: is it a main package, or does make write to ARTIFACTS_DIR?",
+		return "", fmt.Errorf("the build left no program %s: is it a main package, or does make write to ARTIFACTS_DIR?",
 			f.function.Handler)
 	}
 	return program, nil
 }
 
-// prebuilt tells whether there is nothing to build.
+// prebuilt reports whether there is nothing to build.
 func (f *Function) prebuilt() bool {
 	files, err := fs.Glob(os.DirFS(f.source), "*.go")
 	return err == nil && len(files) == 0 && f.function.BuildMethod == ""
@@ -117,8 +116,8 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && (info.Mode()&0o111 != 0 || runtime.GOOS == "windows")
 }
 
-// command is one in the source folder, for this machine whatever the environment says.
-// When ctx ends it may clean up for a moment.
+// command returns a command in the source folder, which builds for this machine whatever
+// the environment says. When ctx ends it has a moment to clean up.
 func (f *Function) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	const patience = time.Second
 	command := exec.CommandContext(ctx, name, args...) //nolint:gosec // it is go or make

@@ -14,7 +14,7 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// files are what a folder holds, by name.
+// files are the contents of a folder, by name.
 type files map[string]string
 
 const (
@@ -22,8 +22,8 @@ const (
 	hello = "package main\n\nfunc main() { println(\"hello\") }\n"
 )
 
-// write makes files an hour old, so that an edit always has another time. A name that
-// ends in "*" is an executable's.
+// write creates files that are an hour old, so that an edit always changes the time. A
+// file whose name ends in "*" is executable.
 func write(t *testing.T, root string, all files) {
 	t.Helper()
 	for name, text := range all {
@@ -46,8 +46,8 @@ func write(t *testing.T, root string, all files) {
 	}
 }
 
-// open is a function of logical id Pay in these files. What f leaves out has the usual
-// value.
+// open returns the function with the logical id Pay in these files. Zero fields of f take
+// the usual values.
 func open(t *testing.T, f template.Function, all files) (function *gobuild.Function, root string) {
 	t.Helper()
 	root = t.TempDir()
@@ -110,7 +110,7 @@ func TestBuild(t *testing.T) {
 				t.Fatal(err)
 			}
 			if folder := filepath.Base(filepath.Dir(program)); folder != row.place {
-				t.Errorf("the program is %s, not in a folder %s", program, row.place)
+				t.Errorf("the program is %s, want it in the folder %s", program, row.place)
 			}
 			if said, err := exec.Command(program).CombinedOutput(); err != nil || string(said) != "hello\n" {
 				t.Errorf("the program said %q: %v", said, err)
@@ -128,7 +128,7 @@ func TestBuildIsForThisMachineWhateverTheEnvironmentSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if said, err := exec.Command(program).CombinedOutput(); err != nil {
-		t.Errorf("it does not run here: %v %s", err, said)
+		t.Errorf("it does not run on this machine: %v %s", err, said)
 	}
 }
 
@@ -196,13 +196,13 @@ func TestBuildsHaveFoldersOfTheirOwn(t *testing.T) {
 	if programs[0] == programs[1] || programs[1] == programs[2] {
 		t.Errorf("a build overwrote another: %v", programs)
 	}
-	// One that fails leaves nothing, and takes nothing away.
+	// A build that fails leaves nothing behind and removes nothing.
 	write(t, root, files{"main.go": "broken"})
 	if _, err := f.Build(t.Context()); err == nil {
-		t.Fatal("it built what is broken")
+		t.Fatal("it built broken sources")
 	}
 	if there(programs[0]) || !there(programs[1]) || !there(programs[2]) {
-		t.Error("the last two builds must be there, and no others")
+		t.Error("only the last two builds must exist")
 	}
 	builds := filepath.Dir(filepath.Dir(programs[0]))
 	if entries, err := os.ReadDir(builds); err != nil || len(entries) != 2 {
@@ -211,7 +211,7 @@ func TestBuildsHaveFoldersOfTheirOwn(t *testing.T) {
 }
 
 func TestBuildEndsWithItsContext(t *testing.T) {
-	// The recipe says that it runs, and would go on until the end of the test.
+	// The recipe reports that it runs, and would go on until the end of the test.
 	f, root := open(t, template.Function{BuildMethod: "makefile", CodeURI: "."},
 		files{"Makefile": "build-Pay:\n\t@mkfifo started hold; echo yes > started; cat hold\n"})
 	t.Cleanup(func() {
@@ -227,7 +227,7 @@ func TestBuildEndsWithItsContext(t *testing.T) {
 		done <- err
 	}()
 	waitUntilThere(t, filepath.Join(root, "started"))
-	if _, err := os.ReadFile(filepath.Join(root, "started")); err != nil { // returns when it was written to
+	if _, err := os.ReadFile(filepath.Join(root, "started")); err != nil { // returns once it has been written to
 		t.Fatal(err)
 	}
 	cancel()
@@ -237,7 +237,7 @@ func TestBuildEndsWithItsContext(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	case <-time.After(30 * time.Second):
-		t.Error("the build goes on")
+		t.Error("the build still runs")
 	}
 }
 

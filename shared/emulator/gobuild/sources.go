@@ -15,10 +15,10 @@ import (
 	"strings"
 )
 
-// Sources are the files that a function is made of, as they were at one moment: the
+// Sources are the files that a function is built from, in their state at one moment: the
 // packages of its own module and of others on this disk (replaced ones, and those of a
-// workspace), what they embed, and the files that say which other modules it has. Tests
-// are no part of it.
+// workspace), what they embed, and the files that list its other modules. Tests are not
+// included.
 type Sources struct {
 	places
 	state uint64
@@ -27,14 +27,14 @@ type Sources struct {
 // places are where sources are looked for.
 type places struct {
 	folders []string // of packages: their Go files, now and later
-	files   []string // by name, whether they are there or not
+	files   []string // by name, whether they exist or not
 	embeds  []embed
 }
 
 // embed is a pattern of a go:embed directive.
 type embed struct{ folder, pattern string }
 
-// listed is what `go list` says of a package.
+// listed is a package in the output of `go list`.
 type listed struct {
 	ImportPath, Dir string // without a Dir it was not found
 	EmbedPatterns   []string
@@ -47,18 +47,17 @@ type module struct {
 	Replace          *struct{ Version string }
 }
 
-// local tells whether a module's files can change: the others are in a cache that
-// nobody writes to.
+// local reports whether a module's files can change: the others are in a read-only cache.
 func (m *module) local() bool {
 	return m != nil && (m.Main || m.Replace != nil && m.Replace.Version == "")
 }
 
-// Sources looks at the function's sources. Where `go list` can't say which they are,
-// because they are broken just now, they are those of the last time.
+// Sources records the state of the function's sources. If `go list` fails because they are
+// broken at the moment, they are those of the previous call.
 func (f *Function) Sources(ctx context.Context) *Sources {
 	what := "."
 	if f.function.BuildMethod == "makefile" {
-		what = "./..." // which of them it builds, only make knows
+		what = "./..." // only make knows which of them it builds
 	}
 	list := f.command(ctx, "go", "list", "-e", "-deps", "-json=ImportPath,Dir,EmbedPatterns,Module", what)
 	if packages, err := list.Output(); err == nil {
@@ -71,13 +70,13 @@ func (f *Function) Sources(ctx context.Context) *Sources {
 	return s
 }
 
-// ownFiles are those that count whatever `go list` says.
+// ownFiles are the files that belong to the sources whatever `go list` says.
 func (f *Function) ownFiles() []string {
 	files := []string{filepath.Join(f.source, "Makefile")}
 	if f.prebuilt() {
 		files = append(files, filepath.Join(f.source, f.function.Handler))
 	}
-	// The module and the workspace are what is nearest above.
+	// The module and the workspace are the nearest above.
 	for folder := f.source; ; folder = filepath.Dir(folder) {
 		for _, name := range []string{"go.mod", "go.sum", "go.work", "go.work.sum"} {
 			files = append(files, filepath.Join(folder, name))
@@ -109,7 +108,7 @@ func placesOf(packages []byte) (p places) {
 		}
 		p.files = append(p.files, l.Module.GoMod, strings.TrimSuffix(l.Module.GoMod, ".mod")+".sum")
 	}
-	// A package that is imported already may be written next.
+	// A package that is already imported may be written next.
 	for _, path := range missing {
 		for prefix, folder := range modules {
 			if rest, inside := strings.CutPrefix(path, prefix+"/"); inside {
@@ -122,10 +121,10 @@ func placesOf(packages []byte) (p places) {
 	return p
 }
 
-// Changed tells whether any of the files is not as it was: by name, size and time.
+// Changed reports whether any of the files has changed: its name, size or time.
 func (s *Sources) Changed() bool { return s.look() != s.state }
 
-// look sums up how all files are now. One that is not there counts as well.
+// look hashes the present state of all files, including that some don't exist.
 func (s *Sources) look() uint64 {
 	sum := fnv.New64a()
 	for _, folder := range s.folders {
@@ -135,21 +134,21 @@ func (s *Sources) look() uint64 {
 		}
 		for _, e := range entries {
 			if isSource(e.Name()) {
-				note(sum, filepath.Join(folder, e.Name()))
+				hash(sum, filepath.Join(folder, e.Name()))
 			}
 		}
 	}
 	for _, path := range s.files {
-		note(sum, path)
+		hash(sum, path)
 	}
 	for _, e := range s.embeds {
-		e.note(sum)
+		e.hash(sum)
 	}
 	return sum.Sum64()
 }
 
-// isSource tells whether a build reads a file of a package. It passes over names that
-// begin with . or _, as editors' own files do.
+// isSource reports whether a build reads a file of a package. Names that begin with . or
+// _, such as editors' own files, are skipped.
 func isSource(name string) bool {
 	switch filepath.Ext(name) {
 	case ".go", ".s", ".c", ".h":
@@ -160,31 +159,31 @@ func isSource(name string) bool {
 
 func hidden(name string) bool { return name[0] == '.' || name[0] == '_' }
 
-// note notes a pattern's files: those that match, and what is in folders that match,
+// hash hashes the files that the pattern matches, and those in folders that it matches,
 // where hidden files count only with "all:" (the documentation of package embed).
-func (e embed) note(sum io.Writer) {
+func (e embed) hash(sum io.Writer) {
 	pattern, all := strings.CutPrefix(e.pattern, "all:")
 	folder := os.DirFS(e.folder)
-	matches, _ := fs.Glob(folder, pattern) // a pattern that is wrong matches nothing
+	matches, _ := fs.Glob(folder, pattern) // an invalid pattern matches nothing
 	for _, match := range matches {
 		_ = fs.WalkDir(folder, match, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
-				return nil //nolint:nilerr // it vanished this moment, which the next look sees
+				return nil //nolint:nilerr // it has just vanished, which the next look notices
 			case path != match && !all && hidden(d.Name()):
 				if d.IsDir() {
 					return fs.SkipDir
 				}
 			case !d.IsDir():
-				note(sum, filepath.Join(e.folder, filepath.FromSlash(path)))
+				hash(sum, filepath.Join(e.folder, filepath.FromSlash(path)))
 			}
 			return nil
 		})
 	}
 }
 
-// note notes a file.
-func note(sum io.Writer, path string) {
+// hash hashes the state of a file.
+func hash(sum io.Writer, path string) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -10,7 +10,7 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// shop is a function with all that it can be made of.
+// shop is a function with every kind of source.
 func shop() files {
 	return files{
 		"shop/go.mod": goMod + "\nrequire example.com/money v0.0.0\n\nreplace example.com/money => ../money\n",
@@ -41,7 +41,7 @@ func main() {}
 	}
 }
 
-// act is something that happens to files below a folder.
+// act changes files below a folder.
 type act func(t *testing.T, root string)
 
 func edit(name, text string) act {
@@ -56,7 +56,7 @@ func edit(name, text string) act {
 	}
 }
 
-// save is an edit as editors make it: a new file gets the old one's name.
+// save edits as editors do: a new file replaces the old one.
 func save(name, text string) act {
 	return func(t *testing.T, root string) {
 		edit(name+"~", text)(t, root)
@@ -99,7 +99,7 @@ func TestChanged(t *testing.T) {
 		{"removed file", remove("shop/pay/main.go"), true},
 		{"test file", edit("shop/pay/main_test.go", "package main // edited\n"), false},
 		{"new test file", edit("shop/pay/new_test.go", "package main\n"), false},
-		{"file that is no source", edit("shop/pay/notes.md", "edited"), false},
+		{"file that is not a source", edit("shop/pay/notes.md", "edited"), false},
 		{"an editor's own file", edit("shop/pay/.#main.go", "lock"), false},
 		{"embedded file", edit("shop/pay/static/page", "edited"), true},
 		{"new file in an embedded folder", edit("shop/pay/static/deep/new", ""), true},
@@ -116,7 +116,7 @@ func TestChanged(t *testing.T) {
 		{"new go.sum", edit("shop/go.sum", ""), true},
 		{"new go.work beside go.mod", edit("shop/go.work", ""), true},
 		{"new go.work above", edit("go.work", ""), true},
-		{"new go.mod that takes the function out", edit("shop/pay/go.mod", ""), true},
+		{"new go.mod that excludes the function", edit("shop/pay/go.mod", ""), true},
 		{"new Makefile", edit("shop/pay/Makefile", ""), true},
 	}
 	for _, row := range rows {
@@ -128,12 +128,12 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// check looks at the sources, lets something happen, and asks whether they changed.
+// check records the sources, runs the act, and checks whether they have changed.
 func check(t *testing.T, f *gobuild.Function, root string, happens act, want bool) {
 	t.Helper()
 	sources := f.Sources(t.Context())
 	if sources.Changed() {
-		t.Fatal("they changed before anything happened")
+		t.Fatal("they changed before the act")
 	}
 	happens(t, root)
 	if got := sources.Changed(); got != want {
@@ -154,7 +154,7 @@ func TestChangedInAWorkspace(t *testing.T) {
 	check(t, f, root, touch("go.work"), true)
 }
 
-// What make builds is unknown, so it is every package below.
+// What make builds is unknown, so every package below counts.
 func TestChangedWithAMakefile(t *testing.T) {
 	f, root := open(t, template.Function{CodeURI: ".", BuildMethod: "makefile"}, files{
 		"go.mod": goMod, "Makefile": "build-Pay:\n", "cmd/pay/main.go": hello,
@@ -170,7 +170,7 @@ func TestChangedWithAProgramThatIsThere(t *testing.T) {
 	check(t, f, root, func(t *testing.T, root string) { write(t, root, files{"bootstrap*": "#!/bin/sh\n"}) }, true)
 }
 
-// While the sources are broken, what mends them must be noticed.
+// While the sources are broken, their repair must be noticed.
 func TestChangedWhileBroken(t *testing.T) {
 	rows := []struct {
 		name         string
@@ -202,7 +202,7 @@ func TestChangedWhileBroken(t *testing.T) {
 	}
 }
 
-// One that is broken from the start has its own folder watched, if nothing else.
+// If the sources are broken from the start, at least the function's own folder is watched.
 func TestChangedWhenBrokenFromTheStart(t *testing.T) {
 	f, root := open(t, template.Function{CodeURI: "."}, files{"go.mod": "modul", "main.go": hello})
 	check(t, f, root, touch("main.go"), true)

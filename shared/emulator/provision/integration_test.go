@@ -23,7 +23,7 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// place is an account that no other test has.
+// place returns an account that no other test uses.
 type place struct {
 	provision.Clients
 	options template.Options
@@ -35,7 +35,7 @@ func newPlace(t *testing.T) place {
 	return place{clients(c), template.Options{SQSEndpoint: *c.BaseEndpoint, AccountID: account}}
 }
 
-// make makes what a template has, and gives what was logged.
+// make creates a template's queues and tables, and returns the log.
 func (p place) make(t *testing.T, tmpl *template.Template) string {
 	t.Helper()
 	var log bytes.Buffer
@@ -45,7 +45,7 @@ func (p place) make(t *testing.T, tmpl *template.Template) string {
 	return log.String()
 }
 
-// attributes are those of a queue that do not change by themselves.
+// attributes returns those of a queue that do not change by themselves.
 func (p place) attributes(t *testing.T, tmpl *template.Template, id string) map[string]string {
 	t.Helper()
 	q, _ := tmpl.Queue(id)
@@ -77,7 +77,7 @@ func (p place) timeToLive(t *testing.T, tmpl *template.Template) []string {
 	return []string{string(d.TimeToLiveStatus), aws.ToString(d.AttributeName)}
 }
 
-// indexes are a table's global ones as "name hash range projection", sorted.
+// indexes returns a table's global indexes as "name hash range projection", sorted.
 func indexes(table *ddbtypes.TableDescription) []string {
 	var made []string
 	for _, i := range table.GlobalSecondaryIndexes {
@@ -102,7 +102,7 @@ func diff(t *testing.T, what string, want, got any) {
 	}
 }
 
-// pick gives some of a queue's attributes.
+// pick returns some of a queue's attributes.
 func pick(all map[string]string) map[string]string {
 	made := map[string]string{}
 	for _, name := range []string{
@@ -144,8 +144,7 @@ func TestPaylane(t *testing.T) {
 	diff(t, "its time to live", []string{"ENABLED", "x"}, p.timeToLive(t, tmpl))
 }
 
-// small has what paylane's own template has not. The settings of Jobs are completed by
-// each test.
+// small has what paylane's own template lacks. Each test completes the settings of Jobs.
 const small = `
 Parameters:
   Reads: {Type: Number, Default: 3}

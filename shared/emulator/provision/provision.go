@@ -1,8 +1,8 @@
-// Package provision makes a template's queues and tables where AWS's protocols are
-// spoken, as a deployment would: on LocalStack, or on anything like it.
+// Package provision creates a template's queues and tables on a service that speaks AWS's
+// protocols, such as LocalStack, as a deployment would.
 //
-// [Make] can be run each time before the functions start. What is there already stays
-// as it is, with all that it holds.
+// [Make] can run each time before the functions start. Queues and tables that already
+// exist stay as they are, with their contents.
 package provision
 
 import (
@@ -17,20 +17,19 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// Clients are the services to make things in.
+// Clients are the clients of the services.
 type Clients struct {
 	SQS      *sqs.Client
 	DynamoDB *dynamodb.Client
 }
 
-// patience is how long one queue or table may take: a service that is only starting
-// answers late, and one that never answers must not hold up everything.
+// patience is how long one queue or table may take: a service that is starting answers
+// late, and one that never answers must not hold up everything.
 const patience = time.Minute
 
-// Make makes the queues and tables of a template that are not there yet. The logger
-// gets a warning for each setting in which a queue that is there differs from the
-// template. The error names the queue or table that could not be made; those before it
-// stay.
+// Make creates the queues and tables of a template that don't exist. It logs a warning for
+// each setting in which an existing queue differs from the template. The error names the
+// queue or table that could not be created; those before it stay.
 func Make(ctx context.Context, c Clients, t *template.Template, logger *slog.Logger) error {
 	queues := queueMaker{client: c.SQS, template: t, logger: logger, made: map[string]bool{}}
 	for _, q := range t.Queues {
@@ -43,7 +42,7 @@ func Make(ctx context.Context, c Clients, t *template.Template, logger *slog.Log
 		err := makeTable(ctx, c.DynamoDB, table)
 		cancel()
 		if err != nil {
-			return fmt.Errorf("make the table %s: %w", table.LogicalID, err)
+			return fmt.Errorf("create the table %s: %w", table.LogicalID, err)
 		}
 	}
 	return nil

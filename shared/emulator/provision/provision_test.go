@@ -52,7 +52,7 @@ func read(t *testing.T, source string, o template.Options) *template.Template {
 	return read
 }
 
-// at is an account at an endpoint.
+// at returns an account at an endpoint.
 func at(endpoint string) template.Options {
 	return template.Options{AccountID: account, SQSEndpoint: endpoint}
 }
@@ -61,24 +61,24 @@ func clients(c aws.Config) provision.Clients {
 	return provision.Clients{SQS: sqs.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c)}
 }
 
-// through are clients that reach the endpoint so.
+// through returns clients that reach the endpoint with this HTTP client.
 func through(do aws.HTTPClient, endpoint string) provision.Clients {
 	c := awstest.ConfigAt(endpoint, account)
 	c.HTTPClient = do
 	return clients(c)
 }
 
-// answers are what a service says to each operation; "!" before it makes it an error's.
+// answers are a service's answers by operation; one that begins with "!" is an error.
 type answers map[string]string
 
-// service is an endpoint that keeps the requests it got.
+// service is an endpoint that records the requests it receives.
 type service struct {
 	answers  answers
 	requests []string
 }
 
 func (s *service) Do(r *http.Request) (*http.Response, error) {
-	time.Sleep(time.Millisecond) // in a bubble; the SDK's waiter never ends where no time passes
+	time.Sleep(time.Millisecond) // of the virtual clock; the SDK's waiter never ends if no time passes
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -150,7 +150,7 @@ Resources:
 	}
 }
 
-// Services write a redrive policy in their own way; only what it says counts.
+// Services write a redrive policy in different ways; only its meaning counts.
 func TestRedrivePolicyInOtherWords(t *testing.T) {
 	const redrive = oneQueue + `
   Again:
@@ -194,29 +194,29 @@ func TestErrors(t *testing.T) {
 		do       aws.HTTPClient
 		want     []string
 	}{
-		{"nothing listens", oneQueue, gone.URL, http.DefaultClient, []string{"make the queue Jobs: ", "GetQueueAttributes", "connection refused"}},
-		{"nothing listens, table", oneTable, gone.URL, http.DefaultClient, []string{"make the table Items: ", "CreateTable", "connection refused"}},
-		{"no answer", oneQueue, "http://sqs.test", stalled, []string{"make the queue Jobs: ", context.DeadlineExceeded.Error()}},
-		{"no answer, table", oneTable, "http://sqs.test", stalled, []string{"make the table Items: ", context.DeadlineExceeded.Error()}},
+		{"nothing listens", oneQueue, gone.URL, http.DefaultClient, []string{"create the queue Jobs: ", "GetQueueAttributes", "connection refused"}},
+		{"nothing listens, table", oneTable, gone.URL, http.DefaultClient, []string{"create the table Items: ", "CreateTable", "connection refused"}},
+		{"no answer", oneQueue, "http://sqs.test", stalled, []string{"create the queue Jobs: ", context.DeadlineExceeded.Error()}},
+		{"no answer, table", oneTable, "http://sqs.test", stalled, []string{"create the table Items: ", context.DeadlineExceeded.Error()}},
 		{
 			"access denied", oneQueue, "http://sqs.test",
 			&service{answers: answers{"GetQueueAttributes": `!{"__type":"AccessDeniedException","message":"not yours"}`}},
-			[]string{"make the queue Jobs: ", "AccessDeniedException: not yours"},
+			[]string{"create the queue Jobs: ", "AccessDeniedException: not yours"},
 		},
 		{
 			"creation refused", oneQueue, "http://sqs.test",
 			&service{answers: answers{"GetQueueAttributes": noQueue, "CreateQueue": `!{"__type":"InvalidAttributeValue","message":"too long"}`}},
-			[]string{"make the queue Jobs: ", "CreateQueue", "too long"},
+			[]string{"create the queue Jobs: ", "CreateQueue", "too long"},
 		},
 		{
 			"another account", oneQueue, "http://sqs.test",
 			&service{answers: answers{"GetQueueAttributes": noQueue, "CreateQueue": `{"QueueUrl":"http://sqs.test/000000000002/jobs"}`}},
-			[]string{"make the queue Jobs: ", "/000000000002/jobs", "/000000000001/jobs", "account"},
+			[]string{"create the queue Jobs: ", "/000000000002/jobs", "/000000000001/jobs", "account"},
 		},
 		{
 			"a table that never becomes active", oneTable, "http://sqs.test",
 			&service{answers: answers{"CreateTable": `{}`, "DescribeTable": `{"Table":{"TableStatus":"CREATING"}}`}},
-			[]string{"make the table Items: wait until it is active: "},
+			[]string{"create the table Items: wait until it is active: "},
 		},
 	}
 	for _, row := range rows {

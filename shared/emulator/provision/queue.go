@@ -38,7 +38,7 @@ type queueMaker struct {
 	made     map[string]bool // by logical id
 }
 
-// make makes a queue after the dead-letter queue that it leads to.
+// make creates a queue, after its dead-letter queue.
 func (m *queueMaker) make(ctx context.Context, q template.Queue) error {
 	if m.made[q.LogicalID] {
 		return nil
@@ -53,12 +53,12 @@ func (m *queueMaker) make(ctx context.Context, q template.Queue) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := m.ensure(ctx, q, attributes(q, dead)); err != nil {
-		return fmt.Errorf("make the queue %s: %w", q.LogicalID, err)
+		return fmt.Errorf("create the queue %s: %w", q.LogicalID, err)
 	}
 	return nil
 }
 
-// attributes are a queue's in SQS's words. What is empty is not set.
+// attributes returns a queue's attributes under SQS's names. Empty ones are not set.
 func attributes(q, dead template.Queue) map[string]string {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	set := map[string]string{
@@ -74,7 +74,7 @@ func attributes(q, dead template.Queue) map[string]string {
 	return set
 }
 
-// ensure makes a queue if it is not there, and otherwise tells how it differs.
+// ensure creates a queue if it does not exist, and otherwise logs how it differs.
 func (m *queueMaker) ensure(ctx context.Context, q template.Queue, want map[string]string) error {
 	found, err := m.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &q.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
@@ -87,7 +87,7 @@ func (m *queueMaker) ensure(ctx context.Context, q template.Queue, want map[stri
 	}
 	for _, name := range compared {
 		if is, want := found.Attributes[string(name)], want[string(name)]; !same(is, want) {
-			m.logger.WarnContext(ctx, "the queue is there already, and differs from the template",
+			m.logger.WarnContext(ctx, "an existing queue differs from the template",
 				"queue", q.LogicalID, "attribute", string(name), "is", is, "template", want)
 		}
 	}
@@ -99,9 +99,9 @@ func (m *queueMaker) create(ctx context.Context, q template.Queue, want map[stri
 	if err != nil {
 		return err
 	}
-	// The host may be called in many ways; the path ends in the account and the name.
+	// The host may have many names; the path ends with the account and the queue's name.
 	if at := aws.ToString(made.QueueUrl); !strings.HasSuffix(pathOf(at), pathOf(q.URL)) {
-		return fmt.Errorf("it was made at %s, but the template's functions get %s: is the account another one?", at, q.URL)
+		return fmt.Errorf("it was created at %s, but the template's functions use %s: do the accounts differ?", at, q.URL)
 	}
 	return nil
 }
@@ -114,8 +114,8 @@ func pathOf(address string) string {
 	return parsed.Path
 }
 
-// same compares two values of an attribute. Redrive policies are JSON, in which
-// services write the count as a number or as a text.
+// same compares two values of an attribute. Redrive policies are JSON, in which services
+// write the count as a number or as a string.
 func same(a, b string) bool {
 	if a == b {
 		return true

@@ -15,8 +15,8 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// makeTable makes a table with its keys, indexes, stream and time to live. Backups,
-// encryption, tags and protection are for where the data is kept.
+// makeTable creates a table with its keys, indexes, stream and time to live. Backups,
+// encryption, tags and protection matter only on AWS.
 func makeTable(ctx context.Context, client *dynamodb.Client, t template.Table) error {
 	input := &dynamodb.CreateTableInput{TableName: &t.Name}
 	var ttl struct{ AttributeName, Enabled string }
@@ -38,7 +38,7 @@ func makeTable(ctx context.Context, client *dynamodb.Client, t template.Table) e
 	if err != nil && !there {
 		return err
 	}
-	// One that is there may have been made by another just now.
+	// An existing table may have just been created by another process.
 	waiter := dynamodb.NewTableExistsWaiter(client, func(o *dynamodb.TableExistsWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 100*time.Millisecond, time.Second
 	})
@@ -68,9 +68,8 @@ func decode(value, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-// typed gives values the types that the fields have. In a template a number may be
-// written as a text, and the other way round. Numbers are only in fields of capacity
-// units.
+// typed converts values to the types of the fields. In a template a number may be written
+// as a string, and vice versa. Only fields of capacity units are numbers.
 func typed(field string, value any) any {
 	switch value := value.(type) {
 	case map[string]any:

@@ -174,10 +174,10 @@ func (p *built) runtime(f template.Function, program string) runtimeapi.Config {
 		}
 		variables["AWS_ENDPOINT_URL"] = p.config.Endpoint // the template's own is for elsewhere
 	}
+	f.Environment = variables
 	return runtimeapi.Config{
-		Name: f.Name, ARN: f.ARN, Binary: program, Handler: f.Handler, Timeout: f.Timeout, MemoryMB: f.MemoryMB,
-		ReservedConcurrency: f.ReservedConcurrency, Variables: variables, Region: p.region, Credentials: p.config.Credentials,
-		LogGroup: f.Logging.Group, Log: p.config.Output, Logger: p.config.Logger, Now: p.config.Now,
+		Function: f, Binary: program, Region: p.region, Credentials: p.config.Credentials,
+		Log: p.config.Output, Logger: p.config.Logger, Now: p.config.Now,
 	}
 }
 

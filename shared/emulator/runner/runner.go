@@ -23,7 +23,7 @@ import (
 	"os"
 	"time"
 
-	"paylane/shared/emulator/internal/defaults"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/runtimeapi"
 	"paylane/shared/emulator/template"
 )
@@ -163,8 +163,8 @@ func (c Config) withDefaults() Config {
 	if c.Output == nil {
 		c.Output = io.Discard
 	}
-	c.Logger = defaults.Logger(c.Logger)
-	c.Now = defaults.Now(c.Now)
+	c.Logger = aws.DefaultLogger(c.Logger)
+	c.Now = aws.DefaultNow(c.Now)
 	if c.Jitter == nil {
 		c.Jitter = rand.IntN //nolint:forbidigo // the default of a value that is passed in
 	}

@@ -12,8 +12,8 @@ import (
 	"paylane/shared/emulator"
 )
 
-// state is where an environment's process stands between its calls. The names are
-// those that Lambda's own Runtime API says when it refuses a call.
+// state is the state of an environment's process between its calls. The names are those
+// in the refusals of Lambda's own Runtime API.
 type state string
 
 const (
@@ -39,7 +39,7 @@ func (e *environment) routes() http.Handler {
 	return mux
 }
 
-// next ends the invocation before, and gives the next as soon as there is one.
+// next ends the previous invocation, and answers with the next as soon as there is one.
 func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	before, current := e.state, e.current
@@ -56,15 +56,15 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	}
 	e.mu.Unlock()
 	switch before {
-	case running: // the answer did not reach it: the same again, as Lambda does
-		e.give(w, current)
+	case running: // the answer did not reach it: it gets the same again, as on Lambda
+		e.deliver(w, current)
 	case started, ready, sent:
 		select {
 		case inv := <-e.work:
 			e.mu.Lock()
 			e.state, e.current, e.posting = running, inv, nil
 			e.mu.Unlock()
-			e.give(w, inv)
+			e.deliver(w, inv)
 		case <-r.Context().Done():
 		}
 	default:
@@ -72,7 +72,7 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (e *environment) give(w http.ResponseWriter, inv *invocation) {
+func (e *environment) deliver(w http.ResponseWriter, inv *invocation) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(inv.event)))
@@ -80,10 +80,10 @@ func (e *environment) give(w http.ResponseWriter, inv *invocation) {
 	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", e.function.config.ARN)
 	h.Set("Lambda-Runtime-Trace-Id", inv.trace)
-	_, _ = w.Write(inv.event) // if the process is gone, others notice
+	_, _ = w.Write(inv.event) // the end of the process is noticed elsewhere
 }
 
-// response takes a result.
+// response receives a result.
 func (e *environment) response(w http.ResponseWriter, r *http.Request) {
 	if mode := r.Header.Get("Lambda-Runtime-Function-Response-Mode"); mode != "" && mode != "streaming" {
 		answer(w, http.StatusBadRequest, fault{"Invalid function response mode", "InvalidFunctionResponseMode"})
@@ -103,7 +103,7 @@ func (e *environment) response(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// invocationError takes the error that the function failed with.
+// invocationError receives the error that the function failed with.
 func (e *environment) invocationError(w http.ResponseWriter, r *http.Request) {
 	e.post(w, r, sendingError, func(*invocation) ([]byte, error) {
 		payload, err := read(r.Body)
@@ -114,8 +114,8 @@ func (e *environment) invocationError(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// post takes an invocation's outcome: what take reads, which is a payload, or an error
-// that is a function error, errTooLarge, or else one of reading.
+// post receives an invocation's outcome. take reads it: a payload, or an error that is a
+// function error, errTooLarge, or one of reading.
 func (e *environment) post(w http.ResponseWriter, r *http.Request, sending state, take func(*invocation) ([]byte, error)) {
 	e.mu.Lock()
 	before, inv := e.state, e.current
@@ -144,13 +144,13 @@ func (e *environment) post(w http.ResponseWriter, r *http.Request, sending state
 	case errors.Is(err, errTooLarge):
 		e.settle(inv, sent, nil, emulator.SizeError())
 		answer(w, http.StatusRequestEntityTooLarge, fault{err.Error(), "RequestEntityTooLarge"})
-	default: // nothing was posted; most likely the process ended
+	default: // nothing was posted, most likely because the process ended
 		e.settle(inv, running, nil, nil)
 		answer(w, http.StatusBadRequest, fault{"HTTP request detected as truncated", "TruncatedHTTPRequest"})
 	}
 }
 
-// settle keeps an outcome, unless the invocation was ended meanwhile.
+// settle records an outcome, unless the invocation has ended meanwhile.
 func (e *environment) settle(inv *invocation, after state, payload []byte, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -159,7 +159,7 @@ func (e *environment) settle(inv *invocation, after state, payload []byte, err e
 	}
 }
 
-// initError takes the error that an init failed with; the process is to exit then.
+// initError receives the error that an init failed with, after which the process exits.
 // aws-lambda-go never calls it.
 func (e *environment) initError(w http.ResponseWriter, r *http.Request) {
 	payload, err := read(r.Body)
@@ -181,8 +181,8 @@ func (e *environment) initError(w http.ResponseWriter, r *http.Request) {
 
 var errTooLarge = fmt.Errorf("Exceeded maximum allowed payload size (%d bytes).", emulator.MaxPayloadBytes) //nolint:staticcheck // Lambda's text
 
-// read reads a body that is within the limit. One beyond it is read to its end too:
-// the caller looks for the answer only then.
+// read reads a body up to the limit. A larger one is read to its end too: the caller does
+// not look for the answer before.
 func read(body io.Reader) ([]byte, error) {
 	payload, err := io.ReadAll(io.LimitReader(body, emulator.MaxPayloadBytes+1))
 	if err == nil && len(payload) > emulator.MaxPayloadBytes {
@@ -193,7 +193,7 @@ func read(body io.Reader) ([]byte, error) {
 	return payload, err
 }
 
-// fault is what a refused call is answered with.
+// fault is the answer to a refused call.
 type fault struct {
 	Message string `json:"errorMessage"`
 	Type    string `json:"errorType"`

@@ -72,12 +72,12 @@ func BenchmarkWarm(b *testing.B) {
 func benchmarked(b *testing.B, binary string, log io.Writer) *runtimeapi.Function {
 	b.Helper()
 	c := runtimeapi.Config{
-		Name: "f", ARN: arn, Binary: binary, Log: log, Region: "eu-central-1", Variables: make(map[string]string),
+		Function: described(), Binary: binary, Log: log, Region: "eu-central-1",
 		Credentials: runtimeapi.Credentials{AccessKeyID: "test", SecretAccessKey: "test"},
 	}
 	for variable := range strings.SplitSeq(*variables, ",") {
 		if name, value, ok := strings.Cut(variable, "="); ok {
-			c.Variables[name] = value
+			c.Environment[name] = value
 		}
 	}
 	f, err := runtimeapi.New(c)

@@ -15,8 +15,8 @@ import (
 )
 
 // TestConformance has the rows C01 to C09 of docs/emulation.md, each on real
-// processes of a program built on aws-lambda-go. D03 and D04, as far as they are about
-// the runtime, are in stream_test.go.
+// processes of a program built on aws-lambda-go. The parts of D03 and D04 that are about
+// the runtime are in stream_test.go.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	rows := []struct {
@@ -99,9 +99,9 @@ func c04(f function, m meeting) {
 
 func c05(f function, m meeting) {
 	t := f.t
-	f.answer() // one process is there already
+	f.answer() // one process already exists
 	one, two := f.later(do{Do: "meet", Address: m.address()}), f.later(do{Do: "meet", Address: m.address()})
-	a, b := m.next(), m.next() // both at work at once
+	a, b := m.next(), m.next() // both at work at the same time
 	a.say("done")
 	b.say("done")
 	for _, done := range []<-chan error{one, two} {
@@ -125,7 +125,7 @@ func c06(f function, _ meeting) {
 func configured(c *runtimeapi.Config) {
 	c.MemoryMB, c.Timeout, c.Handler = 512, 7*time.Second, "my.handler"
 	c.Credentials = runtimeapi.Credentials{AccessKeyID: "AKIA", SecretAccessKey: "secret", SessionToken: "token"}
-	c.Variables = map[string]string{"TABLE": "t=1", "TZ": "Europe/Berlin", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
+	c.Environment = map[string]string{"TABLE": "t=1", "TZ": "Europe/Berlin", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
 	c.Now = func() time.Time { return time.Now().Add(-24 * time.Hour) }
 }
 

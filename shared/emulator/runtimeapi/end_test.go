@@ -13,7 +13,7 @@ import (
 	"paylane/shared/emulator/runtimeapi"
 )
 
-// A timeout ends what the function started, too.
+// A timeout also ends what the function started.
 func TestGrandchildrenDie(t *testing.T) {
 	t.Parallel()
 	rows := []struct {
@@ -42,8 +42,8 @@ func TestGrandchildrenDie(t *testing.T) {
 	}
 }
 
-// A program that left the process group is not ended, and it keeps the log's pipe. That
-// holds up nobody.
+// A program that left the process group is not ended, and keeps the log's pipe open, which
+// holds up nothing.
 func TestGrandchildLeaves(t *testing.T) {
 	t.Parallel()
 	f, m := start(t), meet(t)
@@ -61,7 +61,7 @@ func TestGrandchildLeaves(t *testing.T) {
 	}
 }
 
-// Close lets what is under way end, and nothing else begin.
+// Close lets invocations in progress finish, and no other begin.
 func TestClose(t *testing.T) {
 	f, m := start(t), meet(t)
 	busy := f.later(do{Do: "meet", Address: m.address()})
@@ -80,17 +80,17 @@ func TestClose(t *testing.T) {
 		t.Error("Close did not wait")
 	}
 	p.say("done")
-	if err := receive(t, "the invocation under way", busy); err != nil {
+	if err := receive(t, "the invocation in progress", busy); err != nil {
 		t.Error(err)
 	}
 	if err := receive(t, "Close", closed); err != nil {
 		t.Error(err)
 	}
 	p.dies()
-	f.close() // again is nothing
+	f.close() // a second Close does nothing
 }
 
-// Close cuts off what is under way when its context ends.
+// Close cuts off invocations in progress when its context ends.
 func TestCloseCutsOff(t *testing.T) {
 	f, m := start(t), meet(t)
 	busy := f.later(do{Do: "sleep", Address: m.address()})
@@ -105,7 +105,7 @@ func TestCloseCutsOff(t *testing.T) {
 	diff(t, "error", "1 invocations of f were cut off: context canceled", fmt.Sprint(err))
 	atWork.dies()
 	p.dies()
-	if err := receive(t, "the invocation under way", busy); !errors.Is(err, runtimeapi.ErrClosed) {
+	if err := receive(t, "the invocation in progress", busy); !errors.Is(err, runtimeapi.ErrClosed) {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 		return len(open)
 	}
-	// The first round opens what the tests themselves keep open.
+	// The first round opens what the tests themselves leave open.
 	var goroutines, open int
 	for round := range 2 {
 		f, m := start(t, timeout(600*time.Millisecond), mode("sigterm", "")), meet(t)
@@ -133,7 +133,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = f.Close(ended()), p.Close()
-		if err := receive(t, "the invocation under way", busy); err == nil {
+		if err := receive(t, "the invocation in progress", busy); err == nil {
 			t.Error("it was not cut off")
 		}
 		_ = m.listener.Close()
@@ -153,7 +153,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// No process outlives the runner, even one that has no time to end them.
+// No process outlives the runner, even a runner that has no time to end them.
 func TestRunnerIsKilled(t *testing.T) {
 	m := meet(t)
 	runner := exec.Command(os.Args[0])

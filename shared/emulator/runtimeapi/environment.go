@@ -16,7 +16,7 @@ import (
 	"paylane/shared/emulator"
 )
 
-// environment is a process of the function, with the Runtime API that it works for.
+// environment is a process of the function, with the Runtime API that it calls.
 type environment struct {
 	function *Function
 	build    build
@@ -29,22 +29,22 @@ type environment struct {
 	// work passes an invocation to "next". It has room for one: the owner never waits.
 	work   chan *invocation
 	ending sync.Once
-	reaper *time.Timer // while it is idle; of the function's lock
+	reaper *time.Timer // while it is idle; guarded by the function's lock
 
-	// Of the owner, once asked is closed.
-	initTook time.Duration // until it was reported
-	memoryMB int           // the most that was seen
+	// The owner's, once asked is closed.
+	initTook time.Duration // until it has been reported
+	memoryMB int           // the highest value seen
 
 	mu          sync.Mutex
-	started     time.Time // the process was
+	started     time.Time // when the process was started
 	state       state
 	current     *invocation
-	posting     chan struct{} // closed when the current post is over; nil if none was
-	extension   string        // the identifier of a registered one
+	posting     chan struct{} // closed when the current post is over; nil before the first
+	extension   string        // the identifier of the registered extension
 	initFailure error         // what was posted to "init/error"
 }
 
-// start starts an environment of the newest build. Its process does its init.
+// start starts an environment of the newest build. Its process begins its init.
 func (f *Function) start(requestID string) (*environment, error) {
 	f.mu.Lock()
 	b := f.build
@@ -68,7 +68,7 @@ func (f *Function) start(requestID string) (*environment, error) {
 		ErrorLog: slog.NewLogLogger(f.config.Logger.Handler(), slog.LevelWarn),
 	}
 	go func() { _ = e.server.Serve(listener) }() // until discard closes it
-	e.cmd = exec.CommandContext(f.ctx, b.binary) //nolint:gosec // running it is what this is for
+	e.cmd = exec.CommandContext(f.ctx, b.binary) //nolint:gosec // running it is the purpose
 	e.cmd.Dir = filepath.Dir(b.binary)
 	e.cmd.Env = f.config.variables(listener.Addr().String(), b.binary)
 	e.cmd.SysProcAttr = attributes()
@@ -83,9 +83,9 @@ func (f *Function) start(requestID string) (*environment, error) {
 	return e, nil
 }
 
-// spawn starts the process, and a goroutine that waits for its end. That goroutine
-// keeps its thread: the kernel sees the process as the child of the thread that
-// started it, and would kill it when that ends.
+// spawn starts the process, and a goroutine that waits for its end. That goroutine keeps
+// its thread: to the kernel the process is the child of the thread that started it, and
+// would be killed when the thread ends.
 func (e *environment) spawn() error {
 	spawned := make(chan error, 1)
 	go func() {
@@ -99,7 +99,7 @@ func (e *environment) spawn() error {
 		if err != nil {
 			return
 		}
-		_ = e.cmd.Wait()          // its state says all
+		_ = e.cmd.Wait()          // ProcessState has the outcome
 		e.signal(syscall.SIGKILL) // what is left of its group
 		close(e.exited)
 		e.function.drop(e)
@@ -109,8 +109,8 @@ func (e *environment) spawn() error {
 
 var errInitLimit = errors.New("the init takes too long")
 
-// init waits until the process has asked for its first invocation. It fails with
-// errInitLimit, or as the first invocation shall.
+// init waits until the process has asked for its first invocation. Its error is
+// errInitLimit, or the one that the first invocation fails with.
 func (e *environment) init(inv *invocation, limit <-chan time.Time) (err error) {
 	select {
 	case <-e.asked:
@@ -123,15 +123,15 @@ func (e *environment) init(inv *invocation, limit <-chan time.Time) (err error) 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.initFailure != nil {
-		inv.err = e.initFailure // that was posted
+		inv.err = e.initFailure // which was posted
 		return inv.err
 	}
 	return err
 }
 
-// conclude ends the environment's part in an invocation: what the function posts from
-// now on comes too late. It says whether the function has posted its outcome, and
-// whether it has asked for the next invocation as well, so that it may get one.
+// conclude ends the environment's part in an invocation: what the function posts from now
+// on comes too late. It reports whether the function has posted its outcome, and whether
+// it has also asked for the next invocation, so that it may have one.
 func (e *environment) conclude(inv *invocation) (posted, usable bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -145,7 +145,7 @@ func (e *environment) conclude(inv *invocation) (posted, usable bool) {
 	return posted, false
 }
 
-// posts is closed when no post is under way.
+// posts returns a channel that is closed when no post is in progress.
 func (e *environment) posts() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -165,11 +165,11 @@ func (e *environment) exitError(requestID string) *emulator.FunctionError {
 	return emulator.ExitError(requestID, status)
 }
 
-// grace is how long Lambda gives a process with an internal extension to end, the Go
-// case ("graceful-shutdown-with-aws-lambda" of aws-samples).
+// grace is how long a process with an internal extension, as Go's is, has to end on Lambda
+// ("graceful-shutdown-with-aws-lambda" of aws-samples).
 const grace = 500 * time.Millisecond
 
-// end makes the process end; it does not wait for that.
+// end makes the process end, without waiting for it.
 func (e *environment) end() {
 	e.mu.Lock()
 	extension := e.extension
@@ -185,16 +185,16 @@ func (e *environment) end() {
 	})
 }
 
-// signal signals to the process and to those that it started.
+// signal sends a signal to the process and to those that it started.
 func (e *environment) signal(signal syscall.Signal) {
 	select {
-	case <-e.exited: // its id may be another's by now
+	case <-e.exited: // another process may have its id by now
 	default:
 		signalGroup(e.cmd.Process, signal)
 	}
 }
 
-// discard ends the environment, and returns when all of it is gone.
+// discard ends the environment, and returns when nothing of it is left.
 func (e *environment) discard() {
 	e.end()
 	<-e.exited

@@ -5,7 +5,7 @@ import "time"
 // SetInitLimit shortens the 10 s that an init may take.
 func (f *Function) SetInitLimit(limit time.Duration) { f.initLimit = limit }
 
-// Wait returns when no invocation is under way.
+// Wait returns when no invocation is in progress.
 func (f *Function) Wait() { f.underWay.Wait() }
 
 // Idle counts the environments that wait for an invocation.

@@ -4,14 +4,14 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 )
 
 const extensionIdentifier = "Lambda-Extension-Identifier"
 
-// register makes the function's process an extension of itself, which only changes how
-// it ends. No events are delivered, so asking for some is refused: INVOKE is not
-// supported here, SHUTDOWN not on Lambda for an extension inside the function.
+// register makes the function's process an extension of itself, which only changes how it
+// ends. No events are delivered, so registering for any is refused: INVOKE is not
+// supported here, and SHUTDOWN not on Lambda for an extension inside the function.
 func (e *environment) register(w http.ResponseWriter, r *http.Request) {
 	var wish struct {
 		Events []string `json:"events"`
@@ -35,7 +35,7 @@ func (e *environment) register(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	open := e.state == started
 	if open && e.extension == "" {
-		e.extension = id.UUID(c.Random)
+		e.extension = aws.UUID(c.Random)
 	}
 	w.Header().Set(extensionIdentifier, e.extension)
 	e.mu.Unlock()
@@ -48,7 +48,7 @@ func (e *environment) register(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// extensionEvent never answers an extension that registered: there are no events.
+// extensionEvent never answers a registered extension, since there are no events.
 func (e *environment) extensionEvent(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	extension := e.extension

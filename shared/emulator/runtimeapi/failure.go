@@ -9,22 +9,22 @@ import (
 	"paylane/shared/emulator"
 )
 
-// failure is the error that a payload describes; what is no JSON is still the payload.
+// failure returns the error that a payload describes. The payload need not be JSON.
 func failure(payload []byte) *emulator.FunctionError {
 	var e fault
 	_ = json.Unmarshal(payload, &e)
 	return &emulator.FunctionError{Type: e.Type, Message: e.Message, Payload: payload}
 }
 
-// entrypointError is what Lambda answers when the program can't be started.
+// entrypointError returns Lambda's answer for a program that can't be started.
 func entrypointError(requestID string, err error) *emulator.FunctionError {
-	payload, _ := json.Marshal(fault{ // two texts can't fail to encode
+	payload, _ := json.Marshal(fault{ // strings always encode
 		Type: "Runtime.InvalidEntrypoint", Message: fmt.Sprintf("RequestId: %s Error: %s", requestID, err),
 	})
 	return failure(payload)
 }
 
-// trailerError is the error that cut a result off, or nil. aws-lambda-go says it in
+// trailerError returns the error that cut a result off, or nil. aws-lambda-go sends it in
 // trailers, after a body that ends properly.
 func trailerError(trailer http.Header) error {
 	kind := trailer.Get("Lambda-Runtime-Function-Error-Type")

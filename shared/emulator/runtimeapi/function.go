@@ -10,45 +10,45 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/pipe"
 )
 
-// version is that of every function here: nothing is published.
+// version is every function's version here: nothing is published.
 const version = "$LATEST"
 
-// ErrClosed says that the function was closed, before the invocation or during it.
+// ErrClosed is the error of an invocation if the function was closed before it or during
+// it.
 var ErrClosed = errors.New("the function is closed")
 
-// Function is a Lambda function: an [emulator.Invoker] whose environments come and go
-// with its invocations.
+// Function is a Lambda function: an [emulator.Invoker] that starts and ends environments
+// as its invocations need them.
 //
-// An environment has one owner, who alone may invoke it or end it: the list of idle
-// ones, or whoever took it from there or started it.
+// An environment has one owner, which alone may invoke it or end it: the list of idle
+// ones, or the goroutine that took it from there or started it.
 type Function struct {
 	config    Config
 	initLimit time.Duration
-	ctx       context.Context // ends with Close, and all processes with it
+	ctx       context.Context // Close ends it, and all processes with it
 	cancel    context.CancelFunc
 
 	mu     sync.Mutex
 	build  build
-	idle   []*environment // the one used last comes last
-	inUse  int            // invocations under way
+	idle   []*environment // the most recently used comes last
+	inUse  int            // invocations in progress
 	closed bool
 
 	underWay     sync.WaitGroup // invocations
 	environments sync.WaitGroup
 }
 
-// build is a built program; its number tells it from another at the same path.
+// build is a built program; its number distinguishes it from another at the same path.
 type build struct {
 	number int
 	binary string
 }
 
-// New makes a function. Nothing is started before the first invocation. The error says
-// all that is wrong with the configuration.
+// New returns a function. Nothing is started before the first invocation.
 func New(c Config) (*Function, error) {
 	c, err := c.complete()
 	if err != nil {
@@ -59,8 +59,8 @@ func New(c Config) (*Function, error) {
 	return f, nil
 }
 
-// Invoke implements [emulator.Invoker]. Besides the errors listed there it may be
-// [ErrClosed], or one of this machine's, such as too many open files.
+// Invoke implements [emulator.Invoker]. Besides the errors listed there it may return
+// [ErrClosed], or an error of this machine, such as too many open files.
 func (f *Function) Invoke(ctx context.Context, i emulator.Invocation) (emulator.Result, error) {
 	inv, err := f.begin(i, nil)
 	if err != nil {
@@ -77,7 +77,7 @@ func (f *Function) Invoke(ctx context.Context, i emulator.Invocation) (emulator.
 	}
 }
 
-// begin admits an invocation, and leaves it to a goroutine: it does not end with its
+// begin admits an invocation and runs it in a goroutine, since it does not end with its
 // caller.
 func (f *Function) begin(i emulator.Invocation, s *pipe.Pipe) (*invocation, error) {
 	event, err := i.Event.JSON()
@@ -85,7 +85,7 @@ func (f *Function) begin(i emulator.Invocation, s *pipe.Pipe) (*invocation, erro
 		return nil, fmt.Errorf("encode the event for %s: %w", f.config.Name, err)
 	}
 	inv := &invocation{
-		id:     cmp.Or(i.RequestID, id.UUID(f.config.Random)),
+		id:     cmp.Or(i.RequestID, aws.UUID(f.config.Random)),
 		trace:  i.TraceID,
 		event:  event,
 		stream: s,
@@ -93,7 +93,7 @@ func (f *Function) begin(i emulator.Invocation, s *pipe.Pipe) (*invocation, erro
 		over:   make(chan struct{}),
 	}
 	if inv.trace == "" {
-		inv.trace = id.Trace(f.config.Random, f.config.Now())
+		inv.trace = aws.TraceID(f.config.Random, f.config.Now())
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,8 +109,8 @@ func (f *Function) begin(i emulator.Invocation, s *pipe.Pipe) (*invocation, erro
 	return inv, nil
 }
 
-// take gives an idle environment, or nil. The one used last comes first, so that those
-// that are too many stay idle until they are ended.
+// take returns an idle environment, or nil. It prefers the most recently used, so that
+// surplus ones stay idle until they are ended.
 func (f *Function) take() *environment {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -124,8 +124,8 @@ func (f *Function) take() *environment {
 	return e
 }
 
-// release ends an invocation's part of the concurrency. If its environment can take
-// another one it becomes idle; if not, the caller must discard it.
+// release gives back an invocation's share of the concurrency. If its environment can
+// handle another one it becomes idle; otherwise the caller must discard it.
 func (f *Function) release(e *environment, usable bool) (kept bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -144,8 +144,8 @@ func (f *Function) release(e *environment, usable bool) (kept bool) {
 	return true
 }
 
-// drop discards an environment if it is idle: because it was so for long, or because
-// its process ended.
+// drop discards an environment if it is idle, because it has been for long or because its
+// process ended.
 func (f *Function) drop(e *environment) {
 	f.mu.Lock()
 	i := slices.Index(f.idle, e)
@@ -159,11 +159,11 @@ func (f *Function) drop(e *environment) {
 	}
 }
 
-// Replace lets new invocations run another build of the function. Invocations under
-// way end on the build that they began with; then its environments are ended. The error
-// says that there is no such program, and the old build stays.
+// Replace makes new invocations run another build of the function. Invocations in
+// progress finish on the build that they began with; then its environments are ended. It
+// fails if there is no such program, and the old build stays.
 //
-// Each build needs a file of its own, as the old one may be started until then.
+// Each build needs its own file, as the old one may be started until Replace returns.
 func (f *Function) Replace(binary string) error {
 	path, err := executable(binary)
 	if err != nil {
@@ -181,9 +181,9 @@ func (f *Function) Replace(binary string) error {
 	return nil
 }
 
-// ColdStart starts an environment of its own, ends it again, and tells the time from
-// the start of its process to its first call of "next". It is for measuring a build; no
-// invocation gets the environment, nor does it count as one.
+// ColdStart starts a separate environment, ends it again, and returns the time from the
+// start of its process to its first call of "next". It is for measuring a build; no
+// invocation uses the environment, and it does not count as one.
 func (f *Function) ColdStart(ctx context.Context) (time.Duration, error) {
 	f.mu.Lock()
 	if f.closed {
@@ -193,7 +193,7 @@ func (f *Function) ColdStart(ctx context.Context) (time.Duration, error) {
 	f.underWay.Add(1)
 	f.mu.Unlock()
 	defer f.underWay.Done()
-	requestID := id.UUID(f.config.Random) // for the error's text
+	requestID := aws.UUID(f.config.Random) // for the error's text
 	e, err := f.start(requestID)
 	if err != nil {
 		return 0, err
@@ -211,11 +211,11 @@ func (f *Function) ColdStart(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// Close ends the function in good order: it refuses new invocations with [ErrClosed],
-// waits for those under way, and ends all environments. When ctx ends first, it cuts
-// off what is still under way, which fails with ErrClosed, and its error wraps the
-// context's. It returns when all processes are gone, which takes half a second if they
-// registered an extension.
+// Close shuts the function down: it refuses new invocations with [ErrClosed], waits for
+// those in progress, and ends all environments. If ctx ends first, it cuts off the
+// invocations in progress, which fail with ErrClosed, and its error wraps the context's.
+// It returns when all processes are gone, which takes half a second if they registered an
+// extension.
 func (f *Function) Close(ctx context.Context) error {
 	f.mu.Lock()
 	f.closed = true

@@ -17,8 +17,8 @@ import (
 	"paylane/shared/emulator/runtimeapi"
 )
 
-// Invocations one after the other have one process; events and results of those side by
-// side do not mix, and no process has two.
+// Successive invocations share one process; events and results of concurrent ones do not
+// mix, and no process has two at a time.
 func TestEnvironmentsGrowAndAreReused(t *testing.T) {
 	const callers, each = 4, 25
 	f := start(t, reserved(callers))
@@ -77,7 +77,7 @@ func TestThrottling(t *testing.T) {
 		if err := receive(t, "the first invocation's end", first); err != nil {
 			t.Fatal(err)
 		}
-		for range 20 { // its place is free as soon as its result is there
+		for range 20 { // its concurrency is free as soon as its result has arrived
 			f.answer()
 		}
 		f.fails(do{Do: "exit"})
@@ -86,7 +86,7 @@ func TestThrottling(t *testing.T) {
 	t.Run("none at all", func(t *testing.T) { throttled(t, start(t, reserved(0))) })
 }
 
-// The caller's context ends the waiting, not the function.
+// The caller's context ends only the waiting, not the function.
 func TestCallerLeaves(t *testing.T) {
 	f, m := start(t), meet(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -105,7 +105,8 @@ func TestCallerLeaves(t *testing.T) {
 	diff(t, "invocations", 2, f.answer().Invocations)
 }
 
-// What a handler left behind stops with its invocation, and goes on with the next.
+// A goroutine that a handler left behind stops with its invocation, and continues with the
+// next.
 func TestIdleIsFrozen(t *testing.T) {
 	f, m := start(t), meet(t)
 	f.must(do{Do: "leave an echo", Address: m.address()})
@@ -142,7 +143,7 @@ func TestIdleEnvironmentEnds(t *testing.T) {
 	diff(t, "invocations of the next process", 1, f.answer().Invocations)
 }
 
-// A process that is killed while it is idle is nobody's failure.
+// A process that is killed while it is idle fails no invocation.
 func TestIdleProcessEnds(t *testing.T) {
 	f := start(t)
 	before := f.answer()
@@ -151,13 +152,13 @@ func TestIdleProcessEnds(t *testing.T) {
 	}
 	for begin := time.Now(); f.Idle() > 0; runtime.Gosched() {
 		if time.Since(begin) > patience {
-			t.Fatal("the dead process is still thought to be idle")
+			t.Fatal("the dead process still counts as idle")
 		}
 	}
 	diff(t, "invocations of the next process", 1, f.answer().Invocations)
 }
 
-// copyProgram makes another build of the function, which its folder tells apart.
+// copyProgram returns another build of the function, in another folder.
 func copyProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bootstrap")
@@ -252,25 +253,14 @@ func TestConfigIsChecked(t *testing.T) {
 		change func(*runtimeapi.Config)
 		want   string
 	}{
-		{"reserved variable", func(c *runtimeapi.Config) { c.Variables = map[string]string{"AWS_REGION": "x"} },
-			"function f: the environment variable AWS_REGION is reserved by Lambda"},
-		{"parallel polling", func(c *runtimeapi.Config) { c.Variables = map[string]string{"AWS_LAMBDA_MAX_CONCURRENCY": "2"} },
-			"function f: the environment variable AWS_LAMBDA_MAX_CONCURRENCY is reserved by Lambda"},
-		{"name with =", func(c *runtimeapi.Config) { c.Variables = map[string]string{"AB=C": "x"} },
-			`function f: the environment variable "AB=C" is not a letter and then letters, digits and _`},
-		{"the old server's port", func(c *runtimeapi.Config) { c.Variables = map[string]string{"_LAMBDA_SERVER_PORT": "1"} },
-			`function f: the environment variable "_LAMBDA_SERVER_PORT" is not a letter and then letters, digits and _`},
-		{"value with NUL", func(c *runtimeapi.Config) { c.Variables = map[string]string{"AB": "\x00"} },
-			`function f: the environment variable AB has a NUL in its value`},
 		{"no binary", func(c *runtimeapi.Config) { c.Binary = "/absent" },
 			`function f: find the function's program: exec: "/absent": stat /absent: no such file or directory`},
 		{"no program", func(c *runtimeapi.Config) { c.Binary = notExecutable },
 			`function f: find the function's program: exec: "` + notExecutable + `": permission denied`},
-		{"no name", func(c *runtimeapi.Config) { c.Name = "" }, "function : the function needs a name and an ARN"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			c := runtimeapi.Config{Name: "f", ARN: arn, Binary: program}
+			c := runtimeapi.Config{Function: described(), Binary: program}
 			row.change(&c)
 			_, err := runtimeapi.New(c)
 			diff(t, "error", row.want, fmt.Sprint(err))
@@ -278,7 +268,8 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-// A path that is relative to the runner works, though the function starts elsewhere.
+// A path that is relative to the runner works, though the function starts in another
+// folder.
 func TestRelativePath(t *testing.T) {
 	t.Chdir(filepath.Dir(program))
 	f := start(t, func(c *runtimeapi.Config) { c.Binary = "bootstrap" })

@@ -9,7 +9,7 @@ import (
 	"paylane/shared/emulator/runtimeapi"
 )
 
-// Each invocation tries the init anew.
+// Each invocation tries the init again.
 func TestExitInInit(t *testing.T) {
 	f := start(t, mode("exit in init", ""))
 	for range 2 {

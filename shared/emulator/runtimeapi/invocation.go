@@ -8,21 +8,21 @@ import (
 	"paylane/shared/emulator/internal/pipe"
 )
 
-// invocation is one on its way through an environment.
+// invocation is an invocation in progress.
 type invocation struct {
 	id, trace string
 	event     []byte
 	stream    *pipe.Pipe // nil for a buffered result
-	deadline  time.Time  // set before the environment gets it, to the millisecond
+	deadline  time.Time  // to the millisecond; set before the environment sees it
 	timer     *time.Timer
 	began     time.Time
 
-	// What the function posted, which environment.mu guards until called is closed.
+	// What the function posted; environment.mu guards it until called is closed.
 	payload []byte
 	err     error
 	// called is closed by the function's next call of "next": it is done.
 	called chan struct{}
-	// over is closed when all is done: payload and err are what the invoker returns.
+	// over is closed at the end: payload and err are what the invoker returns.
 	over chan struct{}
 }
 
@@ -49,8 +49,8 @@ func (f *Function) run(inv *invocation) {
 	}
 }
 
-// ready gives an environment that waits for an event; with an error, it is one that
-// failed to, or nil.
+// ready returns an environment waiting for an event. On error the environment is the one
+// that failed to start, or nil.
 func (f *Function) ready(inv *invocation) (*environment, error) {
 	if e := f.take(); e != nil {
 		e.signal(thaw)
@@ -66,7 +66,7 @@ func (f *Function) ready(inv *invocation) (*environment, error) {
 	if !errors.Is(err, errInitLimit) {
 		return e, err
 	}
-	// Lambda starts anew, this time on the function's own timeout ("Lambda runtime
+	// Lambda starts another one, this time on the function's own timeout ("Lambda runtime
 	// environment").
 	e.discard()
 	f.startClock(inv)
@@ -81,8 +81,8 @@ func (f *Function) ready(inv *invocation) (*environment, error) {
 	return e, err
 }
 
-// startClock begins the function's timeout, unless it has begun. Lambda counts
-// deadlines in milliseconds.
+// startClock starts the function's timeout, unless it has started. Lambda counts deadlines
+// in milliseconds.
 func (f *Function) startClock(inv *invocation) {
 	if inv.timer != nil {
 		return
@@ -92,9 +92,9 @@ func (f *Function) startClock(inv *invocation) {
 	inv.deadline = inv.began.Add(f.config.Timeout + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
-// invoke hands an invocation to the environment, and waits until it is done with it.
-// What the function posted counts, even if it exits or times out before it asks for
-// the next invocation.
+// invoke hands an invocation to the environment, and waits until the environment has
+// finished with it. What the function posted counts, even if it exits or times out before
+// it asks for the next invocation.
 func (e *environment) invoke(inv *invocation) (usable bool, err error) {
 	e.work <- inv
 	timedOut := false
@@ -104,7 +104,7 @@ func (e *environment) invoke(inv *invocation) (usable bool, err error) {
 		timedOut = true
 	case <-e.exited:
 		select {
-		case <-e.posts(): // what it sent last may still be on its way
+		case <-e.posts(): // what it sent last may still be arriving
 		case <-inv.timer.C:
 		case <-e.function.ctx.Done():
 		}
@@ -122,11 +122,11 @@ func (e *environment) invoke(inv *invocation) (usable bool, err error) {
 	return false, e.exitError(inv.id)
 }
 
-// finish tells the invoker.
+// finish passes the outcome on to the invoker.
 func (f *Function) finish(inv *invocation, err error) {
 	var failure *emulator.FunctionError
 	if errors.As(err, &failure) {
-		f.config.Logger.ErrorContext(f.ctx, "the function failed", "function", f.config.ARN, "requestId", inv.id,
+		f.config.Logger.ErrorContext(f.ctx, "function failed", "function", f.config.ARN, "requestId", inv.id,
 			"errorType", failure.Type, "payload", string(failure.Payload))
 	}
 	if inv.timer != nil {

@@ -16,15 +16,15 @@ import (
 )
 
 // journal is an environment's log: a pipe that is its process's stdout and stderr. The
-// platform's own lines go through it too, and so come where they belong: START before
-// what the handler writes, END after it. A nil journal keeps nothing.
+// platform's own lines go through it too, so that they are in order: START before what the
+// handler writes, END after it. A nil journal discards everything.
 type journal struct {
 	prefix  string // of each line
 	in, out *os.File
-	copied  chan struct{} // closed when all was passed on
+	copied  chan struct{} // closed when everything has been passed on
 }
 
-// platformLine begins a line of the platform's, so that it is no part of one that the
+// platformLine begins each line of the platform, so that it does not join a line that the
 // function did not end.
 const platformLine = "\x00"
 
@@ -47,7 +47,7 @@ func (j *journal) attach(cmd *exec.Cmd) {
 	}
 }
 
-// copy passes on lines until nobody can write any more.
+// copy passes on lines until all writers have closed the pipe.
 func (j *journal) copy(to io.Writer) {
 	defer close(j.copied)
 	lines := bufio.NewScanner(j.out)
@@ -61,7 +61,7 @@ func (j *journal) copy(to io.Writer) {
 	}
 }
 
-// maxLine is CloudWatch's limit of old; what is longer becomes several lines.
+// maxLine is CloudWatch's former limit; a longer line is split.
 const maxLine = 256 * 1024
 
 func splitLine(data []byte, atEOF bool) (advance int, line []byte, err error) {
@@ -79,7 +79,7 @@ func splitLine(data []byte, atEOF bool) (advance int, line []byte, err error) {
 	return begin, nil, nil
 }
 
-// write writes lines of the platform's, each below PIPE_BUF, which keeps it whole.
+// write writes lines of the platform, each shorter than PIPE_BUF and so written at once.
 func (j *journal) write(lines ...string) {
 	if j == nil {
 		return
@@ -93,7 +93,7 @@ func (j *journal) start(requestID string) {
 	j.write("START RequestId: " + requestID + " Version: " + version)
 }
 
-// report writes what Lambda does after an invocation, in its format: the fields of a
+// report writes Lambda's lines at the end of an invocation, in its format: the fields of a
 // REPORT are separated by tabs.
 func (e *environment) report(inv *invocation, err error) {
 	if e.journal == nil {
@@ -138,8 +138,8 @@ func status(failed *emulator.FunctionError) string {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// close returns when all is passed on that the environment's processes wrote. One that
-// left its process group may still hold the pipe; it is not waited for.
+// close returns when everything the environment's processes wrote has been passed on. It
+// does not wait for a process that left its process group and may still hold the pipe.
 func (j *journal) close() {
 	if j == nil {
 		return

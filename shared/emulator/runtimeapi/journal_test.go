@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// numbers stand for what differs each time.
+// numbers matches what differs each time.
 func numbers(log string) string {
 	for pattern, with := range map[string]string{
 		`\d+\.\d\d ms`: "N ms", `Billed Duration: \d+ ms`: "Billed Duration: N ms", `Used: [1-9]\d* MB`: "Used: N MB",
@@ -17,7 +17,7 @@ func numbers(log string) string {
 	return strings.ReplaceAll(log, requestID, "ID")
 }
 
-// unprefixed gives the lines of a log without the function's name, which each must have.
+// unprefixed returns the lines of a log without the function's name, which each must have.
 func unprefixed(t *testing.T, log string) []string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(log, "\n"), "\n")
@@ -63,7 +63,7 @@ func TestLogOfTimeout(t *testing.T) {
 	}
 }
 
-// A handler's error is said by aws-lambda-go, not again by the platform.
+// A handler's error is logged by aws-lambda-go, and not again by the platform.
 func TestLogOfError(t *testing.T) {
 	f := start(t)
 	f.fails(do{Do: "fail"})

@@ -20,6 +20,7 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/runtimeapi"
+	"paylane/shared/emulator/template"
 )
 
 // program is the path of the function that the tests run: testdata/function, built
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	// A path without symbolic links is what the function will see.
+	// The function will see a path without symbolic links.
 	if folder, err = filepath.EvalSymlinks(folder); err != nil {
 		panic(err)
 	}
@@ -59,12 +60,20 @@ func build(folder, source string) (binary string, err error) {
 	return binary, nil
 }
 
-// patience is how long a test waits for what must happen.
+// patience is how long a test waits for an event that must happen.
 const patience = 20 * time.Second
 
 const arn = "arn:aws:lambda:eu-central-1:123456789012:function:f"
 
-// function is one under test, with its log.
+// described is the template's part of a configuration, with a long timeout.
+func described() template.Function {
+	return template.Function{
+		Name: "f", ARN: arn, Handler: "bootstrap", Timeout: patience, MemoryMB: 128,
+		Environment: map[string]string{}, Logging: template.Logging{Group: "/aws/lambda/f"},
+	}
+}
+
+// function is the function under test, with its log.
 type function struct {
 	*runtimeapi.Function
 	t   *testing.T
@@ -74,7 +83,7 @@ type function struct {
 func start(t *testing.T, changes ...func(*runtimeapi.Config)) function {
 	t.Helper()
 	l := &log{wrote: make(chan struct{}, 1)}
-	c := runtimeapi.Config{Name: "f", ARN: arn, Binary: program, Log: l, Timeout: patience, Region: "eu-central-1"}
+	c := runtimeapi.Config{Function: described(), Binary: program, Log: l, Region: "eu-central-1"}
 	for _, change := range changes {
 		if change != nil {
 			change(&c)
@@ -101,7 +110,7 @@ func ended() context.Context {
 }
 
 func mode(name, address string) func(*runtimeapi.Config) {
-	return func(c *runtimeapi.Config) { c.Variables = map[string]string{"MODE": name, "ADDRESS": address} }
+	return func(c *runtimeapi.Config) { c.Environment = map[string]string{"MODE": name, "ADDRESS": address} }
 }
 
 func timeout(d time.Duration) func(*runtimeapi.Config) {
@@ -131,7 +140,7 @@ func (f function) invoke(event emulator.Event) ([]byte, error) {
 	return result.Payload()
 }
 
-// must gives the result of an invocation that succeeds.
+// must returns the result of an invocation that succeeds.
 func (f function) must(event emulator.Event) string {
 	f.t.Helper()
 	payload, err := f.invoke(event)
@@ -141,17 +150,17 @@ func (f function) must(event emulator.Event) string {
 	return string(payload)
 }
 
-// fails gives the payload of an invocation that fails.
+// fails returns the payload of an invocation that fails.
 func (f function) fails(event emulator.Event) string {
 	f.t.Helper()
 	payload, err := f.invoke(event)
 	if err == nil {
-		f.t.Fatalf("the invocation gave %s", payload)
+		f.t.Fatalf("the invocation returned %s", payload)
 	}
 	return f.payloadOf(err)
 }
 
-// close ends a function that has nothing under way.
+// close closes a function that has no invocation in progress.
 func (f function) close() {
 	f.t.Helper()
 	if err := f.Close(f.t.Context()); err != nil {
@@ -168,7 +177,7 @@ func (f function) payloadOf(err error) string {
 	return string(failed.Payload)
 }
 
-// answer is what the function's default answer tells.
+// answer is the function's default answer.
 type answer struct {
 	PID, Invocations int
 	Text             string
@@ -179,7 +188,7 @@ func (f function) answer() answer {
 	return decode[answer](f.t, f.must(do{}))
 }
 
-// later invokes side by side with the test.
+// later invokes concurrently with the test.
 func (f function) later(event emulator.Event) <-chan error {
 	done := make(chan error, 1)
 	go func() {
@@ -210,7 +219,7 @@ func receive[T any](t *testing.T, what string, from <-chan T) T {
 	case value := <-from:
 		return value
 	case <-time.After(patience):
-		t.Fatalf("waited %s in vain for %s", patience, what)
+		t.Fatalf("waited %s for %s", patience, what)
 		panic("not reached")
 	}
 }
@@ -239,7 +248,7 @@ func (l *log) String() string {
 	return strings.Join(l.lines, "")
 }
 
-// wait waits for a text in the log, and gives all of it.
+// wait waits for a text in the log, and returns the whole log.
 func (l *log) wait(t *testing.T, text string) string {
 	t.Helper()
 	for {
@@ -282,7 +291,7 @@ func (m meeting) next() process {
 	return process{m.t, connection}
 }
 
-// process is one that met the test.
+// process is a process that has met the test.
 type process struct {
 	t *testing.T
 	net.Conn
@@ -322,7 +331,9 @@ func (p process) dies() {
 
 // runUntilKilled is another process, a runner with one function at work and one idle.
 func runUntilKilled(binary, address string) {
-	f, err := runtimeapi.New(runtimeapi.Config{Name: "f", ARN: arn, Binary: binary, Timeout: time.Hour})
+	c := runtimeapi.Config{Function: described(), Binary: binary}
+	c.Timeout = time.Hour
+	f, err := runtimeapi.New(c)
 	if err != nil {
 		panic(err)
 	}

@@ -7,15 +7,15 @@ import (
 	"syscall"
 )
 
-// attributes put a process in a group of its own, and let the kernel kill it should
-// the runner die.
+// attributes put a process in its own group, and let the kernel kill it if the runner
+// dies.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// peakMemoryMB is the most memory that a living process had, or 0 if that can't be
-// told. It is no use to ask getrusage after its end: what that tells of a child
-// includes the runner's own memory, of which it was a part until its exec.
+// peakMemoryMB returns the peak memory of a living process, or 0 if it is unknown.
+// getrusage after its end would not do: for a child it includes the runner's own memory,
+// which the child shared until its exec.
 func peakMemoryMB(pid int) int {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {

@@ -4,9 +4,9 @@ package runtimeapi
 
 import "syscall"
 
-// attributes put a process in a group of its own. Should the runner die, it ends at
-// its next call to the Runtime API.
+// attributes put a process in its own group. If the runner dies, it ends at its next call
+// to the Runtime API.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// peakMemoryMB can't tell here.
+// peakMemoryMB returns 0: the peak is unknown here.
 func peakMemoryMB(int) int { return 0 }

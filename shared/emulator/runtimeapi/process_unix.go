@@ -13,5 +13,5 @@ const (
 	thaw   = syscall.SIGCONT
 )
 
-// signalGroup signals to a process and to those that it started.
+// signalGroup sends a signal to a process and to those that it started.
 func signalGroup(p *os.Process, signal syscall.Signal) { _ = syscall.Kill(-p.Pid, signal) }

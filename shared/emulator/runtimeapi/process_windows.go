@@ -6,7 +6,7 @@ import (
 )
 
 // Windows has no signals: an idle process runs on, one that registered an extension is
-// killed 500 ms later without notice, and what it started is not killed with it.
+// killed after 500 ms without notice, and the programs it started are not killed with it.
 const (
 	freeze = syscall.Signal(-1)
 	thaw   = syscall.Signal(-2)
@@ -20,5 +20,5 @@ func signalGroup(p *os.Process, signal syscall.Signal) {
 
 func attributes() *syscall.SysProcAttr { return nil }
 
-// peakMemoryMB can't tell here.
+// peakMemoryMB returns 0: the peak is unknown here.
 func peakMemoryMB(int) int { return 0 }

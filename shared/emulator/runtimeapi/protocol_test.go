@@ -24,7 +24,7 @@ func (p process) call(method, path, header, body string) string {
 	return p.hear()
 }
 
-// TestProtocol are the answers to a runtime that does not keep to the protocol.
+// TestProtocol: the answers to a runtime that does not follow the protocol.
 func TestProtocol(t *testing.T) {
 	t.Parallel()
 	refused := func(from, to string) string {
@@ -46,7 +46,7 @@ func TestProtocol(t *testing.T) {
 		{"no such call", "GET", "/2018-06-01/runtime/other", "", "", "404 404 page not found"},
 		{"extension without a name", "POST", registerPath, "", `{"events":null}`,
 			`403 {"errorMessage":"Empty extension name","errorType":"Extension.InvalidExtensionName"}`},
-		{"extension that is no JSON", "POST", registerPath, name, `events`,
+		{"extension that is not JSON", "POST", registerPath, name, `events`,
 			`403 {"errorMessage":"invalid character 'e' looking for beginning of value","errorType":"InvalidRequestFormat"}`},
 		{"extension that wants events", "POST", registerPath, name, `{"events":["INVOKE"]}`,
 			`403 {"errorMessage":"INVOKE: events are not supported","errorType":"Extension.InvalidEventType"}`},
@@ -102,7 +102,7 @@ func TestProtocol(t *testing.T) {
 	}
 }
 
-// What was posted counts, even if the function never asks for more.
+// What was posted counts, even if the function never asks for another invocation.
 func TestPostedThenGone(t *testing.T) {
 	t.Parallel()
 	rows := []struct {

@@ -7,8 +7,8 @@ import (
 	"paylane/shared/emulator/internal/pipe"
 )
 
-// InvokeStream implements [emulator.Streamer]. What the function wrote at once is not
-// split, unless it is larger than 32 KiB. Its errors are those of [Function.Invoke].
+// InvokeStream implements [emulator.Streamer]. A chunk that the function wrote is not
+// split, unless it is larger than 32 KiB. The errors are those of [Function.Invoke].
 func (f *Function) InvokeStream(ctx context.Context, i emulator.Invocation) (*emulator.Stream, error) {
 	s := pipe.New()
 	inv, err := f.begin(i, s)

@@ -20,7 +20,7 @@ const (
 	prelude             = `{"statusCode":200,"headers":{"Content-Type":"text/event-stream"}}` + "\x00\x00\x00\x00\x00\x00\x00\x00"
 )
 
-// urlEvent is a Function URL's event for the mode "url".
+// urlEvent is a function URL's event for the mode "url".
 func urlEvent(m meeting) emulator.Event {
 	event, err := json.Marshal(events.LambdaFunctionURLRequest{
 		RawPath: "/", RawQueryString: "address=" + m.address(),
@@ -61,7 +61,7 @@ func opened(ctx context.Context, f function, m meeting) (*emulator.Stream, proce
 	return s, receive(f.t, "the handler", ready)
 }
 
-// reads reads what must be there without more being written.
+// reads reads what must arrive before anything else is written.
 func reads(t *testing.T, s *emulator.Stream, size int) string {
 	t.Helper()
 	text := make(chan string, 1)
@@ -87,7 +87,7 @@ func TestStream(t *testing.T) {
 		{"reader breaks", nil, streamBreaks},
 		{"process exits", url, streamExits},
 		{"timeout", func(c *runtimeapi.Config) { url(c); soon(c) }, streamTimesOut},
-		{"nobody reads until the timeout", soon, streamUnread},
+		{"unread until the timeout", soon, streamUnread},
 		{"client leaves", url, clientLeaves},
 		{"client's context ends", url, clientEnds},
 		{"closed", url, streamClosed},
@@ -146,7 +146,7 @@ func cut(t *testing.T, f function, s *emulator.Stream, text string) string {
 	body, err := io.ReadAll(s.Body)
 	diff(t, "body", text, string(body))
 	if err == nil {
-		t.Fatal("the body ended as if it were whole")
+		t.Fatal("the body ended as if it were complete")
 	}
 	return f.payloadOf(err)
 }

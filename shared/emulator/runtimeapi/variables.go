@@ -6,12 +6,12 @@ import (
 	"strconv"
 	"strings"
 
-	"paylane/shared/emulator/internal/id"
+	"paylane/shared/emulator/internal/aws"
 )
 
-// variables are all that an environment's process has, as "name=value": those of
-// provided.al2023, and the template's. AWS_EXECUTION_ENV is not set there. X-Ray's
-// daemon would run on this machine, if at all.
+// variables returns all environment variables of an environment's process, as
+// "name=value": those of provided.al2023, which does not set AWS_EXECUTION_ENV, and the
+// template's. X-Ray's daemon would run on this machine, if at all.
 func (c *Config) variables(address, binary string) []string {
 	taskRoot := filepath.Dir(binary)
 	all := map[string]string{
@@ -19,7 +19,7 @@ func (c *Config) variables(address, binary string) []string {
 		"AWS_LAMBDA_FUNCTION_VERSION":     version,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(c.MemoryMB),
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
-		"AWS_LAMBDA_LOG_GROUP_NAME":       c.LogGroup,
+		"AWS_LAMBDA_LOG_GROUP_NAME":       c.Logging.Group,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      c.logStream(),
 		"AWS_LAMBDA_RUNTIME_API":          address,
 		"AWS_REGION":                      c.Region,
@@ -40,7 +40,7 @@ func (c *Config) variables(address, binary string) []string {
 		"LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:" +
 			taskRoot + ":" + taskRoot + "/lib:/opt/lib",
 	}
-	maps.Copy(all, c.Variables)
+	maps.Copy(all, c.Environment)
 	list := make([]string, 0, len(all))
 	for name, value := range all {
 		list = append(list, name+"="+value)
@@ -48,9 +48,9 @@ func (c *Config) variables(address, binary string) []string {
 	return list
 }
 
-// logStream is the name of a new environment's, such as
+// logStream returns the name of a new environment's log stream, such as
 // "2026/07/10/[$LATEST]b33e12be6c054d53918d3142fbea7cef".
 func (c *Config) logStream() string {
 	day := c.Now().UTC().Format("2006/01/02")
-	return day + "/[" + version + "]" + strings.ReplaceAll(id.UUID(c.Random), "-", "")
+	return day + "/[" + version + "]" + strings.ReplaceAll(aws.UUID(c.Random), "-", "")
 }

@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/id"
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
 // event is EventBridge's for a schedule ("Events from EventBridge Scheduler" and "AWS
@@ -24,35 +23,35 @@ type event struct {
 	Detail     json.RawMessage `json:"detail"`
 }
 
-// event makes the event of one occurrence.
+// event returns the event of one occurrence.
 func (s *Scheduler) event(o one, at time.Time) emulator.RawEvent {
 	scheduled := at.UTC().Format(time.RFC3339)
 	if o.Input != "" {
 		return emulator.RawEvent(s.input(o, scheduled))
 	}
 	e := event{
-		Version: "0", ID: id.UUID(s.random), DetailType: "Scheduled Event", Source: "aws.scheduler",
+		Version: "0", ID: aws.UUID(s.random), DetailType: "Scheduled Event", Source: "aws.scheduler",
 		Account: s.template.AccountID, Time: scheduled, Region: s.template.Region, Resources: []string{o.ARN},
-		Detail: json.RawMessage(`"{}"`), // a text: Scheduler does so
+		Detail: json.RawMessage(`"{}"`), // a string, as Scheduler sends it
 	}
 	if o.Rule {
 		e.Source, e.Detail = "aws.events", json.RawMessage(`{}`)
 	}
-	body, err := text.JSON(e)
+	body, err := aws.JSON(e)
 	if err != nil {
-		panic(err) // texts can't fail to encode
+		panic(err) // strings always encode
 	}
 	return body
 }
 
-// input is the schedule's own event. Scheduler, but no rule, fills in what it knows
-// ("Adding context attributes in EventBridge Scheduler"). Delivery never takes a second
-// attempt here.
+// input returns the schedule's own event. Scheduler, unlike a rule, fills in context
+// attributes ("Adding context attributes in EventBridge Scheduler"). Delivery always
+// succeeds at the first attempt here.
 func (s *Scheduler) input(o one, scheduled string) string {
 	if o.Rule || !strings.Contains(o.Input, "<aws.scheduler.") {
 		return o.Input
 	}
-	execution := strings.ReplaceAll(id.UUID(s.random), "-", "")[:16]
+	execution := strings.ReplaceAll(aws.UUID(s.random), "-", "")[:16]
 	return strings.NewReplacer(
 		"<aws.scheduler.schedule-arn>", o.ARN,
 		"<aws.scheduler.scheduled-time>", scheduled,

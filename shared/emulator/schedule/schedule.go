@@ -9,24 +9,25 @@ import (
 	"time"
 
 	"paylane/shared/emulator/asyncinvoke"
-	"paylane/shared/emulator/internal/defaults"
+	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/schedule/expression"
 	"paylane/shared/emulator/template"
+	"paylane/shared/internal/pause"
 )
 
 // Config is what schedules need.
 type Config struct {
-	// Template is one of [template.Read]: its Schedules, account and region count.
+	// Template comes from [template.Read]. Its Schedules, account and region are used.
 	Template *template.Template
-	// Functions take the events, by the function's logical id.
+	// Functions are the invokers by the functions' logical ids.
 	Functions map[string]*asyncinvoke.Invoker
-	// Now is the clock; nil is time.Now. Only one that keeps pace with the time
-	// package's timers makes sense.
+	// Now is the clock; nil is time.Now. It must keep pace with the time package's
+	// timers.
 	Now func() time.Time
 	// Random is the source of ids; nil is crypto/rand. It must not fail, and must be
 	// safe for concurrent use.
 	Random io.Reader
-	// Logger gets a line for each event that is not taken; nil is none.
+	// Logger records each event that was not accepted; nil discards it.
 	Logger *slog.Logger
 }
 
@@ -39,19 +40,19 @@ type Scheduler struct {
 	logger    *slog.Logger
 }
 
-// one is a schedule with what was made of its texts.
+// one is a schedule, parsed.
 type one struct {
 	template.Schedule
 	expression expression.Expression
-	place      *time.Location
+	location   *time.Location
 	function   *asyncinvoke.Invoker
 }
 
-// New makes a scheduler of the schedules that are enabled. The error names one that has
+// New returns a scheduler of the schedules that are enabled. The error names one that has
 // no function in c.Functions, or that [template.Read] would refuse.
 func New(c Config) (*Scheduler, error) {
 	s := &Scheduler{
-		template: c.Template, now: defaults.Now(c.Now), random: defaults.Random(c.Random), logger: defaults.Logger(c.Logger),
+		template: c.Template, now: aws.DefaultNow(c.Now), random: aws.DefaultRandom(c.Random), logger: aws.DefaultLogger(c.Logger),
 	}
 	for _, described := range c.Template.Schedules {
 		if !described.Enabled {
@@ -62,19 +63,19 @@ func New(c Config) (*Scheduler, error) {
 		if o.expression, err = expression.Parse(described.Expression); err != nil {
 			return nil, fmt.Errorf("schedule %s: %w", described.LogicalID, err)
 		}
-		if o.place, err = expression.Location(described.Timezone); err != nil {
+		if o.location, err = expression.Location(described.Timezone); err != nil {
 			return nil, fmt.Errorf("schedule %s: %w", described.LogicalID, err)
 		}
 		if o.function == nil {
-			return nil, fmt.Errorf("schedule %s: there is no function %s", described.LogicalID, described.Function)
+			return nil, fmt.Errorf("schedule %s: the function %s has no invoker", described.LogicalID, described.Function)
 		}
 		s.schedules = append(s.schedules, o)
 	}
 	return s, nil
 }
 
-// Run invokes the functions at each occurrence until ctx ends, or nothing occurs any
-// more. The invocations are the functions' own: Run does not wait for them.
+// Run invokes the functions at each occurrence until ctx ends or no occurrence is left.
+// It does not wait for the invocations.
 func (s *Scheduler) Run(ctx context.Context) {
 	var schedules sync.WaitGroup
 	for _, o := range s.schedules {
@@ -83,13 +84,13 @@ func (s *Scheduler) Run(ctx context.Context) {
 	schedules.Wait()
 }
 
-// follow waits for each occurrence of one schedule. After a wait that took far too long,
-// because the machine slept, what was missed in between is left out.
+// follow waits for each occurrence of one schedule. After a wait that took far too long
+// because the machine slept, the occurrences missed in between are skipped.
 func (s *Scheduler) follow(ctx context.Context, o one) {
 	began := s.wall()
 	for next, ok := o.first(began); ok && s.wait(ctx, next); {
 		if _, err := o.function.Invoke(s.event(o, next)); err != nil {
-			s.logger.ErrorContext(ctx, "a schedule's event was not taken", "schedule", o.LogicalID, "error", err)
+			s.logger.ErrorContext(ctx, "a schedule's event was not accepted", "schedule", o.LogicalID, "error", err)
 		}
 		after := next
 		if now := s.wall(); now.After(after) {
@@ -99,8 +100,8 @@ func (s *Scheduler) follow(ctx context.Context, o one) {
 	}
 }
 
-// first is the first occurrence of a schedule that was created at a time. A rule counts
-// its rate from then on; a schedule begins with an occurrence of it, at StartDate or at
+// first returns the first occurrence of a schedule that was created at a given time. A
+// rule counts its rate from then on; a schedule with a rate occurs at its StartDate or at
 // once.
 func (o one) first(created time.Time) (time.Time, bool) {
 	after := created
@@ -113,38 +114,32 @@ func (o one) first(created time.Time) (time.Time, bool) {
 	return o.next(created, after)
 }
 
-// next is the first occurrence after a time, within StartDate and EndDate. Scheduler
-// ignores both for a schedule that occurs once.
+// next returns the first occurrence after a given time, between StartDate and EndDate.
+// Scheduler ignores both for a schedule that occurs once.
 func (o one) next(created, after time.Time) (time.Time, bool) {
 	start := created
 	if !o.Start.IsZero() {
 		start = o.Start
 	}
-	next, ok := o.expression.Next(start, after.In(o.place))
+	next, ok := o.expression.Next(start, after.In(o.location))
 	if ok && !o.End.IsZero() && !o.expression.Once() && next.After(o.End) {
 		return time.Time{}, false
 	}
 	return next, ok
 }
 
-// wall is the wall clock's time, without the clock of timers that may stand still while
-// a machine sleeps.
+// wall returns the wall clock's time, without the monotonic clock, which may stand still
+// while a machine sleeps.
 func (s *Scheduler) wall() time.Time { return s.now().Round(0) }
 
-// wait waits until a time, or says that ctx ended first. It looks at the wall clock each
-// minute, since timers don't see a machine's sleep, nor that its clock was put right.
+// wait waits until a given time, and reports whether it came before ctx ended. It checks
+// the wall clock every minute, since timers notice neither a machine's sleep nor a change
+// of its clock.
 func (s *Scheduler) wait(ctx context.Context, until time.Time) bool {
-	for {
-		left := until.Sub(s.wall())
-		if left <= 0 {
-			return ctx.Err() == nil
-		}
-		timer := time.NewTimer(min(left, time.Minute))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+	for left := until.Sub(s.wall()); left > 0; left = until.Sub(s.wall()) {
+		if pause.For(ctx, min(left, time.Minute)) != nil {
 			return false
 		}
 	}
+	return ctx.Err() == nil
 }

@@ -82,9 +82,9 @@ func diff(t *testing.T, what string, want, got any) {
 
 var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
 
-// TestConformance has the row E01 of docs/emulation.md, and the page's other rules about
-// a rule's event and about context attributes. Each has a handler of aws-lambda-go's type
-// and one that sees the JSON.
+// TestConformance has the row E01 of docs/emulation.md, and the rest of its section
+// about the events of rules and context attributes. Each row has a handler of
+// aws-lambda-go's type and one that sees the JSON.
 func TestConformance(t *testing.T) {
 	const noon = "ScheduleExpression: at(2000-01-01T12:00:00)"
 	rows := []struct {
@@ -101,11 +101,11 @@ func TestConformance(t *testing.T) {
 		{"E01 ScheduleV2 with context attributes", "{Type: ScheduleV2, Properties: {" + noon + `, ScheduleExpressionTimezone: Asia/Tokyo, Input: ` +
 			`'["<aws.scheduler.schedule-arn>", "<aws.scheduler.scheduled-time>", "<aws.scheduler.attempt-number>"]'}}`,
 			`["arn:aws:scheduler:us-east-1:123456789012:schedule/default/FE", "2000-01-01T03:00:00Z", "1"]`, ""},
-		{"Schedule without Input", "{Type: Schedule, Properties: {Schedule: cron(0 12 1 1 ? 2000), Name: my-rule}}",
+		{"Schedule without Input", "{Type: Schedule, Properties: {Schedule: 'cron(0 12 1 1 ? 2000)', Name: my-rule}}",
 			`{"version":"0","id":"UUID","detail-type":"Scheduled Event","source":"aws.events","account":"123456789012",` +
 				`"time":"2000-01-01T12:00:00Z","region":"us-east-1",` +
 				`"resources":["arn:aws:events:us-east-1:123456789012:rule/my-rule"],"detail":{}}`, `{}`},
-		{"Schedule with Input", "{Type: Schedule, Properties: {Schedule: cron(0 12 1 1 ? 2000), Input: '\"<aws.scheduler.schedule-arn>\"'}}",
+		{"Schedule with Input", "{Type: Schedule, Properties: {Schedule: 'cron(0 12 1 1 ? 2000)', Input: '\"<aws.scheduler.schedule-arn>\"'}}",
 			`"<aws.scheduler.schedule-arn>"`, ""},
 	}
 	for _, row := range rows {
@@ -175,9 +175,9 @@ func TestOccurrences(t *testing.T) {
 			[]string{"2000-01-01T06:00:00Z", "2000-01-02T06:00:00Z"}},
 		{"or counts from a start in the past", "{Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 day), StartDate: 1999-01-01T18:00:00Z}}",
 			[]string{"2000-01-01T18:00:00Z", "2000-01-02T18:00:00Z", "2000-01-03T18:00:00Z"}},
-		{"cron within its dates", "{Type: ScheduleV2, Properties: {ScheduleExpression: cron(0 12 * * ? *), StartDate: 2000-01-01T12:00:01Z, EndDate: 2000-01-03T11:59:59Z}}",
+		{"cron within its dates", "{Type: ScheduleV2, Properties: {ScheduleExpression: 'cron(0 12 * * ? *)', StartDate: 2000-01-01T12:00:01Z, EndDate: 2000-01-03T11:59:59Z}}",
 			[]string{"2000-01-02T12:00:00Z"}},
-		{"cron in a time zone", "{Type: ScheduleV2, Properties: {ScheduleExpression: cron(0 9 2 * ? *), ScheduleExpressionTimezone: Europe/Berlin}}",
+		{"cron in a time zone", "{Type: ScheduleV2, Properties: {ScheduleExpression: 'cron(0 9 2 * ? *)', ScheduleExpressionTimezone: Europe/Berlin}}",
 			[]string{"2000-01-02T08:00:00Z"}},
 		{"once, though before its start", "{Type: ScheduleV2, Properties: {ScheduleExpression: at(2000-01-02T00:00:00), StartDate: 2000-01-03T00:00:00Z}}",
 			[]string{"2000-01-02T00:00:00Z"}},
@@ -199,7 +199,7 @@ func TestOccurrences(t *testing.T) {
 	}
 }
 
-// A machine that slept three days invokes once for all that it missed.
+// A machine that slept for three days invokes once for all that it missed.
 func TestSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -248,9 +248,9 @@ func TestNewRefuses(t *testing.T) {
 		change func(s *template.Schedule)
 		want   string
 	}{
-		{"expression", func(s *template.Schedule) { s.Expression = "rate(1 week)" }, "schedule FE: rate(1 week) is no rate"},
+		{"expression", func(s *template.Schedule) { s.Expression = "rate(1 week)" }, "schedule FE: rate(1 week) is not a rate"},
 		{"time zone", func(s *template.Schedule) { s.Timezone = "Mars" }, "schedule FE: unknown time zone Mars"},
-		{"function", func(s *template.Schedule) { s.Function = "G" }, "schedule FE: there is no function G"},
+		{"function", func(s *template.Schedule) { s.Function = "G" }, "schedule FE: the function G has no invoker"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

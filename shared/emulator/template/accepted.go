@@ -1,17 +1,16 @@
 package template
 
-// The types that are honoured.
+// The types that are emulated.
 const (
 	typeFunction = "AWS::Serverless::Function"
 	typeHTTPAPI  = "AWS::Serverless::HttpApi"
 	typeQueue    = "AWS::SQS::Queue"
 	typeTable    = "AWS::DynamoDB::Table"
 	typeMapping  = "AWS::Lambda::EventSourceMapping"
-	typeURL      = "AWS::Lambda::Url" // SAM makes it of a function's FunctionUrlConfig
+	typeURL      = "AWS::Lambda::Url" // SAM makes one from a function's FunctionUrlConfig
 )
 
-// Reasons why something has no effect locally that a handler or its caller could
-// see.
+// Reasons why something has no effect locally that a handler or its caller could see.
 const (
 	noIAM       = "there is no IAM locally: everything is allowed"
 	noMetrics   = "nothing is measured or alarmed locally"
@@ -27,8 +26,7 @@ const (
 	noDelivery  = "a schedule always reaches its function's queue of events locally"
 )
 
-// acceptedTypes are the resource types that are read over, with the reason. They are
-// not looked into.
+// acceptedTypes are the resource types that are skipped, each with the reason.
 //
 //nolint:gochecknoglobals // a table, never written
 var acceptedTypes = map[string]string{
@@ -55,8 +53,8 @@ var acceptedTypes = map[string]string{
 	"AWS::XRay::Group":                      noTracing,
 	"AWS::XRay::SamplingRule":               noTracing,
 
-	// A topic's own Subscription and AWS::SNS::Subscription are looked at: only
-	// those that notify people are without effect (read.go).
+	// A topic's own Subscription and AWS::SNS::Subscription are checked: only those that
+	// notify people have no effect (read.go).
 	"AWS::SNS::Topic":        noAlarmMail,
 	"AWS::SNS::Subscription": noAlarmMail,
 
@@ -81,8 +79,8 @@ var acceptedTypes = map[string]string{
 	"AWS::Route53::RecordSet":              noDomain,
 }
 
-// accepted are the properties of honoured types that are read over, by type (or the
-// part of one), with the reason.
+// accepted are the properties of emulated types that are skipped, by type (or a part of
+// one), each with the reason.
 //
 //nolint:gochecknoglobals // a table, never written
 var accepted = map[string]map[string]string{
@@ -103,14 +101,14 @@ var accepted = map[string]map[string]string{
 		"PublishToLatestPublished": noDeploy, "VersionDeletionPolicy": noDeploy,
 		"EphemeralStorage":             "/tmp is the machine's own disk",
 		"FunctionScalingConfig":        "only capacity providers use it",
-		"ProvisionedConcurrencyConfig": "it saves cold starts, and there are none to see",
+		"ProvisionedConcurrencyConfig": "it saves cold starts, which can't be seen here",
 		"RecursiveLoop":                "loops are not detected locally",
 		"RuntimeManagementConfig":      "the runtime is the machine's own",
 	},
 	typeFunction + " LoggingConfig": {"SystemLogLevel": noLogs},
 	typeFunction + " Events SQS": {
 		"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "LoggingConfig": noLogs,
-		"ProvisionedPollerConfig": "it is about speed only",
+		"ProvisionedPollerConfig": "it affects only speed",
 	},
 	typeFunction + " Events Schedule": {
 		"DeadLetterConfig": noDelivery, "Description": noTags, "RetryPolicy": noDelivery,
@@ -122,7 +120,7 @@ var accepted = map[string]map[string]string{
 	typeFunction + " Events HttpApi": {"Stage": "an API has one stage"},
 	typeMapping: {
 		"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "LoggingConfig": noLogs, "Tags": noTags,
-		"ProvisionedPollerConfig": "it is about speed only",
+		"ProvisionedPollerConfig": "it affects only speed",
 	},
 	typeHTTPAPI: {
 		"AccessLogSettings": noLogs, "Description": noTags, "Name": noTags, "PropagateTags": noTags, "Tags": noTags,
@@ -137,8 +135,8 @@ var accepted = map[string]map[string]string{
 	},
 }
 
-// refused gives reasons for properties that exist and can't be honoured. One that is
-// in no list is refused all the same.
+// refused says why properties that exist are not supported. One that is in no list is
+// refused too.
 //
 //nolint:gochecknoglobals // a table, never written
 var refused = map[string]map[string]string{
@@ -149,7 +147,7 @@ var refused = map[string]map[string]string{
 		"FileSystemConfigs":      "there are no EFS mounts locally",
 		"ImageConfig":            "container images are not run",
 		"ImageUri":               "container images are not run",
-		"InlineCode":             "a Go program can't stand inline",
+		"InlineCode":             "a Go program can't be written inline",
 		"Layers":                 "layers are not loaded",
 		"SnapStart":              "there is no SnapStart for Go",
 		"TenancyConfig":          "tenant isolation is not emulated",

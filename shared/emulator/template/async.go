@@ -18,8 +18,8 @@ func (r *reader) asyncInvokes(p *properties) AsyncInvokes {
 	return async
 }
 
-// destination gives the logical id of the queue that gets the records. SAM would make a
-// queue where none is named.
+// destination returns the logical id of the queue that receives the records. SAM would
+// create a queue if none is named.
 func (r *reader) destination(destinations *properties, key string) string {
 	p := destinations.inner(key, typeFunction+" EventInvokeConfig Destination")
 	defer p.done()
@@ -28,7 +28,7 @@ func (r *reader) destination(destinations *properties, key string) string {
 	}
 	if kind := p.required("Type"); kind != "SQS" {
 		if kind != "" {
-			p.problem("Type", "destinations of type %s are not emulated; it can be SQS", quote(kind))
+			p.problem("Type", "destinations of type %s are not emulated; the type can be SQS", quote(kind))
 		}
 		p.asked["Destination"] = true
 		return ""

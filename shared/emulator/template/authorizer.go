@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// authorize finds the route's authorizer: the event's own, or the API's default. The
+// authorize sets the route's authorizer: the event's own, or the API's default. The
 // default does not apply to OPTIONS, and an event can opt out of it with NONE.
 func (r *reader) authorize(route *Route, p *properties, api *resource) {
 	settings := r.propertiesOfResource(api).inner("Auth", typeHTTPAPI+" Auth")
@@ -23,7 +23,7 @@ func (r *reader) authorize(route *Route, p *properties, api *resource) {
 	switch {
 	case name == "NONE":
 		if standard == "" {
-			own.problem("Authorizer", "NONE is for an API with a DefaultAuthorizer")
+			own.problem("Authorizer", "NONE needs an API with a DefaultAuthorizer")
 		}
 		return
 	case name == "" && own.n != nil && standard == "":
@@ -47,7 +47,7 @@ func (r *reader) authorize(route *Route, p *properties, api *resource) {
 	}
 }
 
-// authorizer is one of an API's, with the scopes of routes that name none.
+// authorizer is one of an API's authorizers, with the scopes of routes that name none.
 type authorizer struct {
 	JWTAuthorizer
 	scopes []string

@@ -1,6 +1,6 @@
 package template
 
-// condition evaluates a condition by its name, once.
+// condition evaluates the named condition, once.
 func (r *reader) condition(n *node, name, path string) (holds, ok bool) {
 	if known, ok := r.conditions[name]; ok {
 		return known.holds, known.ok
@@ -19,7 +19,7 @@ func (r *reader) condition(n *node, name, path string) (holds, ok bool) {
 	return holds, ok
 }
 
-// truth is what a condition came to; ok is false after a problem.
+// truth is the value of a condition; ok is false after a problem.
 type truth struct{ holds, ok bool }
 
 // truth evaluates an expression of the Conditions section.
@@ -47,7 +47,7 @@ func (r *reader) truth(n *node, path string) (holds, ok bool) {
 		right, ok2 := r.text(args[1], path)
 		return left == right, ok1 && ok2
 	}
-	r.add(n, path, "this is no condition: it must be Fn::Equals, Fn::And, Fn::Or, Fn::Not or Condition")
+	r.add(n, path, "this is not a condition: it must be Fn::Equals, Fn::And, Fn::Or, Fn::Not or Condition")
 	return false, false
 }
 

@@ -7,8 +7,8 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// The rows F01 and F02 of docs/emulation.md. That the SDK can use what F01
-// gives is shown where there is an SDK and a queue to use it on.
+// TestConformance has the rows F01 and F02 of docs/emulation.md. That the SDK can
+// use the values of F01 is tested where there is an SDK and a queue to use them on.
 func TestConformance(t *testing.T) {
 	const f01 = `
 Transform: AWS::Serverless-2016-10-31

@@ -1,22 +1,23 @@
 // Package template reads an AWS SAM template (template.yaml) into plain Go
 // structs: functions with their URLs, HTTP APIs with their routes, queues, tables, event
-// source mappings and schedules. It is the emulator's only configuration, and [Read] is the way in.
+// source mappings and schedules. The template is the emulator's only configuration.
+// Start reading at [Read].
 //
 // # What it promises
 //
-// Nothing is ignored in silence. Each resource type and each property is one of
-// three things:
+// Nothing is ignored silently. Each resource type and each property is one of three
+// things:
 //
-//   - honoured: it is in a struct of this package, with AWS's default filled in;
-//   - without effect locally: it stands in one list, with the reason (accepted.go);
+//   - emulated: it is in a struct of this package, with AWS's default filled in;
+//   - without effect locally: it is in one list, with the reason (accepted.go);
 //   - refused, by name and line. All problems are reported at once ([Error]).
 //
-// So a template that Read returns is one that the emulator runs as AWS would, as
-// far as a handler or its caller can see.
+// So the emulator runs a template that Read returns as AWS would, as far as a handler or
+// its caller can see.
 //
-// One thing is read that means nothing on AWS: LocalPaths in a function's Metadata, such
-// as [/orders/{id}/events]. It says which paths of the local server lead to the function's
-// URL, which has a domain of its own on AWS ([FunctionURL]).
+// One setting means nothing on AWS: LocalPaths in a function's Metadata, such as
+// [/orders/{id}/events]. It lists the paths of the local server that lead to the
+// function's URL, which has its own domain on AWS ([FunctionURL]).
 //
 // # How it works
 //
@@ -25,15 +26,15 @@
 // functions are then evaluated where a value is needed, never before: a branch of
 // Fn::If that isn't taken may refer to what does not exist (eval.go). Readers for
 // each type (function.go, httpapi.go, queue.go …) ask for the properties they
-// know; whatever was not asked for is a problem (properties.go).
+// know; any other property is a problem (properties.go).
 //
-// A Ref or Fn::GetAtt of a resource gives what CloudFormation would (returns.go),
-// with names that can be foreseen: without a name of its own a resource is called
+// A Ref or Fn::GetAtt of a resource returns what CloudFormation would (returns.go),
+// with predictable names: a resource that the template does not name is called
 // <stack>-<logical id>, where CloudFormation would add random letters.
 //
 // # What it does not do
 //
 // It does not lint: policies, alarms and other resources without effect are not
-// looked into. Constraints on parameters are checked, except an AllowedPattern
+// examined. Constraints on parameters are checked, except an AllowedPattern
 // that Go's regular expressions can't express (look-ahead, back references).
 package template

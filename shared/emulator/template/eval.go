@@ -8,18 +8,17 @@ import (
 	"strings"
 )
 
-// maxText bounds what an intrinsic function may build, since a Fn::Sub that doubles
-// a text can be nested. No property that is read here takes more.
+// maxText limits what an intrinsic function may build, since a Fn::Sub that doubles a
+// string can be nested. No property that is read here may be longer.
 const maxText = 64 << 10
 
-// maxSteps is how many intrinsic functions are evaluated at most: nested ones can
-// multiply each other's work.
+// maxSteps limits how many intrinsic functions are evaluated: nested ones can multiply
+// each other's work.
 const maxSteps = 100_000
 
-// eval gives what a node stands for: the result of an intrinsic function, or the
-// node itself. It looks no deeper than the node; what a list or mapping holds is
-// evaluated when it is read. Nil is AWS::NoValue. After a problem, which is
-// reported here, the result is an invalid node.
+// eval returns the result of an intrinsic function, or else the node itself. It looks no
+// deeper than the node; what a list or mapping holds is evaluated when it is read. Nil is
+// AWS::NoValue. After a problem, which is reported here, the result is an invalid node.
 func (r *reader) eval(n *node, path string) *node {
 	if n == nil {
 		return nil
@@ -29,7 +28,7 @@ func (r *reader) eval(n *node, path string) *node {
 		if n.kind == object {
 			for _, e := range n.entries {
 				if strings.HasPrefix(e.key, "Fn::") {
-					r.add(e.at, path, "%s can't stand beside other keys", e.key)
+					r.add(e.at, path, "%s can't be combined with other keys", e.key)
 					return n.bad()
 				}
 			}
@@ -37,7 +36,7 @@ func (r *reader) eval(n *node, path string) *node {
 		return n
 	}
 	if r.steps++; r.steps > maxSteps {
-		r.add(nil, "", "its intrinsic functions are too much to evaluate")
+		r.add(nil, "", "it has too many intrinsic functions to evaluate")
 		return n.bad()
 	}
 	switch name {
@@ -71,7 +70,7 @@ func (r *reader) eval(n *node, path string) *node {
 }
 
 // deep evaluates a node and all it holds. Keys and items that are AWS::NoValue are
-// left out.
+// omitted.
 func (r *reader) deep(n *node, path string) *node {
 	n = r.eval(n, path)
 	if n == nil || (n.kind != list && n.kind != object) {
@@ -92,23 +91,23 @@ func (r *reader) deep(n *node, path string) *node {
 	return &made
 }
 
-// text evaluates a node that must be a scalar. Without one a problem is reported.
+// text evaluates a node that must be a scalar, and otherwise reports a problem.
 func (r *reader) text(n *node, path string) (string, bool) {
 	value := r.eval(n, path)
 	switch {
 	case value == nil || value.kind == null:
-		r.add(n, path, "a text is missing here")
+		r.add(n, path, "a string is missing here")
 		return "", false
 	case value.kind == invalid:
 		return "", false
 	case value.kind != scalar:
-		r.add(n, path, "a text must stand here, not %s", value.describe())
+		r.add(n, path, "this must be a string, not %s", value.describe())
 		return "", false
 	}
 	return value.text, true
 }
 
-// arguments gives a function's list of arguments, if it has as many as it needs.
+// arguments returns a function's list of arguments, if it has as many as it needs.
 func (r *reader) arguments(n, argument *node, path string, least, most int) ([]*node, bool) {
 	name, _, _ := n.intrinsic()
 	if argument.kind != list || len(argument.items) < least || len(argument.items) > most {
@@ -118,10 +117,10 @@ func (r *reader) arguments(n, argument *node, path string, least, most int) ([]*
 	return argument.items, true
 }
 
-// built makes a text from what a function gave.
+// built returns a scalar with what a function built.
 func (r *reader) built(n *node, path, text string) *node {
 	if len(text) > maxText {
-		r.add(n, path, "the text that is put together here is too long")
+		r.add(n, path, "the string built here is too long")
 		return n.bad()
 	}
 	return n.textNode(text)
@@ -147,7 +146,7 @@ func (r *reader) evalRef(n, argument *node, path string) *node {
 	return r.resourceValue(n, path, name, "")
 }
 
-// evalGetAtt takes both forms: [Resource, Attribute], where the attribute may be a
+// evalGetAtt accepts both forms: [Resource, Attribute], where the attribute may be a
 // function, and "Resource.Attribute".
 func (r *reader) evalGetAtt(n, argument *node, path string) *node {
 	if argument.kind == scalar {
@@ -163,7 +162,7 @@ func (r *reader) evalGetAtt(n, argument *node, path string) *node {
 		return n.bad()
 	}
 	if args[0].kind != scalar || attribute == "" {
-		r.add(n, path, "Fn::GetAtt needs the name of a resource and of an attribute")
+		r.add(n, path, "Fn::GetAtt needs the names of a resource and an attribute")
 		return n.bad()
 	}
 	return r.resourceValue(n, path, args[0].text, attribute)
@@ -182,7 +181,7 @@ func (r *reader) evalSub(n, argument *node, path string) *node {
 		pattern, variables = args[0], args[1]
 	}
 	if pattern.kind != scalar || (variables != nil && variables.kind != object) {
-		r.add(n, path, "Fn::Sub needs a text, or a list of a text and a mapping")
+		r.add(n, path, "Fn::Sub needs a string, or a list of a string and a mapping")
 		return n.bad()
 	}
 	var out strings.Builder
@@ -209,7 +208,7 @@ func (r *reader) evalSub(n, argument *node, path string) *node {
 	return r.built(n, path, out.String())
 }
 
-// variable gives the text for ${name} in a Fn::Sub.
+// variable returns the value of ${name} in a Fn::Sub.
 func (r *reader) variable(n, variables *node, name, path string) (string, bool) {
 	if own := variables.get(name); own != nil {
 		return r.text(own, path)
@@ -256,7 +255,7 @@ func (r *reader) textList(n *node, path string) ([]string, bool) {
 	value := r.eval(n, path)
 	if value == nil || value.kind != list {
 		if value == nil || value.kind != invalid {
-			r.add(n, path, "a list must stand here, not %s", value.describe())
+			r.add(n, path, "this must be a list, not %s", value.describe())
 		}
 		return nil, false
 	}
@@ -310,7 +309,7 @@ func (r *reader) evalSelect(n, argument *node, path string) *node {
 	}
 	i, err := strconv.Atoi(index)
 	if from.kind != list || err != nil || i < 0 || i >= len(from.items) {
-		r.add(n, path, "Fn::Select can't take element %s of %d", quote(index), len(from.items))
+		r.add(n, path, "Fn::Select can't select element %s of %d", quote(index), len(from.items))
 		return n.bad()
 	}
 	return r.eval(from.items[i], path)
@@ -361,14 +360,14 @@ func (r *reader) evalImport(n, argument *node, path string) *node {
 	}
 	value, ok := r.options.Imports[name]
 	if !ok {
-		r.add(n, path, "Fn::ImportValue of %s: there are no other stacks here, so its value must be given", quote(name))
+		r.add(n, path, "Fn::ImportValue of %s: there are no other stacks locally, so its value must be given", quote(name))
 		return n.bad()
 	}
 	return n.textNode(value)
 }
 
-// enter notes that something is being evaluated, and refuses to when it is already:
-// then it depends on itself.
+// enter records that something is being evaluated. If it already is, it depends on
+// itself, which is a problem.
 func (r *reader) enter(n *node, path, what string) bool {
 	if slices.Contains(r.evaluating, what) {
 		r.add(n, path, "%s depends on itself", what)

@@ -1,13 +1,12 @@
 package template
 
 import (
+	"regexp"
 	"slices"
 	"strings"
-
-	"paylane/shared/emulator/internal/variable"
 )
 
-// runtimes are those that can run a Go program; "go1.x" itself is gone from Lambda.
+// runtimes are those that can run a Go program; Lambda has withdrawn "go1.x" itself.
 //
 //nolint:gochecknoglobals // a table, never written
 var runtimes = []string{"provided.al2023", "provided.al2"}
@@ -57,7 +56,7 @@ func (r *reader) readFunction(res *resource) {
 	p.done()
 }
 
-// codeURI is the folder of the source; code that lies in S3 can't be built.
+// codeURI returns the folder of the source; code in S3 can't be built.
 func (r *reader) codeURI(p *properties) string {
 	value := p.get("CodeUri")
 	switch {
@@ -85,15 +84,32 @@ func (r *reader) architecture(p *properties) string {
 	case len(list) == 0:
 		return standard
 	case len(list) > 1 || (list[0] != "x86_64" && list[0] != "arm64"):
-		p.problem("Architectures", "it must be x86_64 or arm64, and one of them only")
+		p.problem("Architectures", "it must be exactly one of x86_64 and arm64")
 		return standard
 	}
 	return list[0]
 }
 
-// maxEnvironmentBytes is what all of them may have ("Working with Lambda environment
-// variables").
+// maxEnvironmentBytes is the limit for all variables together ("Working with Lambda
+// environment variables").
 const maxEnvironmentBytes = 4096
+
+// variable is the pattern for the names of environment variables, of the API's type
+// Environment.
+var variable = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
+
+// reserved are the environment variables that a function can't set: those of "Defined
+// runtime environment variables", and the one that makes aws-lambda-go poll in parallel,
+// which only Lambda Managed Instances set.
+//
+//nolint:gochecknoglobals // a table, never written
+var reserved = []string{
+	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
+	"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
+	"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+	"AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+	"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_MAX_CONCURRENCY", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
+}
 
 func (r *reader) environment(p *properties) map[string]string {
 	environment := p.inner("Environment", typeFunction+" Environment")
@@ -104,14 +120,16 @@ func (r *reader) environment(p *properties) map[string]string {
 		at := p.path + ".Environment.Variables"
 		where := environment.get("Variables").get(name)
 		switch {
-		case variable.Reserved(name):
+		case slices.Contains(reserved, name):
 			r.add(where, at, "%s is reserved by Lambda", name)
-		case !variable.Valid(name):
-			r.add(where, at, "%s is no name for an environment variable", quote(name))
+		case !variable.MatchString(name):
+			r.add(where, at, "%s is not a valid name for an environment variable", quote(name))
+		case strings.Contains(value, "\x00"):
+			r.add(where, at+"."+name, "an environment variable can't contain a NUL")
 		}
 	}
 	if size > maxEnvironmentBytes {
-		environment.problem("Variables", "they have %d bytes, and Lambda takes %d", size, maxEnvironmentBytes)
+		environment.problem("Variables", "they have %d bytes; Lambda accepts at most %d", size, maxEnvironmentBytes)
 	}
 	environment.done()
 	return variables
@@ -148,7 +166,7 @@ func (r *reader) readEvents(res *resource, p *properties, f Function) {
 			r.readRule(res.id+e.key, e.at, event.inner("Properties", typeFunction+" Events Schedule"), f)
 		case "ScheduleV2":
 			r.readSchedule(res.id+e.key, e.at, event.inner("Properties", typeFunction+" Events ScheduleV2"), f)
-		case "": // reported already
+		case "": // already reported
 		default:
 			event.problem("Type", "events of type %s are not supported", quote(typ))
 			event.asked["Properties"] = true
@@ -157,8 +175,8 @@ func (r *reader) readEvents(res *resource, p *properties, f Function) {
 	}
 }
 
-// functionNamed finds a function by what a mapping may call it: its name, its ARN,
-// or either with a version or an alias.
+// functionNamed returns the function that a mapping refers to by its name or ARN, with or
+// without a version or an alias.
 func (r *reader) functionNamed(name string) (Function, bool) {
 	if strings.HasPrefix(name, "arn:") {
 		if parts := strings.SplitN(name, ":", 8); len(parts) >= 7 {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// addFunctionURLs adds the resources that SAM makes of FunctionUrlConfigs, so that they
-// can be referred to.
+// addFunctionURLs adds the resources that SAM makes from FunctionUrlConfigs, so that
+// others can refer to them.
 func (r *reader) addFunctionURLs() {
 	for _, res := range slices.Clone(r.order) {
 		if res.typ != typeFunction || res.properties.get("FunctionUrlConfig") == nil {
@@ -15,7 +15,7 @@ func (r *reader) addFunctionURLs() {
 		}
 		id := res.id + "Url"
 		if r.resources[id] != nil {
-			r.add(r.resources[id].at, "Resources."+id, "SAM gives this name to the function URL of %s", res.id)
+			r.add(r.resources[id].at, "Resources."+id, "SAM uses this name for the function URL of %s", res.id)
 			continue
 		}
 		r.resources[id] = &resource{
@@ -25,7 +25,7 @@ func (r *reader) addFunctionURLs() {
 	}
 }
 
-// functionURL reads a function's FunctionUrlConfig, and the metadata that goes with it.
+// functionURL reads a function's FunctionUrlConfig and the metadata that belongs to it.
 func (r *reader) functionURL(res *resource, p *properties) *FunctionURL {
 	config := p.inner("FunctionUrlConfig", typeFunction+" FunctionUrlConfig")
 	paths := r.localPaths(res)
@@ -67,7 +67,7 @@ func (r *reader) localPaths(res *resource) []string {
 			ok = ok && segment != "" && pathSegment.MatchString(segment) && !strings.HasSuffix(segment, "+}")
 		}
 		if !ok {
-			metadata.problem("LocalPaths", `%s is no path such as "/orders/{id}/events"`, quote(path))
+			metadata.problem("LocalPaths", `%s is not a path such as "/orders/{id}/events"`, quote(path))
 		}
 	}
 	return paths
@@ -83,7 +83,8 @@ func (r *reader) urlDomain(id string) string {
 	return id + ".lambda-url." + r.options.Region + ".on.aws"
 }
 
-// urlValue is what Ref (without an attribute) or Fn::GetAtt of a function URL gives.
+// urlValue returns the value of a Ref (without an attribute) or Fn::GetAtt of a function
+// URL.
 func (r *reader) urlValue(n *node, path string, function *resource, attribute string) *node {
 	if attribute == "FunctionUrl" {
 		origin := r.options.FunctionURLOrigin

@@ -32,8 +32,8 @@ Resources:
           ARN: !GetAtt PlainUrl.FunctionArn
 `
 
-// TestFunctionURLs: SAM's form of a function URL, also from Globals, and what a Ref to
-// the resource that SAM makes of it gives, on AWS and on this machine.
+// TestFunctionURLs: SAM's form of a function URL, also from Globals, and the value of a Ref
+// to the resource that SAM makes from it, on AWS and on this machine.
 func TestFunctionURLs(t *testing.T) {
 	minute := time.Minute
 	rows := []struct {

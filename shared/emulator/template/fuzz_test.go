@@ -10,11 +10,10 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// FuzzRead holds the reader to its promises on any input: it ends, it answers the
-// same twice, an error is an [template.Error], and a template that it accepts hangs
-// together.
+// FuzzRead checks the reader's promises on any input: it ends, it returns the same twice,
+// an error is a [template.Error], and a template that it accepts is consistent.
 func FuzzRead(f *testing.F) {
-	// Small seeds: the fuzzer spends its time on making large ones smaller.
+	// The seeds are small, since the fuzzer spends its time minimizing large ones.
 	for _, source := range []string{
 		"Parameters: {P: {Type: CommaDelimitedList, Default: 'a,b'}}\nConditions: {C: !Or [!Not [!Equals [!Ref P, x]], !Condition C]}\n",
 		"Mappings: {M: {a: {b: c}}}\nResources: {T: {Type: AWS::SNS::Topic, Properties: {Subscription: []}}}\n",

@@ -2,9 +2,8 @@ package template
 
 import "slices"
 
-// globals are the keys that SAM allows in each section of Globals (SAM's
-// globals.py). The sections of other types are read over: a resource of such a type
-// is refused anyway.
+// globals are the keys that SAM allows in each section of Globals (SAM's globals.py). The
+// sections of other types are skipped: a resource of such a type is refused anyway.
 //
 //nolint:gochecknoglobals // a table, never written
 var globals = map[string][]string{
@@ -47,7 +46,7 @@ func (r *reader) checkGlobals() {
 		}
 		for _, property := range e.value.entries {
 			if keys != nil && !slices.Contains(keys, property.key) {
-				r.add(property.at, "Globals."+e.key, "SAM allows no %s here", quote(property.key))
+				r.add(property.at, "Globals."+e.key, "SAM does not allow %s here", quote(property.key))
 			}
 		}
 	}
@@ -69,7 +68,7 @@ func (r *reader) withGlobals(section string, resource *node, path string) *node 
 	return merge(global, properties)
 }
 
-// withoutIgnored leaves out what a resource's IgnoreGlobals names: "*" is all.
+// withoutIgnored omits what a resource's IgnoreGlobals names: "*" is everything.
 func (r *reader) withoutIgnored(global, ignored *node, path string) *node {
 	kept := *global
 	switch {
@@ -91,8 +90,8 @@ func (r *reader) withoutIgnored(global, ignored *node, path string) *node {
 	return &kept
 }
 
-// merge does what SAM does: mappings key by key, lists one after the other, and in
-// all other cases the local value wins. An intrinsic function is a single value.
+// merge merges as SAM does: mappings key by key, and lists one after the other. Otherwise
+// the local value wins. An intrinsic function is a single value.
 func merge(global, local *node) *node {
 	_, _, globalFunction := global.intrinsic()
 	_, _, localFunction := local.intrinsic()

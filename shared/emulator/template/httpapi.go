@@ -22,7 +22,7 @@ func (r *reader) readHTTPAPI(res *resource) {
 	if p.get("Domain").get("MutualTlsAuthentication") != nil {
 		p.problem("Domain", "MutualTlsAuthentication is not emulated")
 	}
-	// These three are about routes, which come with the functions.
+	// These three concern routes, which come with the functions.
 	for _, key := range []string{"Auth", "DefaultRouteSettings", "RouteSettings"} {
 		p.asked[key] = true
 	}
@@ -80,7 +80,7 @@ func (r *reader) readRoute(e entry, p *properties, f Function) {
 		return anyNames.ReplaceAllString(other.Key, "{") == anyNames.ReplaceAllString(route.Key, "{")
 	}
 	if i := slices.IndexFunc(api.Routes, same); i >= 0 {
-		p.problem("Path", "the API %s has the route %s already", api.LogicalID, quote(api.Routes[i].Key))
+		p.problem("Path", "the API %s already has the route %s", api.LogicalID, quote(api.Routes[i].Key))
 	}
 	r.authorize(&route, p, r.resources[api.LogicalID])
 	own := p.inner("RouteSettings", typeHTTPAPI+" RouteSettings")
@@ -89,7 +89,7 @@ func (r *reader) readRoute(e entry, p *properties, f Function) {
 	api.Routes = append(api.Routes, route)
 }
 
-// apiOf finds the API that an event belongs to: ApiId must refer to one of the
+// apiOf returns the API that an event belongs to: ApiId must refer to an API of the
 // template.
 func (r *reader) apiOf(p *properties) (*HTTPAPI, bool) {
 	p.asked["ApiId"] = true
@@ -120,14 +120,14 @@ const anyMethod = "X-AMAZON-APIGATEWAY-ANY-METHOD"
 //nolint:gochecknoglobals // a table, never written
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", AnyMethod}
 
-// pathSegment is a literal or a variable: {name}, or {name+} for all that follows.
+// pathSegment is a literal or a variable: {name}, or {name+} for the rest of the path.
 var pathSegment = regexp.MustCompile(`^(?:\{[\w.:-]+\+?\}|[^{}]*)$`)
 
-// anyNames finds the names of variables: two routes that differ in them alone take the
+// anyNames matches the names of variables: two routes that differ only in these match the
 // same requests.
 var anyNames = regexp.MustCompile(`\{[^}+]*`)
 
-// routeKey reads the event's Method and Path. Neither is the default route.
+// routeKey reads the event's Method and Path. Without either it is the default route.
 func (r *reader) routeKey(route *Route, p *properties) bool {
 	method, path := strings.ToUpper(p.text("Method", "")), p.text("Path", "")
 	if method == anyMethod {
@@ -142,13 +142,13 @@ func (r *reader) routeKey(route *Route, p *properties) bool {
 		p.problem("Method", "an HttpApi event needs both a Path and a Method, or neither")
 		return false
 	case !slices.Contains(methods, method):
-		p.problem("Method", "%s is no method of a route", quote(method))
+		p.problem("Method", "%s is not a method that a route can have", quote(method))
 		return false
 	case !strings.HasPrefix(path, "/"):
 		p.problem("Path", "it must begin with a slash")
 		return false
 	}
-	if path != "/" { // API Gateway does so, by what SAM's source says (push.py)
+	if path != "/" { // as API Gateway does, according to SAM's source (push.py)
 		path = strings.TrimSuffix(path, "/")
 	}
 	segments := strings.Split(path[1:], "/")
@@ -157,7 +157,7 @@ func (r *reader) routeKey(route *Route, p *properties) bool {
 		greedy := strings.HasSuffix(segment, "+}")
 		variable := strings.HasPrefix(segment, "{")
 		if !pathSegment.MatchString(segment) || (greedy && i < len(segments)-1) || (variable && names[segment]) {
-			p.problem("Path", "%s can't stand in a path here", quote(segment))
+			p.problem("Path", "%s is not allowed here in a path", quote(segment))
 			return false
 		}
 		names[segment] = true
@@ -166,8 +166,8 @@ func (r *reader) routeKey(route *Route, p *properties) bool {
 	return true
 }
 
-// throttle merges the limits of the stage, of the API for the route, and of the
-// event, which wins.
+// throttle merges the limits of the stage, of the API for the route, and of the event,
+// which takes precedence.
 func (r *reader) throttle(route *Route, own *properties, api *resource) {
 	const typ = typeHTTPAPI + " RouteSettings"
 	p := r.propertiesOfResource(api)
@@ -193,7 +193,7 @@ func (r *reader) throttle(route *Route, own *properties, api *resource) {
 	}
 }
 
-// settingsKey gives a key of RouteSettings as a route's: SAM writes ANY as the bare
+// settingsKey returns the route key for a key of RouteSettings: SAM writes ANY as the bare
 // path.
 func settingsKey(key string) string {
 	if strings.HasPrefix(key, "/") {
@@ -202,13 +202,13 @@ func settingsKey(key string) string {
 	return key
 }
 
-// checkAPIs checks what can only be seen when all routes are there.
+// checkAPIs checks what depends on all routes.
 func (r *reader) checkAPIs() {
 	const maxRoutes = 300 // "Quotas for configuring and running an HTTP API"
 	for _, api := range r.made.APIs {
 		res := r.resources[api.LogicalID]
 		if len(api.Routes) > maxRoutes {
-			r.add(res.at, res.path, "it has %d routes, and API Gateway takes %d", len(api.Routes), maxRoutes)
+			r.add(res.at, res.path, "it has %d routes; API Gateway accepts at most %d", len(api.Routes), maxRoutes)
 		}
 		p := r.propertiesOfResource(res)
 		byRoute := p.inner("RouteSettings", "RouteSettings")

@@ -41,7 +41,7 @@ func (r *reader) mappingQueue(m *Mapping, p *properties, key, arn string) {
 	m.Queue = q.LogicalID
 }
 
-// mappingSettings reads what both ways of writing a mapping have in common
+// mappingSettings reads the settings that both ways of writing a mapping share
 // ("CreateEventSourceMapping" in the Lambda API reference).
 func (r *reader) mappingSettings(id string, at *node, p *properties) Mapping {
 	m := Mapping{
@@ -64,7 +64,7 @@ func (r *reader) mappingSettings(id string, at *node, p *properties) Mapping {
 	m.MaxConcurrency = scaling.integer("MaximumConcurrency", 0, 2, 1000)
 	scaling.done()
 	if m.MaxConcurrency > 0 && p.n.get("ProvisionedPollerConfig") != nil {
-		p.problem("ProvisionedPollerConfig", "it can't stand beside ScalingConfig")
+		p.problem("ProvisionedPollerConfig", "it can't be combined with ScalingConfig")
 	}
 	m.Filters = r.filters(p)
 	return m
@@ -79,7 +79,7 @@ func (r *reader) filters(p *properties) []string {
 		return nil
 	}
 	if len(list.items) > 10 {
-		criteria.problem("Filters", "a mapping can have 10 filters at most")
+		criteria.problem("Filters", "a mapping can have at most 10 filters")
 	}
 	var patterns []string
 	for i, item := range list.items {
@@ -95,8 +95,8 @@ func (r *reader) filters(p *properties) []string {
 	return patterns
 }
 
-// checkMappings holds each mapping against its queue and function, as Lambda does
-// when one is created.
+// checkMappings checks each mapping against its queue and function, as Lambda does when
+// it creates one.
 func (r *reader) checkMappings() {
 	type pair struct{ function, queue string }
 	seen := map[pair]bool{}
@@ -112,7 +112,7 @@ func (r *reader) checkMappings() {
 				q.VisibilityTimeout/time.Second, f.Timeout/time.Second)
 		}
 		if seen[pair{m.Function, m.Queue}] {
-			r.add(at, path, "there is an event source mapping from %s to %s already", m.Queue, m.Function)
+			r.add(at, path, "there is already an event source mapping from %s to %s", m.Queue, m.Function)
 		}
 		seen[pair{m.Function, m.Queue}] = true
 	}

@@ -9,8 +9,7 @@ import (
 type kind uint8
 
 const (
-	// invalid stands for a value about which a problem was reported already; readers
-	// pass it over.
+	// invalid is a value whose problem has been reported; readers skip it.
 	invalid kind = iota
 	scalar
 	list
@@ -18,8 +17,8 @@ const (
 	null
 )
 
-// node is a YAML value that knows where it stands. Nodes are never changed once
-// they are made: Globals are shared by all functions.
+// node is a YAML value that knows its place. Nodes are immutable: Globals are shared by
+// all functions.
 type node struct {
 	kind         kind
 	line, column int
@@ -36,11 +35,11 @@ type node struct {
 // entry is a key of an object, with its value.
 type entry struct {
 	key   string
-	at    *node // where the key stands
+	at    *node // the key's place
 	value *node
 }
 
-// get finds a key's value; nil if there is none.
+// get returns a key's value, or nil if there is none.
 func (n *node) get(key string) *node {
 	if n == nil {
 		return nil
@@ -52,7 +51,7 @@ func (n *node) get(key string) *node {
 	return n.entries[i].value
 }
 
-// describe says what the node is, for messages.
+// describe returns what the node is, for messages.
 func (n *node) describe() string {
 	switch {
 	case n == nil || n.kind == null:
@@ -65,7 +64,7 @@ func (n *node) describe() string {
 	return quote(n.text)
 }
 
-// quote shows a text of the template in a message, in short.
+// quote quotes a string of the template for a message, shortened.
 func quote(text string) string {
 	const most = 60
 	if len(text) > most {
@@ -74,8 +73,8 @@ func quote(text string) string {
 	return `"` + text + `"`
 }
 
-// intrinsic gives the name and argument of an intrinsic function, as SAM tells one:
-// a mapping with a single key that is Ref, Condition or begins with Fn::.
+// intrinsic returns the name and argument of an intrinsic function, which as in SAM is a
+// mapping with a single key that is Ref, Condition or begins with Fn::.
 func (n *node) intrinsic() (name string, argument *node, ok bool) {
 	if n == nil || n.kind != object || len(n.entries) != 1 {
 		return "", nil, false
@@ -87,17 +86,17 @@ func (n *node) intrinsic() (name string, argument *node, ok bool) {
 	return "", nil, false
 }
 
-// text makes a scalar at the place of another node.
+// textNode returns a scalar at the place of another node.
 func (n *node) textNode(text string) *node {
 	return &node{kind: scalar, line: n.line, column: n.column, text: text}
 }
 
-// listNode makes a list at the place of another node.
+// listNode returns a list at the place of another node.
 func (n *node) listNode(items []*node) *node {
 	return &node{kind: list, line: n.line, column: n.column, items: items}
 }
 
-// bad stands in for a value that could not be had, at the place of another node.
+// bad returns an invalid node at the place of another node.
 func (n *node) bad() *node {
 	return &node{kind: invalid, line: n.line, column: n.column}
 }

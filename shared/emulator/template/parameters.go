@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// readParameters gives each parameter its value: the caller's, or its default.
+// readParameters sets each parameter's value: the caller's, or its default.
 func (r *reader) readParameters() {
 	section := r.root.get("Parameters")
 	if section != nil && section.kind != object {
@@ -57,7 +57,7 @@ func (r *reader) parameter(e entry) *node {
 	return e.at.listNode(items)
 }
 
-// checkParameter holds the value against the parameter's constraints.
+// checkParameter checks the value against the parameter's constraints.
 func (r *reader) checkParameter(e entry, path, typ, text string) {
 	refuse := func(why string) {
 		if described := e.value.get("ConstraintDescription"); described != nil && described.kind == scalar {
@@ -79,10 +79,10 @@ func (r *reader) checkParameter(e entry, path, typ, text string) {
 	}
 	if allowed := e.value.get("AllowedValues"); allowed != nil &&
 		!slices.ContainsFunc(allowed.items, func(n *node) bool { return n.kind == scalar && n.text == text }) {
-		refuse("is none of its AllowedValues")
+		refuse("is not one of its AllowedValues")
 	}
 	if pattern := e.value.get("AllowedPattern"); pattern != nil && pattern.kind == scalar {
-		// CloudFormation's expressions are Java's; what Go can't compile stays unchecked.
+		// CloudFormation uses Java's expressions; those that Go can't compile go unchecked.
 		if re, err := regexp.Compile(`^(?:` + pattern.text + `)$`); err == nil && !re.MatchString(text) {
 			refuse("does not match its AllowedPattern")
 		}
@@ -99,7 +99,7 @@ func (r *reader) checkParameter(e entry, path, typ, text string) {
 	}
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		refuse("is no number")
+		refuse("is not a number")
 		return
 	}
 	if least, ok := bound("MinValue"); ok && number < least {
@@ -110,11 +110,12 @@ func (r *reader) checkParameter(e entry, path, typ, text string) {
 	}
 }
 
-// ParameterNames gives the names of a template's parameters; none if it is no template.
+// ParameterNames returns the names of a template's parameters, or nil if it is not a
+// template.
 func ParameterNames(source []byte) []string {
 	root, err := parse(source)
 	if err != nil {
-		return nil // Read says why
+		return nil // Read reports why
 	}
 	var names []string
 	if section := root.get("Parameters"); section != nil {

@@ -4,179 +4,134 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"regexp"
+	"sort"
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v3"
 )
 
-// Limits of what is parsed. CloudFormation takes templates up to 1 MB; the others
-// are far beyond any real template and bound the work on a hostile one (the YAML
-// parser recurses for each level, and an alias can repeat a large value).
+// Limits of what is parsed. CloudFormation accepts templates up to 1 MB; the others
+// are far beyond any real template and bound the work on a hostile one, in which an
+// alias can repeat a large value.
 const (
 	maxBytes = 1 << 20
 	maxNodes = 100_000
 	maxDepth = 100
 )
 
-// parse makes a tree of nodes from YAML or JSON.
+// parse returns the tree of nodes of a YAML or JSON document.
 func parse(source []byte) (root *node, err error) {
-	source = bytes.TrimPrefix(source, []byte("\ufeff"))
 	if len(source) > maxBytes {
-		return nil, fmt.Errorf("it has %d bytes; CloudFormation takes at most %d", len(source), maxBytes)
+		return nil, fmt.Errorf("it has %d bytes; CloudFormation accepts at most %d", len(source), maxBytes)
 	}
-	if err := checkShape(source); err != nil {
-		return nil, err
-	}
-	// The parser has panicked on malformed input before; a broken template must
-	// not take the runner down with it.
+	// The library panics where it finds itself in a state that should be impossible; a
+	// broken template must not take the runner down with it.
 	defer func() {
 		if r := recover(); r != nil {
 			root, err = nil, fmt.Errorf("it is not YAML: the parser gave up: %v", r)
 		}
 	}()
-	colon := standIn(source)
-	file, err := parser.ParseBytes(hideColons(source, colon), 0)
-	if err != nil {
-		return nil, yamlProblem(err, colon)
-	}
-	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
+	first, second, err := documents(source)
+	switch {
+	case err != nil:
+		return nil, syntaxProblem(source, err)
+	case second.Kind != 0:
+		return nil, errorAt(&second, "a template is one YAML document, and a second one begins here")
+	case first.Kind == 0 || isNull(first.Content[0]):
 		return nil, errors.New("it is empty")
 	}
-	b := &builder{
-		colon: strings.NewReplacer(colon, ":"), anchors: map[string]ast.Node{}, open: map[string]bool{},
-	}
-	return b.build(file.Docs[0].Body, 0)
+	b := &builder{open: map[*yaml.Node]bool{}}
+	return b.build(first.Content[0], 0)
 }
 
-// standIn is a character of Unicode's private use that the source does not have.
-func standIn(source []byte) string {
-	for c := '\ue000'; ; c++ {
-		if !bytes.ContainsRune(source, c) {
-			return string(c)
-		}
+// documents returns the first two documents of the source; one that is missing is the
+// zero Node.
+func documents(source []byte) (first, second yaml.Node, err error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(source))
+	if err = decoder.Decode(&first); err == nil {
+		err = decoder.Decode(&second)
 	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return first, second, err
 }
 
-// hideColons replaces each colon that is part of a text by its stand-in. Inside
-// braces the parser takes any colon for the end of a key, so that it can't read
-// {Region: !Ref AWS::Region} (goccy/go-yaml issue 832). By YAML's rules a colon ends a
-// key only before a blank, a bracket or a comma, or after a quote.
-func hideColons(source []byte, colon string) []byte {
-	var out bytes.Buffer
-	before := byte(0) // the last byte that is no blank
-	for i, c := range source {
-		after := byte(' ')
-		if i+1 < len(source) {
-			after = source[i+1]
-		}
-		ends := strings.IndexByte(" \t\r\n,[]{}\"'", after) >= 0 || before == '"' || before == '\''
-		if c == ':' && !ends {
-			out.WriteString(colon)
-		} else {
-			out.WriteByte(c)
-		}
-		if c != ' ' && c != '\t' {
-			before = c
-		}
-	}
-	return out.Bytes()
+// libraryPrefix is what the library's messages begin with.
+var libraryPrefix = regexp.MustCompile(`^yaml: (line \d+: )?`)
+
+// syntaxProblem finds the line of a syntax error: the first one that makes the parser
+// fail in the same way. The library's own line may be missing, be that of the enclosing
+// value, or be too small by one.
+func syntaxProblem(source []byte, err error) error {
+	lines := bytes.SplitAfter(source, []byte("\n"))
+	before := sort.Search(len(lines), func(i int) bool {
+		_, _, again := documents(bytes.Join(lines[:i+1], nil))
+		return again != nil && again.Error() == err.Error()
+	})
+	text := libraryPrefix.ReplaceAllString(err.Error(), "")
+	return &Error{Problems: []Problem{{Line: before + 1, Text: "it is not YAML: " + text}}}
 }
 
-// checkShape refuses what would make the parser recurse too deeply or repeat itself:
-// brackets and dashes nested beyond reason, and a second document.
-func checkShape(source []byte) error {
-	depth, documents := 0, 0
-	for number, line := range bytes.Split(source, []byte("\n")) {
-		for _, c := range line {
-			switch c {
-			case '[', '{':
-				depth++
-			case ']', '}':
-				depth = max(depth-1, 0)
-			}
-		}
-		lead := line[:len(line)-len(bytes.TrimLeft(line, "- "))]
-		if depth > 5*maxDepth || bytes.Count(lead, []byte("- ")) > maxDepth {
-			return &Error{Problems: []Problem{{Line: number + 1, Text: "it is nested too deeply"}}}
-		}
-		if bytes.HasPrefix(line, []byte("---")) {
-			if documents++; documents > 1 {
-				return &Error{Problems: []Problem{{Line: number + 1, Text: "a template is one YAML document, and here a second one begins"}}}
-			}
-		}
-	}
-	return nil
-}
-
-// yamlProblem keeps the place of a syntax error.
-func yamlProblem(err error, colon string) error {
-	var syntax yaml.Error
-	if !errors.As(err, &syntax) || syntax.GetToken() == nil {
-		return fmt.Errorf("it is not YAML: %w", err)
-	}
-	at := syntax.GetToken().Position
-	return &Error{Problems: []Problem{{
-		Line: at.Line, Column: at.Column, Text: "it is not YAML: " + strings.ReplaceAll(syntax.GetMessage(), colon, ":"),
-	}}}
-}
-
-// builder turns the parser's tree into ours: short tags become intrinsic functions,
+// builder turns the library's tree into ours: short tags become intrinsic functions,
 // aliases and merge keys are filled in.
 type builder struct {
-	colon   *strings.Replacer // undoes hideColons
-	anchors map[string]ast.Node
-	open    map[string]bool // anchors being filled in, against one that holds itself
-	nodes   int
+	open  map[*yaml.Node]bool // anchors being filled in, against one that contains itself
+	nodes int
 }
 
-func (b *builder) build(n ast.Node, depth int) (*node, error) {
+func (b *builder) build(n *yaml.Node, depth int) (*node, error) {
 	if b.nodes++; b.nodes > maxNodes {
-		return nil, errors.New("it is too large: its aliases make it more than any template can be")
+		return nil, errors.New("it is too large: its aliases expand to more than any template can hold")
 	}
 	if depth > maxDepth {
 		return nil, errorAt(n, "it is nested too deeply")
 	}
 	made := place(n)
-	switch n := n.(type) {
-	case *ast.NullNode:
-		made.kind = null
-		return made, nil
-	case *ast.MappingNode:
-		return b.mapping(made, n.Values, depth)
-	case *ast.MappingValueNode:
-		return b.mapping(made, []*ast.MappingValueNode{n}, depth)
-	case *ast.SequenceNode:
-		return b.sequence(made, n, depth)
-	case *ast.TagNode:
-		return b.tag(made, n, depth)
-	case *ast.AnchorNode:
-		b.anchors[n.Name.String()] = n.Value
-		return b.build(n.Value, depth+1)
-	case *ast.AliasNode:
+	var err error
+	switch n.Kind {
+	case yaml.AliasNode:
 		return b.alias(n, depth)
-	case *ast.LiteralNode:
-		made.kind, made.text = scalar, b.colon.Replace(n.Value.Value)
-		return made, nil
-	case *ast.StringNode:
-		made.kind, made.text = scalar, b.colon.Replace(n.Value)
-		made.plain = n.Token.Type != token.DoubleQuoteType && n.Token.Type != token.SingleQuoteType
-	case *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		made.kind, made.text, made.plain = scalar, n.GetToken().Value, true
+	case yaml.MappingNode:
+		err = b.mapping(made, n, depth)
+	case yaml.SequenceNode:
+		err = b.sequence(made, n, depth)
 	default:
-		return nil, errorAt(n, "a "+strings.ToLower(n.Type().String())+" can't stand here")
+		b.scalar(made, n)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return intrinsicOf(n, made), nil
+}
+
+func (b *builder) scalar(made *node, n *yaml.Node) {
+	if isNull(n) {
+		made.kind = null
+		return
+	}
+	made.kind, made.text = scalar, n.Value
+	made.plain = isPlain(n) && (n.Style&yaml.TaggedStyle == 0 || n.Tag != "!!str")
 	if made.plain {
 		made.text = spellBool(made.text)
 	}
-	return made, nil
 }
 
-// spellBool gives the booleans of YAML 1.1, which is what CloudFormation and SAM
-// read, their one spelling.
+func isPlain(n *yaml.Node) bool {
+	const quoted = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
+	return n.Kind == yaml.ScalarNode && n.Style&quoted == 0
+}
+
+func isNull(n *yaml.Node) bool {
+	// A tag without a value, as in "!GetAZs", has an empty one.
+	return n.Tag == "!!null" || isPlain(n) && n.Value == ""
+}
+
+// spellBool spells the booleans of YAML 1.1, which CloudFormation and SAM read, in one
+// way.
 func spellBool(text string) string {
 	switch text {
 	case "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON":
@@ -187,39 +142,44 @@ func spellBool(text string) string {
 	return text
 }
 
-func (b *builder) mapping(made *node, values []*ast.MappingValueNode, depth int) (*node, error) {
+func (b *builder) mapping(made *node, n *yaml.Node, depth int) error {
 	made.kind = object
+	lines := map[string]int{} // where each key is
 	var merged []entry
-	for _, v := range values {
-		value, err := b.build(v.Value, depth+1)
-		if err != nil {
-			return nil, err
+	for i := 0; i < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0 {
+			return errorAt(key, "a key must be plain text")
 		}
-		if v.Key.IsMergeKey() {
-			if merged, err = mergeKeys(merged, v.Value, value); err != nil {
-				return nil, err
+		if line, twice := lines[key.Value]; twice {
+			return errorAt(key, fmt.Sprintf("the key %s is already used on line %d", quote(key.Value), line))
+		}
+		lines[key.Value] = key.Line
+		value, err := b.build(n.Content[i+1], depth+1)
+		if err != nil {
+			return err
+		}
+		if key.Tag == "!!merge" {
+			if merged, err = mergeKeys(merged, n.Content[i+1], value); err != nil {
+				return err
 			}
 			continue
 		}
-		key, err := keyText(v.Key)
-		if err != nil {
-			return nil, err
-		}
-		at := place(v.Key)
-		key = b.colon.Replace(key)
-		at.kind, at.text = scalar, key
-		made.entries = append(made.entries, entry{key: key, at: at, value: value})
+		at := place(key)
+		at.kind, at.text = scalar, key.Value
+		made.entries = append(made.entries, entry{key: key.Value, at: at, value: value})
 	}
 	for _, e := range merged { // a key of its own wins over a merged one
-		if made.get(e.key) == nil {
+		if _, ok := lines[e.key]; !ok {
+			lines[e.key] = e.at.line
 			made.entries = append(made.entries, e)
 		}
 	}
-	return made, nil
+	return nil
 }
 
 // mergeKeys collects what "<<" brings in: a mapping, or a list of them.
-func mergeKeys(merged []entry, at ast.Node, value *node) ([]entry, error) {
+func mergeKeys(merged []entry, at *yaml.Node, value *node) ([]entry, error) {
 	sources := []*node{value}
 	if value.kind == list {
 		sources = value.items
@@ -233,78 +193,51 @@ func mergeKeys(merged []entry, at ast.Node, value *node) ([]entry, error) {
 	return merged, nil
 }
 
-func keyText(key ast.MapKeyNode) (string, error) {
-	switch key := key.(type) {
-	case *ast.StringNode:
-		return key.Value, nil
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
-		return key.GetToken().Value, nil
-	}
-	return "", errorAt(key, "a key must be a plain text")
-}
-
-func (b *builder) sequence(made *node, n *ast.SequenceNode, depth int) (*node, error) {
+func (b *builder) sequence(made *node, n *yaml.Node, depth int) error {
 	made.kind = list
-	for _, v := range n.Values {
+	for _, v := range n.Content {
 		item, err := b.build(v, depth+1)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		made.items = append(made.items, item)
 	}
-	return made, nil
+	return nil
 }
 
-// tag turns "!Sub x" into {"Fn::Sub": x}, as CloudFormation does.
-func (b *builder) tag(made *node, n *ast.TagNode, depth int) (*node, error) {
-	argument := place(n)
-	argument.kind = null
-	if n.Value != nil {
-		var err error
-		if argument, err = b.build(n.Value, depth+1); err != nil {
-			return nil, err
-		}
+// intrinsicOf turns "!Sub x" into {"Fn::Sub": x}, as CloudFormation does. Without such
+// a tag the node stays as it is: "!!str" and the like name a type.
+func intrinsicOf(n *yaml.Node, argument *node) *node {
+	name, short := strings.CutPrefix(n.Tag, "!")
+	if !short || strings.HasPrefix(name, "!") {
+		return argument
 	}
-	name := b.colon.Replace(strings.TrimPrefix(n.Start.Value, "!"))
-	switch {
-	case strings.HasPrefix(name, "!"): // "!!str" and the like say what is plain to see
-		if argument.kind == scalar && name == "!str" {
-			argument.plain = false
-		}
-		return argument, nil
-	case name == "":
-		return nil, errorAt(n, "a tag without a name")
-	case name == "GetAtt" && argument.kind == scalar:
+	if name == "GetAtt" && argument.kind == scalar {
 		resource, attribute, _ := strings.Cut(argument.text, ".")
 		argument = argument.listNode([]*node{argument.textNode(resource), argument.textNode(attribute)})
 	}
 	if name != "Ref" && name != "Condition" {
 		name = "Fn::" + name
 	}
+	made := place(n)
 	made.kind = object
 	made.entries = []entry{{key: name, at: made, value: argument}}
-	return made, nil
+	return made
 }
 
-func (b *builder) alias(n *ast.AliasNode, depth int) (*node, error) {
-	name := n.Value.String()
-	target, ok := b.anchors[name]
-	if !ok || b.open[name] {
-		return nil, errorAt(n, "there is no anchor "+strconv.Quote(name)+" before this alias")
+func (b *builder) alias(n *yaml.Node, depth int) (*node, error) {
+	if b.open[n.Alias] {
+		return nil, errorAt(n, "the anchor "+strconv.Quote(n.Value)+" contains itself")
 	}
-	b.open[name] = true
-	defer delete(b.open, name)
-	return b.build(target, depth+1)
+	b.open[n.Alias] = true
+	defer delete(b.open, n.Alias)
+	return b.build(n.Alias, depth+1)
 }
 
-func place(n ast.Node) *node {
-	if t := n.GetToken(); t != nil && t.Position != nil {
-		return &node{line: t.Position.Line, column: t.Position.Column}
-	}
-	return &node{}
+func place(n *yaml.Node) *node {
+	return &node{line: n.Line, column: n.Column}
 }
 
-func errorAt(n ast.Node, text string) error {
-	at := place(n)
-	return &Error{Problems: []Problem{{Line: at.line, Column: at.column, Text: text}}}
+func errorAt(n *yaml.Node, text string) error {
+	return &Error{Problems: []Problem{{Line: n.Line, Column: n.Column, Text: text}}}
 }

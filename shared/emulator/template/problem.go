@@ -9,11 +9,11 @@ import (
 
 // Problem is one reason why a template can't be run.
 type Problem struct {
-	// Line and Column begin at 1; 0 where the problem has no place.
+	// Line and Column begin at 1; they are 0 if the problem has no place.
 	Line, Column int
 	// Path leads to it: "Resources.Api.Properties.Timeout".
 	Path string
-	// Text says what is wrong, and names what it is about.
+	// Text says what is wrong, and names the subject.
 	Text string
 }
 
@@ -45,7 +45,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// problems gathers them; the same one is kept once, however often it is found.
+// problems collects problems, each once, however often it is found.
 type problems struct {
 	list []Problem
 }

@@ -9,7 +9,7 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// problems reads a template that must be refused, and gives its problems as text.
+// problems reads a template and returns its problems as strings.
 func problems(t *testing.T, source string, o template.Options) []string {
 	t.Helper()
 	_, err := template.Read("template.yaml", []byte(source), o)
@@ -53,7 +53,7 @@ func TestProblems(t *testing.T) {
 			"line 5: Resources.B: the resource type AWS::S3::Bucket is not supported"}},
 		{"resource without a type", "  B: {Properties: {}}\n", []string{"line 5: Resources.B.Type: it is required"}},
 		{"unknown attribute", "  B: {Type: AWS::SQS::Queue, Proprieties: {}}\n", []string{
-			`line 5: Resources.B: "Proprieties" is not known here: resource has no such property, or the emulator can't honour it`}},
+			`line 5: Resources.B: "Proprieties" is unknown: resource has no such property, or the emulator does not support it`}},
 		{"layers", function("      Layers: [x]\n"), []string{
 			"line 8: " + f + ": Layers is not supported: layers are not loaded"}},
 		{"container image and VPC", function("      PackageType: Image\n      ImageUri: x\n      VpcConfig: {}\n"), []string{
@@ -61,7 +61,7 @@ func TestProblems(t *testing.T) {
 			"line 9: " + f + ": ImageUri is not supported: container images are not run",
 			"line 10: " + f + ": VpcConfig is not supported: there are no VPCs locally"}},
 		{"misspelt property", function("      Timout: 5\n"), []string{
-			`line 8: ` + f + `: "Timout" is not known here: AWS::Serverless::Function has no such property, or the emulator can't honour it`}},
+			`line 8: ` + f + `: "Timout" is unknown: AWS::Serverless::Function has no such property, or the emulator does not support it`}},
 		{"timeout too long", function("      Timeout: 901\n"), []string{
 			"line 8: " + f + ".Timeout: 901 is out of range: it can be 1 to 900"}},
 		{"runtime of another language", function("      Runtime: python3.13\n"), []string{
@@ -70,7 +70,13 @@ func TestProblems(t *testing.T) {
 			"line 8: " + f + ".CodeUri: it must be a folder: code in S3 can't be run locally"}},
 		{"reserved variable", function("      Environment: {Variables: {AWS_REGION: x, 1A: y}}\n"), []string{
 			"line 8: " + f + ".Environment.Variables: AWS_REGION is reserved by Lambda",
-			`line 8: ` + f + `.Environment.Variables: "1A" is no name for an environment variable`}},
+			`line 8: ` + f + `.Environment.Variables: "1A" is not a valid name for an environment variable`}},
+		{"variables that no process can have", function("      Environment:\n        Variables: {AWS_LAMBDA_MAX_CONCURRENCY: '2',\n" +
+			"          AB=C: x,\n          _LAMBDA_SERVER_PORT: '1',\n          AB: \"\\0\"}\n"), []string{
+			"line 9: " + f + ".Environment.Variables: AWS_LAMBDA_MAX_CONCURRENCY is reserved by Lambda",
+			`line 10: ` + f + `.Environment.Variables: "AB=C" is not a valid name for an environment variable`,
+			`line 11: ` + f + `.Environment.Variables: "_LAMBDA_SERVER_PORT" is not a valid name for an environment variable`,
+			"line 12: " + f + ".Environment.Variables.AB: an environment variable can't contain a NUL"}},
 		{"null", function("      Timeout:\n"), []string{"line 8: " + f + ".Timeout: a value is missing here"}},
 		{"dynamic reference", function("      Environment: {Variables: {SECRET: '{{resolve:ssm:x}}'}}\n"), []string{
 			`line 8: ` + f + `.Environment.Variables.SECRET: dynamic references can't be resolved locally: "{{resolve:ssm:x}}"`}},
@@ -81,52 +87,52 @@ func TestProblems(t *testing.T) {
 			`line 8: ` + f + `.FunctionUrlConfig.InvokeMode: "STREAM" is not supported; it can be BUFFERED, RESPONSE_STREAM`,
 			"line 8: " + f + ".FunctionUrlConfig.Cors.MaxAge: 86401 is out of range: it can be -1 to 86400",
 			`line 8: ` + f + `.FunctionUrlConfig.Cors.AllowCredentials: it can't be true while AllowOrigins has "*"`,
-			`line 8: ` + f + `.FunctionUrlConfig.Cors: "Allow" is not known here: AWS::Serverless::Function FunctionUrlConfig Cors has no such property, or the emulator can't honour it`}},
-		{"local paths that are none", function("      FunctionUrlConfig: {AuthType: NONE}\n    Metadata: {LocalPaths: [x, /a//b, '/{p+}']}\n"), []string{
-			`line 9: Resources.F.Metadata.LocalPaths: "x" is no path such as "/orders/{id}/events"`,
-			`line 9: Resources.F.Metadata.LocalPaths: "/a//b" is no path such as "/orders/{id}/events"`,
-			`line 9: Resources.F.Metadata.LocalPaths: "/{p+}" is no path such as "/orders/{id}/events"`}},
+			`line 8: ` + f + `.FunctionUrlConfig.Cors: "Allow" is unknown: AWS::Serverless::Function FunctionUrlConfig Cors has no such property, or the emulator does not support it`}},
+		{"invalid local paths", function("      FunctionUrlConfig: {AuthType: NONE}\n    Metadata: {LocalPaths: [x, /a//b, '/{p+}']}\n"), []string{
+			`line 9: Resources.F.Metadata.LocalPaths: "x" is not a path such as "/orders/{id}/events"`,
+			`line 9: Resources.F.Metadata.LocalPaths: "/a//b" is not a path such as "/orders/{id}/events"`,
+			`line 9: Resources.F.Metadata.LocalPaths: "/{p+}" is not a path such as "/orders/{id}/events"`}},
 		{"local paths without a URL", function("      Timeout: 5\n    Metadata: {LocalPaths: [/x]}\n"), []string{
 			"line 9: Resources.F.Metadata.LocalPaths: it needs a FunctionUrlConfig: the paths lead to the function's URL"}},
 		{"function URL written by hand", "  U: {Type: AWS::Lambda::Url, Properties: {AuthType: NONE, TargetFunctionArn: f}}\n", []string{
 			"line 5: Resources.U: the resource type AWS::Lambda::Url is not supported: write it as the function's FunctionUrlConfig"}},
 		{"name of a function URL taken", function("      FunctionUrlConfig: {AuthType: NONE}\n") + "  FUrl: {Type: AWS::SQS::Queue}\n", []string{
-			"line 9: Resources.FUrl: SAM gives this name to the function URL of F"}},
+			"line 9: Resources.FUrl: SAM uses this name for the function URL of F"}},
 		{"event of another kind", event("          Type: S3\n          Properties: {Bucket: b}\n"), []string{
 			`line 10: ` + f + `.Events.E.Type: events of type "S3" are not supported`}},
 		{"schedule without an expression", event("          Type: ScheduleV2\n          Properties: {Name: a b}\n"), []string{
 			"line 11: " + e + ".ScheduleExpression: it is required",
-			`line 11: ` + e + `.Name: "a b" is no name for it: it can have 64 letters, digits, -, _ and .`}},
+			`line 11: ` + e + `.Name: "a b" is not a valid name: it can have up to 64 letters, digits, -, _ and .`}},
 		{"schedule with a bad expression", event("          Type: ScheduleV2\n          Properties:\n            ScheduleExpression: cron(0 0 * * * *)\n"), []string{
 			"line 12: " + e + ".ScheduleExpression: cron(0 0 * * * *): exactly one of day of month and day of week must be ?"}},
-		{"schedule in no time zone, with times that are none", event("          Type: ScheduleV2\n          Properties:\n            ScheduleExpression: rate(1 day)\n" +
+		{"schedule with an unknown time zone and invalid times", event("          Type: ScheduleV2\n          Properties:\n            ScheduleExpression: rate(1 day)\n" +
 			"            ScheduleExpressionTimezone: Local\n            StartDate: today\n            Input: '{'\n            State: PAUSED\n"), []string{
-			`line 13: ` + e + `.ScheduleExpressionTimezone: "Local" is no time zone: unknown time zone Local`,
-			`line 14: ` + e + `.StartDate: "today" is no time such as 2026-07-10T19:20:00Z`,
-			`line 15: ` + e + `.Input: it must be a text of JSON, not "{"`,
+			`line 13: ` + e + `.ScheduleExpressionTimezone: "Local" is not a time zone: unknown time zone Local`,
+			`line 14: ` + e + `.StartDate: "today" is not a time such as 2026-07-10T19:20:00Z`,
+			`line 15: ` + e + `.Input: it must be JSON written as a string, not "{"`,
 			`line 16: ` + e + `.State: "PAUSED" is not supported; it can be ENABLED, DISABLED`}},
 		{"schedule that ends first, with a window", event("          Type: ScheduleV2\n          Properties:\n            ScheduleExpression: rate(1 day)\n" +
 			"            StartDate: 2026-07-10T00:00:00Z\n            EndDate: 2026-07-10T00:00:00Z\n            FlexibleTimeWindow: {Mode: FLEXIBLE, MaximumWindowInMinutes: 5}\n"), []string{
 			"line 14: " + e + ".EndDate: it must be after StartDate",
 			`line 15: ` + e + `.FlexibleTimeWindow.Mode: "FLEXIBLE" is not supported; it can be OFF`,
-			`line 15: ` + e + `.FlexibleTimeWindow: "MaximumWindowInMinutes" is not known here: AWS::Serverless::Function Events ScheduleV2 FlexibleTimeWindow has no such property, or the emulator can't honour it`}},
+			`line 15: ` + e + `.FlexibleTimeWindow: "MaximumWindowInMinutes" is unknown: AWS::Serverless::Function Events ScheduleV2 FlexibleTimeWindow has no such property, or the emulator does not support it`}},
 		{"rule with at, a time zone and two states", event("          Type: Schedule\n          Properties:\n            Schedule: at(2026-07-10T19:20:00)\n" +
 			"            Enabled: true\n            State: ENABLED\n            ScheduleExpressionTimezone: UTC\n"), []string{
-			"line 12: " + e + ".Schedule: a rule takes no at(...); an event of type ScheduleV2 does",
-			"line 14: " + e + ".State: it can't stand beside Enabled",
-			`line 15: ` + e + `: "ScheduleExpressionTimezone" is not known here: AWS::Serverless::Function Events Schedule has no such property, or the emulator can't honour it`}},
+			"line 12: " + e + ".Schedule: a rule can't use at(...); an event of type ScheduleV2 can",
+			"line 14: " + e + ".State: it can't be combined with Enabled",
+			`line 15: ` + e + `: "ScheduleExpressionTimezone" is unknown: AWS::Serverless::Function Events Schedule has no such property, or the emulator does not support it`}},
 		{"rule with a long input", event("          Type: Schedule\n          Properties: {Schedule: rate(1 day), Input: '[" + strings.Repeat(" ", 8191) + "]'}\n"), []string{
-			"line 11: " + e + ".Input: it has 8193 characters, and a rule takes 8192"}},
+			"line 11: " + e + ".Input: it has 8193 characters; a rule accepts at most 8192"}},
 		{"same schedule name", function("      Events:\n        A: {Type: ScheduleV2, Properties: {Name: s, ScheduleExpression: rate(1 day)}}\n" +
 			"        B: {Type: ScheduleV2, Properties: {Name: s, ScheduleExpression: rate(1 day)}}\n"), []string{
 			`line 10: schedule FB: the schedule FA has the same name: "s"`}},
 		{"asynchronous invokes out of range", function("      EventInvokeConfig: {MaximumRetryAttempts: 3, MaximumEventAgeInSeconds: 59, Qualifier: x}\n"), []string{
 			"line 8: " + f + ".EventInvokeConfig.MaximumRetryAttempts: 3 is out of range: it can be 0 to 2",
 			"line 8: " + f + ".EventInvokeConfig.MaximumEventAgeInSeconds: 59 is out of range: it can be 60 to 21600",
-			`line 8: ` + f + `.EventInvokeConfig: "Qualifier" is not known here: AWS::Serverless::Function EventInvokeConfig has no such property, or the emulator can't honour it`}},
+			`line 8: ` + f + `.EventInvokeConfig: "Qualifier" is unknown: AWS::Serverless::Function EventInvokeConfig has no such property, or the emulator does not support it`}},
 		{"destinations", function("      EventInvokeConfig:\n        DestinationConfig:\n          OnSuccess: {Type: SNS, Destination: arn:x}\n" +
 			"          OnFailure: {Type: SQS, Destination: arn:x}\n"), []string{
-			`line 10: ` + f + `.EventInvokeConfig.DestinationConfig.OnSuccess.Type: destinations of type "SNS" are not emulated; it can be SQS`,
+			`line 10: ` + f + `.EventInvokeConfig.DestinationConfig.OnSuccess.Type: destinations of type "SNS" are not emulated; the type can be SQS`,
 			`line 11: ` + f + `.EventInvokeConfig.DestinationConfig.OnFailure.Destination: no queue of this template has the ARN "arn:x"`}},
 		{"destination that SAM would make", function("      EventInvokeConfig: {DestinationConfig: {OnFailure: {Type: SQS}}}\n"), []string{
 			"line 8: " + f + ".EventInvokeConfig.DestinationConfig.OnFailure.Destination: it is required"}},
@@ -135,19 +141,19 @@ func TestProblems(t *testing.T) {
 		{"path without method", event("          Type: HttpApi\n          Properties: {Path: /x}\n"), []string{
 			"line 11: " + e + ".Method: an HttpApi event needs both a Path and a Method, or neither"}},
 		{"greedy variable in the middle", event("          Type: HttpApi\n          Properties: {Path: '/{x+}/y', Method: get}\n"), []string{
-			`line 11: ` + e + `.Path: "{x+}" can't stand in a path here`}},
+			`line 11: ` + e + `.Path: "{x+}" is not allowed here in a path`}},
 		{"payload format 1.0", event("          Type: HttpApi\n          Properties: {PayloadFormatVersion: '1.0'}\n"), []string{
 			`line 11: ` + e + `.PayloadFormatVersion: "1.0" is not supported; it can be 2.0`}},
 		{"timeout of the integration", event("          Type: HttpApi\n          Properties: {TimeoutInMillis: 30001}\n"), []string{
 			"line 11: " + e + ".TimeoutInMillis: 30001 is out of range: it can be 50 to 30000"}},
 		{"same route twice", function("      Events:\n        A: {Type: HttpApi}\n        B: {Type: HttpApi}\n"), []string{
-			`line 10: ` + f + `.Events.B.Properties.Path: the API ServerlessHttpApi has the route "$default" already`}},
+			`line 10: ` + f + `.Events.B.Properties.Path: the API ServerlessHttpApi already has the route "$default"`}},
 		{"routes that differ in names only", function("      Events:\n        A: {Type: HttpApi, Properties: {Method: get, Path: '/a/{x}'}}\n" +
 			"        B: {Type: HttpApi, Properties: {Method: get, Path: '/a/{y}'}}\n        C: {Type: HttpApi, Properties: {Method: get, Path: '/a/{y+}'}}\n"), []string{
-			`line 10: ` + f + `.Events.B.Properties.Path: the API ServerlessHttpApi has the route "GET /a/{x}" already`}},
+			`line 10: ` + f + `.Events.B.Properties.Path: the API ServerlessHttpApi already has the route "GET /a/{x}"`}},
 		{"API of another template", event("          Type: HttpApi\n          Properties: {ApiId: abc}\n"), []string{
 			"line 11: " + e + ".ApiId: it must be a Ref to an AWS::Serverless::HttpApi of this template that exists"}},
-		{"authorizer that is none", event("          Type: HttpApi\n          Properties: {Auth: {Authorizer: X}}\n"), []string{
+		{"unknown authorizer", event("          Type: HttpApi\n          Properties: {Auth: {Authorizer: X}}\n"), []string{
 			`line 11: ` + e + `.Auth.Authorizer: the API has no authorizer "X"`}},
 		{"B03 batch of 11 without a window", event("          Type: SQS\n          Properties: {Queue: !GetAtt Q.Arn, BatchSize: 11}\n"), []string{
 			"line 11: " + e + ".BatchSize: Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"}},
@@ -161,7 +167,7 @@ func TestProblems(t *testing.T) {
 		{"filter", event("          Type: SQS\n          Properties: {Queue: !GetAtt Q.Arn, FilterCriteria: {Filters: [{Pattern: '{\"body\":\"x\"}'}]}}\n"), []string{
 			`line 11: ` + e + `.FilterCriteria.Filters[0].Pattern: Invalid filter pattern definition. ("body" must be an object or an array)`}},
 		{"same mapping twice", function("      Events:\n        A: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}\n        B: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}\n"), []string{
-			"line 10: mapping FB: there is an event source mapping from Q to F already"}},
+			"line 10: mapping FB: there is already an event source mapping from Q to F"}},
 		{"queue of another stack", event("          Type: SQS\n          Properties: {Queue: arn:aws:sqs:us-east-1:123456789012:other}\n"), []string{
 			`line 11: ` + e + `.Queue: no queue of this template has the ARN "arn:aws:sqs:us-east-1:123456789012:other"`}},
 		{"FIFO", "  B: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true, ContentBasedDeduplication: true}}\n", []string{
@@ -182,16 +188,16 @@ func TestProblems(t *testing.T) {
 			`line 5: Resources.B: the queue Q has the same name: "q"`}},
 		{"table without a key", "  T: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PAY_PER_REQUEST, Keys: []}}\n", []string{
 			"line 5: Resources.T.Properties.KeySchema: it is required",
-			`line 5: Resources.T.Properties: "Keys" is not known here: AWS::DynamoDB::Table has no such property, or the emulator can't honour it`}},
+			`line 5: Resources.T.Properties: "Keys" is unknown: AWS::DynamoDB::Table has no such property, or the emulator does not support it`}},
 		{"Ref to nothing", function("      Environment: {Variables: {XX: !Ref Nope}}\n"), []string{
 			`line 8: ` + f + `.Environment.Variables.XX: Ref of Nope: there is no parameter or resource "Nope"`}},
 		{"GetAtt of what there is not", function("      Environment: {Variables: {XX: !GetAtt Q.Url, YY: !Sub '${Q.Nope}'}}\n"), []string{
-			`line 8: ` + f + `.Environment.Variables.XX: Fn::GetAtt of Q.Url: a resource of type AWS::SQS::Queue has no such value locally; make it a parameter to give one`,
-			`line 8: ` + f + `.Environment.Variables.YY: Fn::GetAtt of Q.Nope: a resource of type AWS::SQS::Queue has no such value locally; make it a parameter to give one`}},
+			`line 8: ` + f + `.Environment.Variables.XX: Fn::GetAtt of Q.Url: a resource of type AWS::SQS::Queue has no such value locally; supply one by a parameter`,
+			`line 8: ` + f + `.Environment.Variables.YY: Fn::GetAtt of Q.Nope: a resource of type AWS::SQS::Queue has no such value locally; supply one by a parameter`}},
 		{"unsupported function", function("      Environment: {Variables: {XX: !Cidr [a, b, c]}}\n"), []string{
 			"line 8: " + f + ".Environment.Variables.XX: Fn::Cidr is not supported here"}},
 		{"import", function("      Environment: {Variables: {XX: !ImportValue Shared}}\n"), []string{
-			`line 8: ` + f + `.Environment.Variables.XX: Fn::ImportValue of "Shared": there are no other stacks here, so its value must be given`}},
+			`line 8: ` + f + `.Environment.Variables.XX: Fn::ImportValue of "Shared": there are no other stacks locally, so its value must be given`}},
 		{"name that depends on itself", "  B: {Type: AWS::SQS::Queue, Properties: {QueueName: !Sub 'x-${C.QueueName}'}}\n" +
 			"  C: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt B.QueueName}}\n", []string{
 			"line 5: Resources.B.Properties.QueueName: the name of C depends on itself",
@@ -208,14 +214,14 @@ func TestProblems(t *testing.T) {
 		{"settings for no route", "  A: {Type: AWS::Serverless::HttpApi, Properties: {RouteSettings: {GET /x: {ThrottlingBurstLimit: 1}}}}\n", []string{
 			`line 5: Resources.A.Properties.RouteSettings: the API has no route "GET /x"`}},
 		{"queue name", "  B: {Type: AWS::SQS::Queue, Properties: {QueueName: a b}}\n", []string{
-			`line 5: Resources.B.Properties.QueueName: "a b" is no name for a queue: it can have 80 letters, digits, - and _`}},
+			`line 5: Resources.B.Properties.QueueName: "a b" is not a valid queue name: it can have up to 80 letters, digits, - and _`}},
 		{"IAM authorizer", "  A: {Type: AWS::Serverless::HttpApi, Properties: {Auth: {EnableIamAuthorizer: true}}}\n" +
 			event("          Type: HttpApi\n          Properties: {ApiId: !Ref A}\n"), []string{
 			"line 5: Resources.A.Properties.Auth.EnableIamAuthorizer: requests signed with IAM credentials are not checked"}},
 		{"loop over resources", "  Fn::ForEach::Queues: [X, [a], {}]\n", []string{
 			"line 5: Resources: Fn::ForEach::Queues is not supported: write the resources out"}},
 		{"key used twice", "  Q: {Type: AWS::SQS::Queue}\n", []string{
-			`line 5: it is not YAML: mapping key "Q" already defined at [4:3]`}},
+			`line 5: the key "Q" is already used on line 4`}},
 		{"all at once, by line", "  B: {Type: AWS::S3::Bucket}\n  C: {Type: Custom::Thing}\n" + function("      Layers: []\n      MemorySize: 64\n"), []string{
 			"line 5: Resources.B: the resource type AWS::S3::Bucket is not supported",
 			"line 6: Resources.C: the resource type Custom::Thing is not supported",
@@ -236,15 +242,15 @@ func TestTemplateProblems(t *testing.T) {
 		want         []string
 	}{
 		{name: "empty", source: "", want: []string{"it is empty"}},
-		{name: "a list", source: "- a\n", want: []string{"line 1: a template is a mapping, not a list"}},
+		{name: "a list", source: "- a\n", want: []string{"line 1: a template must be a mapping, not a list"}},
 		{name: "no resources", source: "Description: x\n", want: []string{"Resources: a template needs a mapping of resources"}},
 		{name: "unknown section", source: "Resource: {}\nResources: {}\n", want: []string{
-			`line 1: template: "Resource" is not known here: template has no such property, or the emulator can't honour it`}},
+			`line 1: template: "Resource" is unknown: template has no such property, or the emulator does not support it`}},
 		{name: "another transform", source: "Transform: [AWS::Serverless-2016-10-31, AWS::LanguageExtensions]\nResources: {}\n", want: []string{
 			`line 1: template.Transform: the transform "AWS::LanguageExtensions" is not supported`}},
 		{name: "Globals that SAM refuses", source: "Globals: {Function: {Role: x, FunctionName: y}, Table: {}}\nResources: {}\n", want: []string{
-			`line 1: Globals.Function: SAM allows no "Role" here`,
-			`line 1: Globals.Function: SAM allows no "FunctionName" here`,
+			`line 1: Globals.Function: SAM does not allow "Role" here`,
+			`line 1: Globals.Function: SAM does not allow "FunctionName" here`,
 			`line 1: Globals: SAM has no section "Table"`}},
 		{name: "parameters", source: "Parameters:\n  A: {Type: String}\n  B: {Type: Number, Default: 5, MaxValue: 4}\n" +
 			"  C: {Type: String, Default: x, AllowedValues: [y], ConstraintDescription: take y}\n" +
@@ -253,21 +259,31 @@ func TestTemplateProblems(t *testing.T) {
 				`the template has no parameter "E"`,
 				"line 2: Parameters.A: it has no Default, so it must be given a value",
 				`line 3: Parameters.B: its value "5" is too large`,
-				`line 4: Parameters.C: its value "x" is none of its AllowedValues: take y`,
+				`line 4: Parameters.C: its value "x" is not one of its AllowedValues: take y`,
 				"line 5: Parameters.D: its value (hidden by NoEcho) does not match its AllowedPattern"}},
 		{name: "conditions", source: "Conditions:\n  A: !Condition B\n  B: !Not [!Condition A]\n  C: yes\n  D: !Equals [!Ref X, y]\nResources: {}\n", want: []string{
 			"line 3: Conditions.B: condition A depends on itself",
-			"line 4: Conditions.C: this is no condition: it must be Fn::Equals, Fn::And, Fn::Or, Fn::Not or Condition",
+			"line 4: Conditions.C: this is not a condition: it must be Fn::Equals, Fn::And, Fn::Or, Fn::Not or Condition",
 			`line 5: Conditions.D: Ref of X: there is no parameter or resource "X"`}},
-		{name: "syntax", source: "Resources:\n  A: [\n", want: []string{"line 2: it is not YAML: sequence end token ']' not found"}},
+		{name: "a list that is not closed", source: "Resources:\n  A: [\n", want: []string{"line 2: it is not YAML: did not find expected node content"}},
+		{name: "a list that is not closed, far above", source: "A: x\nB: [x\nC: y\nD: z\n", want: []string{"line 2: it is not YAML: did not find expected ',' or ']'"}},
+		{name: "a quote that is not closed", source: "A: x\nB: 'x\nC: y\nD: z\n", want: []string{"line 2: it is not YAML: found unexpected end of stream"}},
+		{name: "an indentation that fits nothing", source: "Resources:\n  F:\n    Type: X\n    Properties:\n      A: b\n     C: d\n      E: f\n",
+			want: []string{"line 6: it is not YAML: did not find expected key"}},
+		{name: "JSON without a comma", source: "{\n  \"A\": {\n    \"B\": 1\n    \"C\": 2\n  }\n}\n", want: []string{"line 3: it is not YAML: did not find expected ',' or '}'"}},
+		{name: "bytes that are not UTF-8", source: "A: b\nC: \xff\n", want: []string{"line 2: it is not YAML: invalid leading UTF-8 octet"}},
+		{name: "a key that is a list", source: "Resources: {}\n[a]: b\n", want: []string{"line 2: a key must be plain text"}},
 		{name: "two documents", source: "---\nResources: {}\n---\nx: y\n", want: []string{
-			"line 3: a template is one YAML document, and here a second one begins"}},
-		{name: "alias of itself", source: "Resources: &r\n  A: *r\n", want: []string{`line 2: there is no anchor "r" before this alias`}},
-		{name: "nested too deeply", source: "Resources: " + strings.Repeat("[", 600), want: []string{"line 1: it is nested too deeply"}},
+			"line 3: a template is one YAML document, and a second one begins here"}},
+		{name: "two documents, the first without a marker", source: "Resources: {}\n---\nx: y\n", want: []string{
+			"line 2: a template is one YAML document, and a second one begins here"}},
+		{name: "alias of itself", source: "Resources: &r\n  A: *r\n", want: []string{`line 2: the anchor "r" contains itself`}},
+		{name: "alias of nothing", source: "Resources:\n  A: {}\n  B: *r\n  C: {}\n", want: []string{"line 3: it is not YAML: unknown anchor 'r' referenced"}},
+		{name: "nested too deeply", source: "Resources: " + strings.Repeat("[", 600) + strings.Repeat("]", 600), want: []string{"line 1: it is nested too deeply"}},
 		{name: "aliases that explode", source: bomb(), want: []string{
-			"it is too large: its aliases make it more than any template can be"}},
+			"it is too large: its aliases expand to more than any template can hold"}},
 		{name: "functions that explode", source: deepSub(90), want: []string{
-			"its intrinsic functions are too much to evaluate"}},
+			"it has too many intrinsic functions to evaluate"}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -276,7 +292,7 @@ func TestTemplateProblems(t *testing.T) {
 	}
 }
 
-// bomb is a small text whose aliases stand for 9^9 values.
+// bomb returns a small text whose aliases expand to 9^9 values.
 func bomb() string {
 	var b strings.Builder
 	b.WriteString("a0: &a0 [x]\n")
@@ -286,7 +302,7 @@ func bomb() string {
 	return b.String()
 }
 
-// deepSub doubles an empty text at each level.
+// deepSub returns a template that doubles an empty string at each level.
 func deepSub(levels int) string {
 	value := `""`
 	for range levels / 3 {
@@ -295,7 +311,7 @@ func deepSub(levels int) string {
 	return `{"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": ` + value + `}}}}`
 }
 
-// What a false condition removes is neither read nor referred to.
+// TestConditions: what a false condition removes is neither read nor evaluated.
 func TestConditions(t *testing.T) {
 	source := `
 Transform: AWS::Serverless-2016-10-31
@@ -330,6 +346,6 @@ Resources:
 		t.Errorf("%d functions, %d queues, %d APIs, want 1, 1, 0", len(got.Functions), len(got.Queues), len(got.APIs))
 	}
 	want := []string{"line 9: Resources.Bucket: the resource type AWS::S3::Bucket is not supported",
-		`line 20: Resources.F.Properties.Environment.Variables.BUCKET: Ref of Bucket: a resource of type AWS::S3::Bucket has no such value locally; make it a parameter to give one`}
+		`line 20: Resources.F.Properties.Environment.Variables.BUCKET: Ref of Bucket: a resource of type AWS::S3::Bucket has no such value locally; supply one by a parameter`}
 	diff(t, "in production", want, problems(t, source, template.Options{Parameters: map[string]string{"Stage": "prod"}}))
 }

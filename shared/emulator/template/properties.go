@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// properties reads a mapping key by key. [properties.done] then reports every key
-// that nobody asked for, so that none is ignored by oversight.
+// properties reads a mapping key by key. [properties.done] then reports every key that
+// was not read, so that none is ignored by oversight.
 type properties struct {
 	r    *reader
-	n    *node  // nil where the mapping is absent
-	near *node  // where a problem with an absent mapping stands
+	n    *node  // nil if the mapping is absent
+	near *node  // the place of a problem with an absent mapping
 	path string // for messages
-	// typ is what [accepted] calls this mapping: a resource type, or one with the
-	// part of it, such as "AWS::Serverless::Function Events SQS".
+	// typ is what [accepted] calls this mapping: a resource type, with the part of it if
+	// this is a part, such as "AWS::Serverless::Function Events SQS".
 	typ   string
 	asked map[string]bool
 }
@@ -25,8 +25,8 @@ func (r *reader) propertiesOfResource(res *resource) *properties {
 	return r.propertiesOf(res.properties, res.at, res.path+".Properties", res.typ)
 }
 
-// propertiesOf begins to read a mapping. A value that is none is a problem; where
-// there is no value, problems are reported near another node.
+// propertiesOf begins to read a mapping. Any other value is a problem. If there is no
+// value, problems are reported near another node.
 func (r *reader) propertiesOf(n, near *node, path, typ string) *properties {
 	p := &properties{r: r, near: near, path: path, typ: typ, asked: map[string]bool{}}
 	value := r.eval(n, path)
@@ -40,8 +40,8 @@ func (r *reader) propertiesOf(n, near *node, path, typ string) *properties {
 	return p
 }
 
-// get evaluates a key's value. It is nil where the key is absent or AWS::NoValue,
-// and after a problem.
+// get evaluates a key's value. It returns nil if the key is absent or AWS::NoValue, and
+// after a problem.
 func (p *properties) get(key string) *node {
 	p.asked[key] = true
 	raw := p.n.get(key)
@@ -66,7 +66,7 @@ func (p *properties) problem(key, format string, args ...any) {
 	p.r.add(p.place(key), p.at(key), format, args...)
 }
 
-// place is where a key stands, or else what should have it.
+// place returns the place of a key, or that of the mapping which lacks it.
 func (p *properties) place(key string) *node {
 	if raw := p.n.get(key); raw != nil {
 		return raw
@@ -77,14 +77,14 @@ func (p *properties) place(key string) *node {
 	return p.near
 }
 
-// text gives a text, or standard where the key is absent.
+// text returns a string, or standard if the key is absent.
 func (p *properties) text(key, standard string) string {
 	value := p.get(key)
 	if value == nil {
 		return standard
 	}
 	if value.kind != scalar {
-		p.problem(key, "it must be a text, not %s", value.describe())
+		p.problem(key, "it must be a string, not %s", value.describe())
 		return standard
 	}
 	if strings.Contains(value.text, "{{resolve:") {
@@ -93,7 +93,7 @@ func (p *properties) text(key, standard string) string {
 	return value.text
 }
 
-// required is text where a missing key is a problem.
+// required is text for a key that must be present.
 func (p *properties) required(key string) string {
 	if p.n.get(key) == nil {
 		p.asked[key] = true
@@ -103,7 +103,7 @@ func (p *properties) required(key string) string {
 	return p.text(key, "")
 }
 
-// choice is text that must be one of those given.
+// choice is text for a value that must be one of choices.
 func (p *properties) choice(key, standard string, choices ...string) string {
 	value := p.text(key, standard)
 	for _, c := range choices {
@@ -117,8 +117,8 @@ func (p *properties) choice(key, standard string, choices ...string) string {
 	return standard
 }
 
-// integer gives a whole number, or standard where the key is absent. CloudFormation
-// takes numbers as text too.
+// integer returns a whole number, or standard if the key is absent. CloudFormation also
+// accepts numbers written as strings.
 func (p *properties) integer(key string, standard, least, most int) int {
 	value := p.get(key)
 	if value == nil {
@@ -136,7 +136,7 @@ func (p *properties) integer(key string, standard, least, most int) int {
 	return number
 }
 
-// number is integer for any number that is not negative.
+// number is integer for any non-negative number.
 func (p *properties) number(key string, standard float64) float64 {
 	value := p.get(key)
 	if value == nil {
@@ -150,7 +150,7 @@ func (p *properties) number(key string, standard float64) float64 {
 	return number
 }
 
-// seconds is integer as a duration.
+// seconds is integer for a duration.
 func (p *properties) seconds(key string, standard, least, most int) time.Duration {
 	return time.Duration(p.integer(key, standard, least, most)) * time.Second
 }
@@ -170,8 +170,8 @@ func (p *properties) boolean(key string, standard bool) bool {
 	return standard
 }
 
-// texts gives a list of texts; where one text stands alone it is a list of one, as
-// CloudFormation has it.
+// texts returns a list of strings. A single string is a list of one, as in
+// CloudFormation.
 func (p *properties) texts(key string) []string {
 	value := p.get(key)
 	if value == nil {
@@ -184,7 +184,7 @@ func (p *properties) texts(key string) []string {
 	return texts
 }
 
-// textMap gives a mapping of texts.
+// textMap returns a mapping of strings.
 func (p *properties) textMap(key string) map[string]string {
 	inner := p.inner(key, "")
 	if inner.n == nil {
@@ -205,7 +205,7 @@ func (p *properties) inner(key, typ string) *properties {
 	return p.r.propertiesOf(p.n.get(key), p.place(key), p.at(key), typ)
 }
 
-// done reports the keys that were not asked for and have no place in [accepted].
+// done reports the keys that were not read and are not in [accepted].
 func (p *properties) done() {
 	if p.n == nil {
 		return
@@ -218,7 +218,7 @@ func (p *properties) done() {
 			p.r.add(e.at, p.path, "%s is not supported: %s", e.key, reason)
 			continue
 		}
-		p.r.add(e.at, p.path, "%s is not known here: %s has no such property, or the emulator can't honour it",
+		p.r.add(e.at, p.path, "%s is unknown: %s has no such property, or the emulator does not support it",
 			quote(e.key), p.typ)
 	}
 }

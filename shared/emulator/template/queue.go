@@ -18,7 +18,7 @@ func (r *reader) readQueue(res *resource) {
 	if p.boolean("FifoQueue", false) {
 		p.problem("FifoQueue", "FIFO queues are not emulated")
 	} else if !queueName.MatchString(name) {
-		p.problem("QueueName", "%s is no name for a queue: it can have 80 letters, digits, - and _", quote(name))
+		p.problem("QueueName", "%s is not a valid queue name: it can have up to 80 letters, digits, - and _", quote(name))
 	}
 	q := Queue{
 		LogicalID:         res.id,
@@ -38,7 +38,7 @@ func (r *reader) readQueue(res *resource) {
 	r.made.Queues = append(r.made.Queues, q)
 }
 
-// checkQueues reads the redrive policies, once all queues are known.
+// checkQueues reads the redrive policies once all queues are known.
 func (r *reader) checkQueues() {
 	names := map[string]string{}
 	for i := range r.made.Queues {
@@ -69,7 +69,7 @@ func (r *reader) readRedrive(res *resource, q *Queue) {
 	p.done()
 	dead, ok := r.queueByARN(target)
 	switch {
-	case target == "": // reported already
+	case target == "": // already reported
 	case !ok:
 		p.problem("deadLetterTargetArn", "no queue of this template has the ARN %s", quote(target))
 	case dead.LogicalID == q.LogicalID:
@@ -79,7 +79,7 @@ func (r *reader) readRedrive(res *resource, q *Queue) {
 	}
 }
 
-// checkRedriveAllow holds a queue's dead-letter queue's own policy against it.
+// checkRedriveAllow checks that the dead-letter queue's own policy allows the queue.
 func (r *reader) checkRedriveAllow(q *Queue) {
 	dead, ok := r.made.Queue(q.DeadLetterQueue)
 	if !ok {
@@ -104,8 +104,8 @@ func (r *reader) checkRedriveAllow(q *Queue) {
 	p.done()
 }
 
-// jsonText lets a property that is JSON be written as a text of JSON, as
-// CloudFormation does.
+// jsonText lets a property that is JSON be written as a string of JSON, as CloudFormation
+// does.
 func (r *reader) jsonText(n *node, path string) *node {
 	value := r.eval(n, path)
 	if value == nil || value.kind != scalar {
@@ -121,7 +121,7 @@ func (r *reader) jsonText(n *node, path string) *node {
 	return moved(parsed, value)
 }
 
-// moved gives a tree that was parsed on its own the place where its text stands.
+// moved returns a tree that was parsed on its own, at the place of its text.
 func moved(n, to *node) *node {
 	made := *n
 	made.line, made.column = to.line, to.column

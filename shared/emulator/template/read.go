@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Options are what a deployment would know beside the template. The zero value is a
+// Options are what a deployment would know besides the template. The zero value is a
 // stack called "local" in us-east-1.
 type Options struct {
 	// Parameters replace the defaults of the template's own.
@@ -18,10 +18,10 @@ type Options struct {
 	AccountID string
 	Region    string
 	StackName string
-	// SQSEndpoint begins the queues' URLs; empty is the region's own, such as
+	// SQSEndpoint is how the queues' URLs begin; empty is the region's own, such as
 	// https://sqs.us-east-1.amazonaws.com.
 	SQSEndpoint string
-	// APIEndpoints replace what GetAtt ApiEndpoint gives, by the API's logical id.
+	// APIEndpoints replace the values of GetAtt ApiEndpoint, by the API's logical id.
 	APIEndpoints map[string]string
 	// FunctionURLOrigin is where a local runner serves the function URLs, such as
 	// "http://127.0.0.1:3000": each below [LocalURLPath], or at the root where it has
@@ -40,7 +40,7 @@ func (o *Options) setDefaults() {
 	o.SQSEndpoint = strings.TrimSuffix(cmp.Or(o.SQSEndpoint, "https://sqs."+o.Region+".amazonaws.com"), "/")
 }
 
-// Read reads a template. The name is for messages. The error is an [*Error] with
+// Read reads a template. The name is for messages. The error is an [*Error] that lists
 // everything in the template that can't be run.
 func Read(name string, source []byte, o Options) (*Template, error) {
 	o.setDefaults()
@@ -76,7 +76,7 @@ type reader struct {
 	conditions map[string]truth // those evaluated so far
 	resources  map[string]*resource
 	order      []*resource
-	evaluating []string // what depends on what, right now
+	evaluating []string // what is being evaluated, outermost first
 	steps      int
 	made       Template
 }
@@ -85,18 +85,18 @@ type reader struct {
 type resource struct {
 	id, typ    string
 	path       string // "Resources.<id>"
-	at         *node  // where it stands
+	at         *node  // its place
 	node       *node
 	properties *node     // with Globals merged in; nil without any
 	condition  string    // its Condition attribute
-	exists     bool      // the condition holds, or there is none
+	exists     bool      // its condition is true, or it has none
 	name       string    // its physical name, once known
-	function   *resource // whose URL it is; nil for all other types
+	function   *resource // whose URL it is; nil for other types
 }
 
 func (r *reader) read() {
 	if r.root.kind != object {
-		r.add(r.root, "", "a template is a mapping, not %s", r.root.describe())
+		r.add(r.root, "", "a template must be a mapping, not %s", r.root.describe())
 		return
 	}
 	r.readTop()
@@ -147,7 +147,7 @@ func (r *reader) readTop() {
 	top.done()
 }
 
-// checkConditions evaluates all of them: CloudFormation does, and refuses a template
+// checkConditions evaluates all conditions, as CloudFormation does: it refuses a template
 // in which one fails.
 func (r *reader) checkConditions() {
 	section := r.root.get("Conditions")
@@ -163,7 +163,7 @@ func (r *reader) checkConditions() {
 	}
 }
 
-// readResources notes every resource, and refuses the types that can't be run.
+// readResources records every resource, and refuses the types that can't be run.
 func (r *reader) readResources() {
 	section := r.root.get("Resources")
 	if section == nil || section.kind != object {
@@ -177,7 +177,7 @@ func (r *reader) readResources() {
 			continue
 		}
 		if e.value.kind != object {
-			r.add(e.value, path, "a resource is a mapping, not %s", e.value.describe())
+			r.add(e.value, path, "a resource must be a mapping, not %s", e.value.describe())
 			continue
 		}
 		res := &resource{id: e.key, path: path, at: e.at, node: e.value, exists: true}
@@ -206,8 +206,8 @@ func (r *reader) readResources() {
 	r.addFunctionURLs()
 }
 
-// checkType refuses a resource that is neither honoured nor without effect, and says
-// whether it is honoured.
+// checkType refuses a resource that is neither emulated nor without effect, and reports
+// whether it is emulated.
 func (r *reader) checkType(res *resource) bool {
 	switch res.typ {
 	case typeFunction, typeHTTPAPI, typeQueue, typeTable, typeMapping:
@@ -240,11 +240,11 @@ func (r *reader) checkSubscription(n *node, path string) {
 	}
 }
 
-// implicitAPI is the logical id that SAM gives the API of HttpApi events without an
+// implicitAPI is the logical id of the API that SAM adds for HttpApi events without an
 // ApiId.
 const implicitAPI = "ServerlessHttpApi"
 
-// addImplicitAPI adds the API that SAM adds.
+// addImplicitAPI adds that API.
 func (r *reader) addImplicitAPI() {
 	if r.resources[implicitAPI] != nil {
 		return

@@ -1,28 +1,30 @@
 package template
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/hex"
 	"strings"
+
+	"paylane/shared/emulator/internal/aws"
 )
 
-// returned says what Ref and Fn::GetAtt give for a type of resource ("Return
-// values" of each type in the CloudFormation reference). The texts have these
-// placeholders:
+// returned holds what Ref and Fn::GetAtt return for a type of resource ("Return values"
+// of each type in the CloudFormation reference). The strings have these placeholders:
 //
 //	{name} physical name   {arn} "arn:aws"   {region} {account} {suffix} as the pseudo parameters
 //	{url}  a queue's URL   {api} an API's id   {endpoint} an API's base address
-//	{uuid} {hex} {letters} an id made of the logical id, as long as AWS's are
+//	{uuid} {hex} {letters} an id derived from the logical id, as long as AWS's are
 type returned struct {
 	nameProperty string // the property that names the resource, if there is one
-	longest      int    // of a name that is made up; 0 is no limit
+	longest      int    // length of a generated name; 0 is no limit
 	ref          string
 	attributes   map[string]string
 }
 
-// returns has the types whose values a function's environment may need. A type that
-// is accepted but not in here has no value locally, and using it is a problem.
+// returns has the types whose values a function's environment may need. A type that is
+// accepted but missing here has no value locally, and using it is a problem.
 //
 //nolint:gochecknoglobals // a table, never written
 var returns = map[string]returned{
@@ -63,7 +65,7 @@ var returns = map[string]returned{
 	"AWS::Cognito::UserPoolResourceServer": {"Identifier", 256, "{name}", nil},
 }
 
-// pseudo gives a pseudo parameter's value.
+// pseudo returns a pseudo parameter's value.
 func (r *reader) pseudo(name string) (string, bool) {
 	switch name {
 	case "AWS::Region":
@@ -83,7 +85,7 @@ func (r *reader) pseudo(name string) (string, bool) {
 	return "", false
 }
 
-// partition begins every ARN.
+// partition is how every ARN begins.
 func (r *reader) partition() string {
 	switch {
 	case strings.HasPrefix(r.options.Region, "cn-"):
@@ -101,7 +103,7 @@ func (r *reader) urlSuffix() string {
 	return "amazonaws.com"
 }
 
-// resourceValue is what Ref (without an attribute) or Fn::GetAtt gives.
+// resourceValue returns the value of a Ref (without an attribute) or Fn::GetAtt.
 func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 	what := "Ref of " + id
 	if attribute != "" {
@@ -125,7 +127,7 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 		pattern = values.attributes[attribute]
 	}
 	if !ok || pattern == "" {
-		r.add(n, path, "%s: a resource of type %s has no such value locally; make it a parameter to give one", what, res.typ)
+		r.add(n, path, "%s: a resource of type %s has no such value locally; supply one by a parameter", what, res.typ)
 		return n.bad()
 	}
 	name, ok := r.physicalName(n, path, res)
@@ -135,8 +137,8 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 	return n.textNode(r.fill(pattern, res, name))
 }
 
-// physicalName is the name that the template gives a resource, or else one like
-// CloudFormation's, without its random part so that it stays the same.
+// physicalName returns the name that the template gives a resource. Otherwise it is one
+// like CloudFormation's, without the random part, so that it stays the same.
 func (r *reader) physicalName(n *node, path string, res *resource) (string, bool) {
 	if res.name != "" {
 		return res.name, true
@@ -165,7 +167,7 @@ func (r *reader) physicalName(n *node, path string, res *resource) (string, bool
 	return name, true
 }
 
-// fill puts the values of one resource into a text of [returns].
+// fill replaces the placeholders of a string of [returns] for one resource.
 func (r *reader) fill(pattern string, res *resource, name string) string {
 	id := idOf(r.options.StackName + "/" + res.id)
 	return strings.NewReplacer(
@@ -183,8 +185,7 @@ func (r *reader) fill(pattern string, res *resource, name string) string {
 	).Replace(pattern)
 }
 
-// apiEndpoint is where the API is served: where the caller of Read says, or AWS's
-// address.
+// apiEndpoint returns where the API is served: where [Options] says, or at AWS's address.
 func (r *reader) apiEndpoint(logicalID string, id [sha256.Size]byte) string {
 	if local, ok := r.options.APIEndpoints[logicalID]; ok {
 		return local
@@ -196,16 +197,15 @@ func (r *reader) apiDomain(id string) string {
 	return id + ".execute-api." + r.options.Region + "." + r.urlSuffix()
 }
 
-// idOf is the source of made-up ids: the same for the same resource.
+// idOf is the source of generated ids, the same for the same resource.
 func idOf(seed string) [sha256.Size]byte { return sha256.Sum256([]byte(seed)) }
 
-// apiID is ten lower-case letters and digits, as API Gateway's are.
+// apiID returns ten lower-case letters and digits, as API Gateway's ids are.
 func apiID(id [sha256.Size]byte) string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(id[:])[:10])
 }
 
 func uuidOf(seed string) string {
 	id := idOf(seed)
-	h := hex.EncodeToString(id[:16])
-	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-8" + h[17:20] + "-" + h[20:]
+	return aws.UUID(bytes.NewReader(id[:]))
 }

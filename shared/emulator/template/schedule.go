@@ -8,11 +8,11 @@ import (
 	"paylane/shared/emulator/schedule/expression"
 )
 
-// scheduleName is what rules, schedules and their groups can be called ("PutRule" and
+// scheduleName matches the names of rules, schedules and their groups ("PutRule" and
 // "CreateSchedule" in the API references).
 var scheduleName = regexp.MustCompile(`^[0-9A-Za-z_.-]{1,64}$`)
 
-// readRule reads a Schedule event, which SAM makes a rule of EventBridge.
+// readRule reads a Schedule event, which SAM turns into a rule of EventBridge.
 func (r *reader) readRule(id string, at *node, p *properties, f Function) {
 	const longestInput = 8192 // "Target" in the EventBridge API reference
 	s := Schedule{
@@ -23,16 +23,16 @@ func (r *reader) readRule(id string, at *node, p *properties, f Function) {
 	s.ARN = r.partition() + ":events:" + r.options.Region + ":" + r.options.AccountID + ":rule/" + s.Name
 	e, ok := r.expression(p, "Schedule")
 	if ok && e.Once() {
-		p.problem("Schedule", "a rule takes no at(...); an event of type ScheduleV2 does")
+		p.problem("Schedule", "a rule can't use at(...); an event of type ScheduleV2 can")
 	}
 	s.Expression = e.String()
 	if len(s.Input) > longestInput {
-		p.problem("Input", "it has %d characters, and a rule takes %d", len(s.Input), longestInput)
+		p.problem("Input", "it has %d characters; a rule accepts at most %d", len(s.Input), longestInput)
 	}
 	s.Enabled = p.boolean("Enabled", true)
 	if p.n.get("State") != nil {
 		if p.n.get("Enabled") != nil {
-			p.problem("State", "it can't stand beside Enabled")
+			p.problem("State", "it can't be combined with Enabled")
 		}
 		s.Enabled = p.choice("State", "ENABLED", "ENABLED", "DISABLED") == "ENABLED"
 	}
@@ -40,10 +40,10 @@ func (r *reader) readRule(id string, at *node, p *properties, f Function) {
 	r.made.Schedules = append(r.made.Schedules, s)
 }
 
-// readSchedule reads a ScheduleV2 event, which SAM makes a schedule of EventBridge
+// readSchedule reads a ScheduleV2 event, which SAM turns into a schedule of EventBridge
 // Scheduler.
 func (r *reader) readSchedule(id string, at *node, p *properties, f Function) {
-	standard := id // SAM calls a schedule by its logical id, unless told not to
+	standard := id // SAM names a schedule by its logical id, unless OmitName is set
 	if p.boolean("OmitName", false) {
 		standard = r.stackName(id)
 	}
@@ -61,7 +61,7 @@ func (r *reader) readSchedule(id string, at *node, p *properties, f Function) {
 	e, _ := r.expression(p, "ScheduleExpression")
 	s.Expression = e.String()
 	if _, err := expression.Location(s.Timezone); err != nil {
-		p.problem("ScheduleExpressionTimezone", "%s is no time zone: %v", quote(s.Timezone), err)
+		p.problem("ScheduleExpressionTimezone", "%s is not a time zone: %v", quote(s.Timezone), err)
 	}
 	if !s.End.IsZero() && !s.Start.Before(s.End) {
 		p.problem("EndDate", "it must be after StartDate")
@@ -73,7 +73,8 @@ func (r *reader) readSchedule(id string, at *node, p *properties, f Function) {
 	r.made.Schedules = append(r.made.Schedules, s)
 }
 
-// stackName is what CloudFormation calls a resource without a name, less the random part.
+// stackName returns what CloudFormation would call a resource without a name, less the
+// random part.
 func (r *reader) stackName(id string) string {
 	const longest = 64
 	name := r.options.StackName + "-" + id
@@ -83,7 +84,7 @@ func (r *reader) stackName(id string) string {
 func (r *reader) nameOfSchedule(p *properties, key, standard string) string {
 	name := p.text(key, standard)
 	if !scheduleName.MatchString(name) {
-		p.problem(key, "%s is no name for it: it can have 64 letters, digits, -, _ and .", quote(name))
+		p.problem(key, "%s is not a valid name: it can have up to 64 letters, digits, -, _ and .", quote(name))
 	}
 	return name
 }
@@ -101,16 +102,16 @@ func (r *reader) expression(p *properties, key string) (expression.Expression, b
 	return e, err == nil
 }
 
-// input reads the event that a schedule sends, which is JSON written as a text.
+// input reads the event that a schedule sends, which is JSON written as a string.
 func (r *reader) input(p *properties) string {
 	input := p.text("Input", "")
 	if input != "" && !json.Valid([]byte(input)) {
-		p.problem("Input", "it must be a text of JSON, not %s", quote(input))
+		p.problem("Input", "it must be JSON written as a string, not %s", quote(input))
 	}
 	return input
 }
 
-// date reads a time such as 2026-07-10T19:20:00Z; zero where the key is absent.
+// date reads a time such as 2026-07-10T19:20:00Z; zero if the key is absent.
 func (p *properties) date(key string) time.Time {
 	text := p.text(key, "")
 	if text == "" {
@@ -118,12 +119,12 @@ func (p *properties) date(key string) time.Time {
 	}
 	date, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		p.problem(key, "%s is no time such as 2026-07-10T19:20:00Z", quote(text))
+		p.problem(key, "%s is not a time such as 2026-07-10T19:20:00Z", quote(text))
 	}
 	return date.UTC()
 }
 
-// checkSchedules refuses two schedules of one name.
+// checkSchedules refuses two schedules with one name.
 func (r *reader) checkSchedules() {
 	names := map[string]string{}
 	for _, s := range r.made.Schedules {

@@ -2,8 +2,7 @@ package template
 
 import "strconv"
 
-// tableProperties are all that CloudFormation has; the local store decides itself
-// which of them it needs.
+// tableProperties are all that CloudFormation has; the local store uses those it needs.
 //
 //nolint:gochecknoglobals // a table, never written
 var tableProperties = []string{
@@ -47,8 +46,8 @@ func (r *reader) readTable(res *resource) {
 	r.made.Tables = append(r.made.Tables, t)
 }
 
-// plainValue gives an evaluated node as JSON would be read: a plain scalar that
-// looks like a number or a boolean is one.
+// plainValue returns an evaluated node as encoding/json would decode it: a plain scalar
+// that looks like a number or a boolean is one.
 func (n *node) plainValue() any {
 	switch n.kind { //nolint:exhaustive // the others have no value
 	case list:

@@ -2,10 +2,10 @@ package template
 
 import "time"
 
-// Template is what the emulator runs. Conditions, parameters and intrinsic
-// functions are resolved; every slice is in the order of the template.
+// Template is what the emulator runs. Conditions, parameters and intrinsic functions are
+// resolved; every slice is in the template's order.
 type Template struct {
-	// AccountID, Region and StackName are those of [Options], or their defaults.
+	// AccountID, Region and StackName are those of [Options] or their defaults.
 	AccountID, Region, StackName string
 
 	Functions []Function
@@ -20,12 +20,12 @@ type Template struct {
 type Function struct {
 	LogicalID string
 	Name      string
-	// ARN is what the function is invoked by: with AutoPublishAlias it ends in the
-	// alias, and a handler sees that in its lambdacontext.
+	// ARN is the one that the function is invoked by, and that a handler sees in its
+	// lambdacontext. With AutoPublishAlias it ends in the alias.
 	ARN string
 	// CodeURI is the folder of the source, as written: relative to the template.
 	CodeURI string
-	// BuildMethod is Metadata's: "go1.x", "makefile" or empty.
+	// BuildMethod is the one in Metadata: "go1.x", "makefile" or empty.
 	BuildMethod string
 	Handler     string
 	Runtime     string
@@ -33,12 +33,12 @@ type Function struct {
 	Architecture string
 	Timeout      time.Duration
 	MemoryMB     int
-	// ReservedConcurrency caps the invocations at one time; nil is no cap, 0 is
-	// none at all.
+	// ReservedConcurrency limits the concurrent invocations; nil is no limit, and 0
+	// allows none.
 	ReservedConcurrency *int
 	Environment         map[string]string
 	Logging             Logging
-	// Async says how asynchronous invocations, such as those of schedules, are made.
+	// Async configures asynchronous invocations, such as those of schedules.
 	Async AsyncInvokes
 	// URL is nil without a FunctionUrlConfig.
 	URL  *FunctionURL
@@ -48,19 +48,20 @@ type Function struct {
 // FunctionURL is a function's FunctionUrlConfig. Anybody may call it: its AuthType is
 // NONE.
 type FunctionURL struct {
-	// LogicalID is that of the resource which SAM makes of it: the function's and "Url".
+	// LogicalID is that of the resource which SAM makes from it: the function's with
+	// "Url" appended.
 	LogicalID string
 	// ID is the first part of its domain name.
 	ID string
 	// DomainName is where AWS would serve it, without a scheme.
 	DomainName string
-	// Stream says that the invoke mode is RESPONSE_STREAM, not BUFFERED.
+	// Stream reports whether the invoke mode is RESPONSE_STREAM rather than BUFFERED.
 	Stream bool
 	// CORS is nil without a Cors.
 	CORS *CORS
-	// LocalPaths are paths as routes have them, such as "/orders/{id}/events", that a
-	// local runner serves from this URL too. On AWS it has a domain of its own. They are
-	// the resource's Metadata.
+	// LocalPaths are paths such as "/orders/{id}/events" that a local runner also serves
+	// from this URL, which on AWS has its own domain. They come from the resource's
+	// Metadata.
 	LocalPaths []string
 }
 
@@ -68,10 +69,10 @@ type FunctionURL struct {
 type AsyncInvokes struct {
 	// MaxRetries is how often an event is tried again after a function error: 0 to 2.
 	MaxRetries int
-	// MaxAge is how long after it was taken an event may still be tried.
+	// MaxAge is how long after its arrival an event may still be tried.
 	MaxAge time.Duration
-	// OnSuccess and OnFailure are the logical ids of the queues that get a record of
-	// each invocation that ended so; empty for none.
+	// OnSuccess and OnFailure are the logical ids of the queues that receive a record of
+	// each invocation that succeeded or failed; empty for none.
 	OnSuccess, OnFailure string
 }
 
@@ -103,9 +104,9 @@ type HTTPAPI struct {
 	Line   int
 }
 
-// DefaultStage is the stage whose name is not part of the path, DefaultRoute the
-// route for requests that no other matches, and AnyMethod the method of a route
-// that takes all.
+// DefaultStage is the stage whose name is not part of the path, DefaultRoute the route
+// for requests that no other matches, and AnyMethod the method of a route that matches
+// any.
 const (
 	DefaultStage = "$default"
 	DefaultRoute = "$default"
@@ -122,9 +123,9 @@ type Route struct {
 	Function string
 	// Timeout is how long the API waits for the function.
 	Timeout time.Duration
-	// Authorizer is nil for a route that anybody may call.
+	// Authorizer is nil for a route that is open to anybody.
 	Authorizer *JWTAuthorizer
-	// Scopes are those of which a token must hold one; none means no check.
+	// Scopes lists the scopes of which a token must have one; empty is no check.
 	Scopes []string
 	// Throttle is nil unless the template sets a limit for the route or the stage.
 	Throttle *Throttle
@@ -195,12 +196,12 @@ type Mapping struct {
 	BatchSize       int
 	// Window is MaximumBatchingWindowInSeconds: how long to gather a batch.
 	Window time.Duration
-	// MaxConcurrency caps the mapping's invocations at one time; 0 is no cap.
+	// MaxConcurrency limits the mapping's concurrent invocations; 0 is no limit.
 	MaxConcurrency int
-	// ReportBatchItemFailures says that the function reports single records.
+	// ReportBatchItemFailures reports whether the function reports failed records
+	// one by one.
 	ReportBatchItemFailures bool
-	// Filters are event patterns, as JSON. A record must match one of them, if
-	// there are any.
+	// Filters are event patterns, as JSON. If there are any, a record must match one.
 	Filters []string
 	Line    int
 }
@@ -211,14 +212,14 @@ type Schedule struct {
 	Name      string
 	// ARN is the schedule's, or the rule's.
 	ARN string
-	// Rule says that it is a rule of EventBridge, from a Schedule event. Otherwise it
-	// is one of EventBridge Scheduler, from a ScheduleV2 event.
+	// Rule reports whether it is a rule of EventBridge, from a Schedule event. Otherwise
+	// it is a schedule of EventBridge Scheduler, from a ScheduleV2 event.
 	Rule bool
 	// Function is the logical id.
 	Function string
-	// Expression is one that package expression takes.
+	// Expression is one that package expression accepts.
 	Expression string
-	// Timezone is an IANA name, in which the expression is meant; "UTC" for rules.
+	// Timezone is the IANA name of the expression's time zone; "UTC" for rules.
 	Timezone string
 	// Input is the event as JSON; empty for EventBridge's own event.
 	Input   string
@@ -228,7 +229,7 @@ type Schedule struct {
 	Line       int
 }
 
-// Function finds a function by its logical id.
+// Function returns the function with a logical id.
 func (t *Template) Function(logicalID string) (Function, bool) {
 	for _, f := range t.Functions {
 		if f.LogicalID == logicalID {
@@ -238,7 +239,7 @@ func (t *Template) Function(logicalID string) (Function, bool) {
 	return Function{}, false
 }
 
-// Queue finds a queue by its logical id.
+// Queue returns the queue with a logical id.
 func (t *Template) Queue(logicalID string) (Queue, bool) {
 	for _, q := range t.Queues {
 		if q.LogicalID == logicalID {

@@ -1,6 +1,7 @@
 package template_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// read reads a file of testdata that must be fine.
+// read reads a file of testdata that must be accepted.
 func read(t *testing.T, file string, o template.Options) *template.Template {
 	t.Helper()
 	source, err := os.ReadFile("testdata/" + file)
@@ -26,7 +27,7 @@ func read(t *testing.T, file string, o template.Options) *template.Template {
 	return got
 }
 
-// noLines leaves line numbers out of a comparison.
+// noLines excludes line numbers from a comparison.
 var noLines = cmpopts.IgnoreFields
 
 func diff(t *testing.T, what string, want, got any, options ...cmp.Option) {
@@ -191,7 +192,7 @@ func TestOrdersTable(t *testing.T) {
 func TestSchedules(t *testing.T) {
 	const source = `
 Transform: AWS::Serverless-2016-10-31
-Parameters: {Time: {Type: String, Default: cron(0  3 * * ? *)}}
+Parameters: {Time: {Type: String, Default: "cron(0  3 * * ? *)"}}
 Globals: {Function: {CodeUri: ., Handler: bootstrap, Runtime: provided.al2023, EventInvokeConfig: {MaximumEventAgeInSeconds: 3600}}}
 Resources:
   Failed: {Type: AWS::SQS::Queue}
@@ -259,6 +260,37 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// TestValues: the meaning of scalars, since CloudFormation and SAM read YAML 1.1.
+func TestValues(t *testing.T) {
+	const p = "\n          XX: "
+	rows := []struct{ name, source, want string }{
+		{"booleans have one spelling", "[True, yes, ON, False, no, Off]", "true true true false false false"},
+		{"what only looks like a boolean", "['yes', y, tRUE, !!str no]", "yes y tRUE no"},
+		{"numbers and dates are as written", "[017, 0x1F, 1_000, 1e3, +5, 1.50, 2026-07-10, 12:30:45]", "017 0x1F 1_000 1e3 +5 1.50 2026-07-10 12:30:45"},
+		{"colons", "[a:b, a::b, http://x:80/y, AWS::Region]", "a:b a::b http://x:80/y AWS::Region"},
+		{"a colon at the end of a tag's value", "[!Ref AWS::Region, !Sub \"${AWS::Region}:x\"]", "us-east-1 us-east-1:x"},
+		{"comments", "[a#b, # c\n            d]", "a#b d"},
+		{"a tag without a value", "[a, !If [Never, !GetAZs , b]]", "a b"},
+		{"anchors of values, of tags and of mappings", "[&a x, *a, &b !Ref AWS::Region, *b, !Sub [\"${k}${l}${m}\", {<<: [&m {k: 1, l: 2}, {l: 3, m: 4}], k: 5}]]",
+			"x x us-east-1 us-east-1 524"},
+		{"escapes", `["a\tb", 'it''s', "\u00e9"]`, "a\tb it's é"},
+	}
+	for _, row := range rows {
+		for _, ends := range []string{"\n", "\r\n"} {
+			t.Run(row.name+fmt.Sprintf(" %q", ends), func(t *testing.T) {
+				source := "\ufeffConditions: {Never: !Equals [a, b]}\n" + around +
+					"  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Environment:\n        Variables:" +
+					p + "!Join [' ', " + row.source + "]\n"
+				got, err := template.Read("template.yaml", []byte(strings.ReplaceAll(source, "\n", ends)), template.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				diff(t, "the variable", row.want, got.Functions[0].Environment["XX"])
+			})
+		}
+	}
+}
+
 // The same template always gives the same ids, so that a queue's data is found again
 // after a restart.
 func TestNamesAreStable(t *testing.T) {
@@ -270,8 +302,8 @@ func TestNamesAreStable(t *testing.T) {
 	}
 }
 
-// Limits come from the stage, the API for the route and the event, each by itself; what
-// is not set or AWS::NoValue leaves the one before, and in the end no limit at all.
+// TestThrottle: limits come from the stage, the API for the route and the event, each by
+// itself; what is not set or AWS::NoValue leaves the previous value, in the end no limit.
 func TestThrottle(t *testing.T) {
 	limit := func(rate float64, burst int) *template.Throttle { return &template.Throttle{Rate: rate, Burst: burst} }
 	rows := []struct {

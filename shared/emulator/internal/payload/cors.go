@@ -11,14 +11,14 @@ import (
 )
 
 // CORS answers cross-origin requests for an HTTP API ("Configure CORS for HTTP APIs") or
-// a Function URL, which do the same. A nil one does nothing.
+// a function URL, which behave alike. A nil CORS does nothing.
 type CORS struct {
 	origins                            []string
 	methods, headers, exposed, maximum string
 	credentials                        bool
 }
 
-// NewCORS makes it from a template; nil gives nil.
+// NewCORS returns the CORS for a template's settings, or nil for nil.
 func NewCORS(c *template.CORS) *CORS {
 	if c == nil {
 		return nil
@@ -34,14 +34,14 @@ func NewCORS(c *template.CORS) *CORS {
 	return made
 }
 
-// IsPreflight says whether the request is answered without the function.
+// IsPreflight reports whether the request is answered without the function.
 func (c *CORS) IsPreflight(r *http.Request) bool {
 	return c != nil && r.Method == http.MethodOptions &&
 		r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// Allow adds the headers that let a page of another origin read the response. A
-// request without an origin, or from one that is not allowed, gets none.
+// Allow adds the headers that let a page of another origin read the response. It adds none
+// for a request without an origin, or from one that is not allowed.
 func (c *CORS) Allow(h http.Header, r *http.Request, preflight bool) {
 	if c == nil {
 		return
@@ -69,7 +69,8 @@ func (c *CORS) Allow(h http.Header, r *http.Request, preflight bool) {
 	set("Access-Control-Expose-Headers", c.exposed)
 }
 
-// allowedOrigin gives the value of Access-Control-Allow-Origin; empty is none.
+// allowedOrigin returns the value of Access-Control-Allow-Origin; empty if the origin is
+// not allowed.
 func (c *CORS) allowedOrigin(origin string) string {
 	switch {
 	case slices.Contains(c.origins, "*"):
@@ -82,8 +83,8 @@ func (c *CORS) allowedOrigin(origin string) string {
 	return ""
 }
 
-// Owns says whether a function's response header is dropped because cross-origin
-// requests are answered by these settings.
+// Owns reports whether a function's response header is dropped because these settings
+// answer cross-origin requests.
 func (c *CORS) Owns(lowerName string) bool {
 	return c != nil && strings.HasPrefix(lowerName, "access-control-")
 }

@@ -9,21 +9,22 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/emulator"
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
-// Rules are where HTTP APIs and Function URLs differ in what they make of a result.
+// Rules are the differences between HTTP APIs and function URLs in reading a result.
 type Rules struct {
 	CORS *CORS
-	// ContentType is that of a response which names none.
+	// ContentType is the default of a response.
 	ContentType string
-	// Owned are the response headers, in lower case, that a function does not decide.
+	// Owned are the response headers, in lower case, that a function can't set.
 	Owned []string
-	// TextStatus says that a status code may be a text, as "418".
+	// TextStatus reports whether a status code may be a string, such as "418".
 	TextStatus bool
 }
 
@@ -35,14 +36,14 @@ type Reply struct {
 	Body    string
 }
 
-// ErrReply says that a result has a status code but is no response otherwise.
-var ErrReply = errors.New("the function's response does not fit")
+// ErrReply is the error of a result that has a status code but is not a response.
+var ErrReply = errors.New("the function's result is not a valid response")
 
 // Reply reads a result by the rules of payload format 2.0.
 func (r Rules) Reply(result emulator.Result) (Reply, error) {
 	if v, ok := result.Value.(*events.APIGatewayV2HTTPResponse); ok {
 		return checked(Reply{
-			Status: v.StatusCode, Headers: validHeaders(v.Headers), Cookies: validTexts(v.Cookies), Body: text.Valid(v.Body),
+			Status: v.StatusCode, Headers: validHeaders(v.Headers), Cookies: validTexts(v.Cookies), Body: aws.ValidText(v.Body),
 		}, v.IsBase64Encoded)
 	}
 	payload, err := result.Payload()
@@ -62,11 +63,11 @@ func (r Rules) replyOfJSON(payload []byte) (Reply, error) {
 		inferred.Body = quoted
 		return inferred, nil
 	}
-	// Decoded into a map first: names of fields are exact in JSON, and Go's
-	// structs are not.
+	// It is decoded into a map since case matters in the names of fields, and Go ignores
+	// it for structs.
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &fields); err != nil || fields["statusCode"] == nil {
-		return inferred, nil //nolint:nilerr // what is no object is a body as it stands
+		return inferred, nil //nolint:nilerr // anything but an object is a body as it is
 	}
 	if r.TextStatus {
 		fields["statusCode"] = bytes.Trim(fields["statusCode"], `"`)
@@ -84,7 +85,7 @@ func (r Rules) replyOfJSON(payload []byte) (Reply, error) {
 	return checked(answer, encoded)
 }
 
-// checked undoes the body's encoding and refuses what can't be sent.
+// checked decodes the body and refuses what can't be sent.
 func checked(answer Reply, encoded bool) (Reply, error) {
 	if !ValidStatus(answer.Status) {
 		return Reply{}, ErrReply
@@ -99,15 +100,15 @@ func checked(answer Reply, encoded bool) (Reply, error) {
 	return answer, nil
 }
 
-// ValidStatus says whether a function may answer with a status. Informational ones
+// ValidStatus reports whether a function may respond with a status. Informational ones
 // can't end a response.
 func ValidStatus(status int) bool { return status >= 200 && status <= 599 }
 
-// SetHeaders gives a response the headers and cookies that a function may decide.
+// SetHeaders sets the headers and cookies that a function may decide.
 func (r Rules) SetHeaders(h http.Header, answer Reply) {
 	hasType := false
 	for name, value := range answer.Headers {
-		lower := LowerName(name)
+		lower := strings.ToLower(name)
 		if HopByHop(lower) || slices.Contains(r.Owned, lower) || r.CORS.Owns(lower) {
 			continue
 		}
@@ -122,23 +123,23 @@ func (r Rules) SetHeaders(h http.Header, answer Reply) {
 	}
 }
 
-// WriteBody writes the status and the body, which net/http leaves out of the
-// responses that have none.
+// WriteBody writes the status and the body, which net/http omits from responses that
+// can't have one.
 func WriteBody(w http.ResponseWriter, status int, body string) {
 	if status != http.StatusNoContent && status != http.StatusNotModified {
 		w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body) // fails when the client has gone, which is no matter
+	_, _ = io.WriteString(w, body) // fails if the client has left, which does not matter
 }
 
-// validHeaders and validTexts do to typed results what JSON would have done.
+// validHeaders and validTexts do to typed results what encoding as JSON would do.
 func validHeaders(headers map[string]string) map[string]string {
 	for name, value := range headers {
-		if text.Valid(name) != name || text.Valid(value) != value {
+		if aws.ValidText(name) != name || aws.ValidText(value) != value {
 			valid := make(map[string]string, len(headers))
 			for name, value := range headers {
-				valid[text.Valid(name)] = text.Valid(value)
+				valid[aws.ValidText(name)] = aws.ValidText(value)
 			}
 			return valid
 		}
@@ -147,12 +148,12 @@ func validHeaders(headers map[string]string) map[string]string {
 }
 
 func validTexts(texts []string) []string {
-	if !slices.ContainsFunc(texts, func(t string) bool { return text.Valid(t) != t }) {
+	if !slices.ContainsFunc(texts, func(t string) bool { return aws.ValidText(t) != t }) {
 		return texts
 	}
 	valid := make([]string, len(texts))
 	for i, t := range texts {
-		valid[i] = text.Valid(t)
+		valid[i] = aws.ValidText(t)
 	}
 	return valid
 }

@@ -1,7 +1,7 @@
-// Package payload is what HTTP APIs and Function URLs have in common: payload format
-// 2.0. It turns parts of a request into parts of an event (request.go), a function's
-// result into a response (reply.go), and answers cross-origin requests (cors.go). What
-// the two do differently stands in packages apigateway and functionurl.
+// Package payload holds what HTTP APIs and function URLs share: payload format 2.0. It
+// turns parts of a request into parts of an event (request.go), a function's result into a
+// response (reply.go), and answers cross-origin requests (cors.go). What the two do
+// differently is in packages apigateway and functionurl.
 package payload
 
 import (
@@ -16,10 +16,10 @@ import (
 	"strconv"
 	"strings"
 
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
-// HeaderBytes is the size of the request line and the headers, as they were sent.
+// HeaderBytes returns the size of the request line and the headers, as they were sent.
 func HeaderBytes(r *http.Request) int {
 	const blanks = 4 // ": " and the end of the line
 	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + blanks
@@ -34,8 +34,8 @@ func HeaderBytes(r *http.Request) int {
 	return size
 }
 
-// A body over largeBodyBytes is read to its end only while fewer than maxLargeBodies
-// others are: however many clients send slowly, they hold no more memory than that.
+// At most maxLargeBodies bodies over largeBodyBytes are read at a time, which limits the
+// memory that slow clients can hold.
 const (
 	largeBodyBytes = 64 << 10
 	maxLargeBodies = 16
@@ -44,18 +44,18 @@ const (
 // Bodies reads the bodies of requests.
 type Bodies struct {
 	limit int64
-	// large has an item for each large one that is being read.
+	// large has an item for each large body that is being read.
 	large chan struct{}
 }
 
-// NewBodies reads bodies of at most limit bytes.
+// NewBodies returns a Bodies for bodies of at most limit bytes.
 func NewBodies(limit int64) *Bodies {
 	return &Bodies{limit: limit, large: make(chan struct{}, maxLargeBodies)}
 }
 
-// Read reads a request's body. Where that fails, failed is the status to answer with; else
-// it is 0. Of one that does not come in time that is what RFC 9110 has for it (15.5.9); what
-// AWS says then is not known.
+// Read reads a request's body. If that fails, failed is the status to respond with;
+// otherwise it is 0. For a body that does not arrive in time it is RFC 9110's (15.5.9);
+// AWS's is not known.
 func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, failed int) {
 	switch {
 	case r.ContentLength == 0:
@@ -82,8 +82,8 @@ func (b *Bodies) Read(w http.ResponseWriter, r *http.Request) (body []byte, fail
 	return body, 0
 }
 
-// readLarge reads a body that is large or of unknown length. Of what is only announced
-// nothing is reserved. One that waits for its turn does so while its time runs.
+// readLarge reads a body that is large or of unknown length. It reserves no memory for an
+// announced length. A body that waits for its turn does so on its own time.
 func (b *Bodies) readLarge(ctx context.Context, from io.Reader) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(from, largeBodyBytes))
 	if err != nil || len(body) < largeBodyBytes {
@@ -99,19 +99,18 @@ func (b *Bodies) readLarge(ctx context.Context, from io.Reader) ([]byte, error) 
 	return append(body, rest...), err
 }
 
-// Headers gives the headers with their names in lower case and their values
-// joined, and the cookies, which are not among them. The whole body was read, so
-// there is always a length.
+// Headers returns the headers, with their names in lower case and their values joined, and
+// separately the cookies. The whole body has been read, so there is always a length.
 func Headers(r *http.Request, bodyBytes int) (headers map[string]string, cookies []string) {
 	const added = 6
 	headers = make(map[string]string, len(r.Header)+added)
 	for name, values := range r.Header {
-		lower := LowerName(name)
+		lower := strings.ToLower(name)
 		switch {
 		case lower == "cookie":
 			cookies = splitCookies(values)
 		case !HopByHop(lower):
-			headers[lower] = text.Valid(strings.Join(values, ","))
+			headers[lower] = aws.ValidText(strings.Join(values, ","))
 		}
 	}
 	headers["host"] = r.Host
@@ -119,42 +118,19 @@ func Headers(r *http.Request, bodyBytes int) (headers map[string]string, cookies
 	return headers, cookies
 }
 
-// lowerNames spares the common names a conversion.
-//
-//nolint:gochecknoglobals // a table, never written
-var lowerNames = func() map[string]string {
-	names := map[string]string{}
-	for _, name := range []string{
-		"Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length",
-		"Content-Type", "Cookie", "Idempotency-Key", "If-Match", "If-None-Match", "Origin", "Prefer", "Referer", "User-Agent",
-		"X-Amzn-Trace-Id", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Request-Id",
-	} {
-		names[name] = strings.ToLower(name)
-	}
-	return names
-}()
-
-// LowerName gives the name of a header in lower case.
-func LowerName(name string) string {
-	if lower, ok := lowerNames[name]; ok {
-		return lower
-	}
-	return strings.ToLower(name)
-}
-
 func splitCookies(values []string) []string {
 	var cookies []string
 	for _, value := range values {
 		for cookie := range strings.SplitSeq(value, ";") {
 			if cookie = strings.TrimSpace(cookie); cookie != "" {
-				cookies = append(cookies, text.Valid(cookie))
+				cookies = append(cookies, aws.ValidText(cookie))
 			}
 		}
 	}
 	return cookies
 }
 
-// Peer is the client's address without its port.
+// Peer returns the client's address without its port.
 func Peer(r *http.Request) string {
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		return host
@@ -162,8 +138,8 @@ func Peer(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// AddForwarded says how the request came in. On AWS that is always https and 443;
-// here it is what the client really used, so that addresses made of it work.
+// AddForwarded adds the X-Forwarded headers. On AWS they always say https and 443; here
+// they say what the client used, so that URLs built from them work.
 func AddForwarded(headers map[string]string, r *http.Request, ip string) {
 	if earlier := headers["x-forwarded-for"]; earlier != "" {
 		ip = earlier + ", " + ip
@@ -179,20 +155,19 @@ func AddForwarded(headers map[string]string, r *http.Request, ip string) {
 	headers["x-forwarded-proto"], headers["x-forwarded-port"] = proto, port
 }
 
-// Body gives the body as text where its type says so, else as base64.
+// Body returns the body as text if its type says so, and otherwise as base64.
 func Body(headers map[string]string, body []byte) (content string, encoded bool) {
 	if len(body) == 0 {
 		return "", false
 	}
 	mediaType, _, _ := strings.Cut(headers["content-type"], ";")
 	if isText(strings.ToLower(strings.TrimSpace(mediaType))) && headers["content-encoding"] == "" {
-		return text.Valid(string(body)), false
+		return aws.ValidText(string(body)), false
 	}
 	return base64.StdEncoding.EncodeToString(body), true
 }
 
-// Query decodes a query; repeated names are joined with commas, in the
-// order of arrival.
+// Query decodes a query; repeated values are joined with commas, in order.
 func Query(raw string) map[string]string {
 	if raw == "" {
 		return nil
@@ -215,17 +190,17 @@ func Query(raw string) map[string]string {
 	return parameters
 }
 
-// unescape decodes a part of a query. One with an escape that is none stays as it is.
+// unescape decodes a part of a query. One with an invalid escape is left as it is.
 func unescape(part string) string {
 	if decoded, err := url.QueryUnescape(part); err == nil {
-		return text.Valid(decoded)
+		return aws.ValidText(decoded)
 	}
 	return part
 }
 
-// isText says whether a body of this media type (in lower case, without parameters)
-// goes into the event as text. That other JSON and XML types are not is a choice, as
-// it is for any body with a Content-Encoding.
+// isText reports whether a body of this media type (in lower case, without parameters)
+// goes into the event as text. That other JSON and XML types don't is a choice, as it is
+// for any body with a Content-Encoding.
 func isText(mediaType string) bool {
 	switch mediaType {
 	case "application/json", "application/xml", "application/javascript":
@@ -234,10 +209,10 @@ func isText(mediaType string) bool {
 	return len(mediaType) > 5 && mediaType[:5] == "text/"
 }
 
-// HopByHop says whether a header, its name in lower case, belongs to one connection (RFC
-// 9110, 7.6.1). Such are taken out of requests, as every gateway does, and out of
-// functions' responses, where they would break the framing of this server's own. AWS
-// renames some of them in responses of REST APIs.
+// HopByHop reports whether a header, its name in lower case, belongs to one connection
+// (RFC 9110, 7.6.1). Such headers are removed from requests, as by every gateway, and from
+// functions' responses, where they would break this server's own framing. AWS renames some
+// of them in responses of REST APIs.
 func HopByHop(lowerName string) bool {
 	switch lowerName {
 	case "connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade":

@@ -1,4 +1,4 @@
-// Package pipe carries a streamed result from a function to whoever reads it.
+// Package pipe carries a streamed result from a function to its reader.
 package pipe
 
 import (
@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Pipe is one streamed result. The function's side begins it, writes, and ends it; the
-// other waits for Begun and reads.
+// Pipe is one streamed result. The function's side calls Begin, Write and End; the other
+// side calls Await and reads.
 type Pipe struct {
 	once        sync.Once
 	begun       chan struct{}
@@ -17,14 +17,14 @@ type Pipe struct {
 	writer      *io.PipeWriter
 }
 
-// New makes a pipe.
+// New returns a pipe.
 func New() *Pipe {
 	p := &Pipe{begun: make(chan struct{})}
 	p.reader, p.writer = io.Pipe()
 	return p
 }
 
-// Begin says that a body of this type follows.
+// Begin announces a body of this type.
 func (p *Pipe) Begin(contentType string) {
 	p.once.Do(func() {
 		p.contentType = contentType
@@ -35,8 +35,8 @@ func (p *Pipe) Begin(contentType string) {
 // Begun is closed by Begin.
 func (p *Pipe) Begun() <-chan struct{} { return p.begun }
 
-// Write passes on what it is given, and returns when that was read. It never fails: the
-// function runs on when its client has left.
+// Write passes b on, and returns once it has been read. It never fails: the function runs
+// on after its client has left.
 func (p *Pipe) Write(b []byte) (int, error) {
 	_, _ = p.writer.Write(b)
 	return len(b), nil
@@ -45,11 +45,11 @@ func (p *Pipe) Write(b []byte) (int, error) {
 // End ends the body with an error; nil is [io.EOF]. Only the first end counts.
 func (p *Pipe) End(err error) { p.writer.CloseWithError(err) }
 
-// Await returns once the body begins, or with an error where the result is over, or ctx
-// ends, before. Over is closed by the function's side after the last Begin; failure is
+// Await returns once the body begins. It returns an error if the result is over, or ctx
+// ends, before that. The function's side closes over after the last Begin; failure is
 // called then. The end of ctx also ends the body.
 func (p *Pipe) Await(ctx context.Context, over <-chan struct{}, failure func() error) (contentType string, body io.ReadCloser, err error) {
-	// A pipe keeps the first error, and takes writes after it without blocking.
+	// A pipe keeps the first error, and accepts writes after it without blocking.
 	stop := context.AfterFunc(ctx, func() { p.End(ctx.Err()) })
 	select {
 	case <-p.begun:

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// cron has the values that each field takes, in order.
+// cron has the values of each field, in order.
 type cron struct {
 	minutes, hours, months, years []int
 	days                          days
 }
 
-// days is what the two fields of days say. Exactly one of its parts is set.
+// days is the meaning of the two fields of days. Exactly one of its fields is set.
 type days struct {
 	ofMonth  []int // days of the month
 	ofWeek   []int // days of the week: 1 is Sunday
@@ -27,12 +27,12 @@ type days struct {
 
 type nth struct{ weekday, n int }
 
-// field is one of a cron expression's six.
+// field describes one of a cron expression's six fields.
 type field struct {
 	name        string
 	least, most int
 	names       []string // of the values from least on
-	steps       bool     // it takes a slash
+	steps       bool     // whether it may have a slash
 }
 
 func fields() (minute, hour, ofMonth, month, ofWeek, year field) {
@@ -46,7 +46,7 @@ func fields() (minute, hour, ofMonth, month, ofWeek, year field) {
 func parseCron(inner string) (Expression, error) {
 	parts := strings.Fields(strings.ToUpper(inner))
 	if len(parts) != 6 {
-		return Expression{}, fmt.Errorf("cron(%s) has %d fields, and must have 6: minutes hours day-of-month month day-of-week year", inner, len(parts))
+		return Expression{}, fmt.Errorf("cron(%s) has %d fields; it must have 6: minutes hours day-of-month month day-of-week year", inner, len(parts))
 	}
 	minute, hour, ofMonth, month, ofWeek, year := fields()
 	var c cron
@@ -88,8 +88,8 @@ func (f field) parse(text string) ([]int, error) {
 	return slices.Compact(values), nil
 }
 
-// span reads what stands before a slash, or alone: a range, all, or one value, from
-// which steps go on to the end.
+// span reads the part before a slash, or an item without one: a range, all, or a single
+// value, from which steps continue to the end.
 func (f field) span(text string, stepped bool) (first, last int, ok bool) {
 	if text == "*" {
 		return f.least, f.most, true
@@ -117,7 +117,7 @@ func (f field) value(text string) (int, bool) {
 }
 
 func (f field) refuse(item string) error {
-	return fmt.Errorf("%q can't stand in the field %s, which has %d to %d", item, f.name, f.least, f.most)
+	return fmt.Errorf("%q is not allowed in the field %s, which takes %d to %d", item, f.name, f.least, f.most)
 }
 
 // number reads up to four digits, and nothing else.
@@ -168,8 +168,8 @@ func parseDays(ofMonth field, month string, ofWeek field, week string) (d days, 
 	return d, err
 }
 
-// next goes through the wall clock's times in order. Each shows for the first time
-// later than the one before, so the first that is after is the one.
+// next goes through the wall clock's times in order. Each is first shown later than the
+// one before, so the first that is after the given time is the result.
 func (c *cron) next(after time.Time) (time.Time, bool) {
 	year, month, day := after.Date()
 	for _, y := range from(c.years, year) {
@@ -207,7 +207,7 @@ func (c *cron) nextOn(year, month, day int, after time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// have says whether a day is one of them.
+// have reports whether a day is one of them.
 func (d days) have(year, month, day int) bool {
 	weekday := weekdayOf(year, month, day)
 	switch {
@@ -225,8 +225,8 @@ func (d days) have(year, month, day int) bool {
 	return slices.Contains(d.ofMonth, day)
 }
 
-// nearest is the weekday nearest to a day without leaving its month; 0 in a month that
-// has no such day.
+// nearest returns the weekday nearest to a day without leaving its month, or 0 if the
+// month does not have the day.
 func nearest(year, month, day int) int {
 	const sunday, saturday = 1, 7
 	last := length(year, month)
@@ -252,12 +252,12 @@ func weekdayOf(year, month, day int) int {
 	return int(time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).Weekday()) + 1
 }
 
-// length is how many days a month has.
+// length returns how many days a month has.
 func length(year, month int) int {
 	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
-// from gives the values from the least on.
+// from returns the values that are not below least.
 func from(values []int, least int) []int {
 	i, _ := slices.BinarySearch(values, least)
 	return values[i:]

@@ -1,6 +1,6 @@
-// Package expression reads EventBridge's schedule expressions and says when they
-// occur: rate(5 minutes), cron(0 9 ? * MON-FRI *) and at(2026-07-10T19:20:00).
-// [Parse] is the way in. Nothing here reads a clock.
+// Package expression reads EventBridge's schedule expressions and computes when they
+// occur: rate(5 minutes), cron(0 9 ? * MON-FRI *) and at(2026-07-10T19:20:00). Start
+// reading at [Parse]. Nothing here reads a clock.
 //
 // The rules are those of "Schedule types in EventBridge Scheduler" and "Setting a
 // schedule pattern for scheduled rules" in AWS's user guides. What they leave open is
@@ -17,7 +17,7 @@ import (
 	_ "time/tzdata" // for machines without a time zone database
 )
 
-// Expression is a schedule expression that was read.
+// Expression is a parsed schedule expression.
 type Expression struct {
 	text    string
 	seconds int64     // of a rate; 0 for the others
@@ -29,7 +29,7 @@ type Expression struct {
 func Parse(text string) (Expression, error) {
 	const longest = 256 // "PutRule" and "CreateSchedule" in the API references
 	if len(text) > longest {
-		return Expression{}, fmt.Errorf("it has %d characters, and can have %d", len(text), longest)
+		return Expression{}, fmt.Errorf("it has %d characters; at most %d are allowed", len(text), longest)
 	}
 	kind, rest, _ := strings.Cut(text, "(")
 	inner, closed := strings.CutSuffix(rest, ")")
@@ -47,19 +47,20 @@ func Parse(text string) (Expression, error) {
 	return Expression{}, errors.New("it must be rate(...), cron(...) or at(...)")
 }
 
-// String is the expression in one spelling: [Parse] of it gives the same expression.
+// String returns the expression in its canonical spelling, which [Parse] accepts.
 func (e Expression) String() string { return e.text }
 
-// Once says that the expression is an at: it occurs once, whatever start a schedule has.
+// Once reports whether the expression is an at: it occurs once, whatever start a schedule
+// has.
 func (e Expression) Once() bool { return !e.at.IsZero() }
 
-// Next is the first occurrence strictly after a time, and in its time zone; not ok if
-// there is none any more.
+// Next returns the first occurrence strictly after a given time, in its time zone; ok is
+// false if none is left.
 //
-// A rate counts from start, which is its first occurrence; cron and at don't look at
-// start. Days of a rate have 24 hours, whatever the clocks do. A time that the clocks
-// skip when they are put forward is skipped; one that they show twice when they are put
-// back occurs once, at its first.
+// A rate counts from start, which is its first occurrence; cron and at ignore start. Days
+// of a rate have 24 hours, whatever the clocks do. A time that the clocks skip when they
+// are put forward is skipped; one that they show twice when they are put back occurs once,
+// the first time.
 func (e Expression) Next(start, after time.Time) (next time.Time, ok bool) {
 	switch {
 	case e.seconds > 0:
@@ -71,7 +72,7 @@ func (e Expression) Next(start, after time.Time) (next time.Time, ok bool) {
 	return next, ok && next.After(after)
 }
 
-// nextOfRate counts in seconds, since a Duration ends after 292 years.
+// nextOfRate counts in seconds, since a Duration can't exceed 292 years.
 func (e Expression) nextOfRate(start, after time.Time) time.Time {
 	if after.Before(start) {
 		return start.In(after.Location())
@@ -89,14 +90,14 @@ var rate = regexp.MustCompile(`^\s*([1-9][0-9]{0,8})\s+(minute|hour|day)(s?)\s*$
 func parseRate(inner string) (Expression, error) {
 	parts := rate.FindStringSubmatch(inner)
 	if parts == nil {
-		return Expression{}, fmt.Errorf("rate(%s) is no rate: it must be a positive number and minutes, hours or days", inner)
+		return Expression{}, fmt.Errorf("rate(%s) is not a rate: it must be a positive number and minutes, hours or days", inner)
 	}
 	value, err := strconv.ParseInt(parts[1], 10, 64)
 	if err != nil {
 		return Expression{}, fmt.Errorf("rate(%s): %w", inner, err)
 	}
 	if (value == 1) != (parts[3] == "") {
-		return Expression{}, fmt.Errorf("rate(%s): 1 takes the singular, and more the plural", inner)
+		return Expression{}, fmt.Errorf("rate(%s): 1 takes the singular, other numbers the plural", inner)
 	}
 	unit := map[string]int64{"minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}[parts[2]]
 	return Expression{text: fmt.Sprintf("rate(%d %s%s)", value, parts[2], parts[3]), seconds: value * unit}, nil
@@ -106,21 +107,21 @@ func parseAt(inner string) (Expression, error) {
 	const layout = "2006-01-02T15:04:05"
 	at, err := time.Parse(layout, inner)
 	if err != nil || at.Format(layout) != inner || at.IsZero() {
-		return Expression{}, fmt.Errorf("at(%s) is no time such as at(2026-07-10T19:20:00)", inner)
+		return Expression{}, fmt.Errorf("at(%s) is not a time such as at(2026-07-10T19:20:00)", inner)
 	}
 	return Expression{text: "at(" + inner + ")", at: at}, nil
 }
 
-// Location gives a time zone by its IANA name, such as Europe/Berlin; empty is UTC.
+// Location returns a time zone by its IANA name, such as Europe/Berlin; empty is UTC.
 func Location(name string) (*time.Location, error) {
-	if name == "Local" { // Go's word for the machine's own, and AWS knows no such zone
+	if name == "Local" { // Go's word for the machine's own zone, which AWS does not know
 		return nil, errors.New("unknown time zone Local")
 	}
 	return time.LoadLocation(name)
 }
 
-// instant is the first time at which the clocks of a place show what wall shows in UTC;
-// not ok for one that they skip.
+// instant returns the first time at which the clocks of a place show what wall shows in
+// UTC; ok is false for one that they skip.
 func instant(wall time.Time, place *time.Location) (t time.Time, ok bool) {
 	year, month, day := wall.Date()
 	hour, minute, second := wall.Clock()
@@ -129,7 +130,7 @@ func instant(wall time.Time, place *time.Location) (t time.Time, ok bool) {
 	if t.Unix()+int64(offset) != wall.Unix() {
 		return time.Time{}, false
 	}
-	// Go does not promise which of two times it gives when clocks were put back.
+	// Go does not specify which of two times it returns when clocks were put back.
 	begin, _ := t.ZoneBounds()
 	if begin.IsZero() {
 		return t, true

@@ -9,7 +9,7 @@ import (
 	"paylane/shared/emulator/schedule/expression"
 )
 
-// TestNext: the first occurrences after a time. Times are shown in the zone.
+// TestNext: the first occurrences after a given time. Times are written in the zone.
 func TestNext(t *testing.T) {
 	const berlin, newYork = "Europe/Berlin", "America/New_York"
 	rows := []struct {
@@ -127,7 +127,7 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			if e, err := expression.Parse(text); err == nil {
-				t.Errorf("it was taken as %s", e)
+				t.Errorf("it was accepted as %s", e)
 			}
 		})
 	}
@@ -136,13 +136,14 @@ func TestRefused(t *testing.T) {
 func TestLocation(t *testing.T) {
 	for _, name := range []string{"Local", "Mars/Olympus", "../zone", "europe berlin"} {
 		if place, err := expression.Location(name); err == nil {
-			t.Errorf("%q was taken as %v", name, place)
+			t.Errorf("%q was accepted as %v", name, place)
 		}
 	}
 }
 
-// FuzzExpression: whatever is written, reading it ends without a panic; what is taken is
-// taken again as it says of itself, with the same occurrences; and those are after.
+// FuzzExpression: parsing any input ends without a panic; the spelling of an accepted
+// expression is accepted too, with the same occurrences; and those are after the given
+// time.
 func FuzzExpression(f *testing.F) {
 	for _, text := range []string{
 		"rate(5 minutes)", "at(2026-07-10T19:20:00)", "cron(0 9 ? * MON-FRI *)", "cron(0/15 8-18/2 L * ? 2026,2028)",

@@ -1,5 +1,5 @@
-// Command empty is a Lambda function that does nothing: what aws-lambda-go itself needs
-// to start, which the benchmark compares with.
+// Command empty is a Lambda function that does nothing: the benchmark compares with its
+// start, which is aws-lambda-go's own.
 package main
 
 import "github.com/aws/aws-lambda-go/lambda"

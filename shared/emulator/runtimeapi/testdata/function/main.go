@@ -1,6 +1,6 @@
 // Command function is the Lambda function that the tests of package runtimeapi run: an
-// ordinary one, built on aws-lambda-go. MODE chooses what it is, and the event what
-// its handler does.
+// ordinary one, built on aws-lambda-go. MODE chooses the kind of function, and the event
+// what its handler does.
 package main
 
 import (
@@ -133,8 +133,8 @@ func describe(ctx context.Context) (any, error) {
 	}, err
 }
 
-// meet tells a test that the process is here, gives what the test says to that, and
-// holds the connection: it breaks when the process ends.
+// meet announces the process to a test, returns the test's reply, and keeps the connection,
+// which breaks when the process ends.
 func meet(address string) string {
 	if address == "" {
 		return ""
@@ -151,7 +151,7 @@ func meet(address string) string {
 
 var held []net.Conn
 
-// serve is the handler of a Function URL. The test says when it is to write what.
+// serve is the handler of a function URL. The test tells it what to write, and when.
 func serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	connection, err := net.Dial("tcp", r.URL.Query().Get("address"))
@@ -173,9 +173,9 @@ func serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // speak makes the calls that a test tells it to, each "METHOD path header body", and
-// sends back the status and the body of the answer. The methods of its own are CUT, to
-// post a body that is cut off, LARGE, to post one of so many bytes, and HEADERS, to get
-// the answer's headers.
+// sends back the status and the body of the answer. Additional methods are CUT, to post a
+// body that is cut off, LARGE, to post one of so many bytes, and HEADERS, to get the
+// answer's headers.
 func speak(api, address string) {
 	connection, err := net.Dial("tcp", address)
 	if err != nil {
@@ -233,7 +233,7 @@ func headers(h http.Header) string {
 	return strings.Join(list, " ")
 }
 
-// cutOff posts a body that is shorter than it says.
+// cutOff posts a body that is shorter than announced.
 func cutOff(api, path, body string) string {
 	connection, err := net.Dial("tcp", api)
 	if err != nil {

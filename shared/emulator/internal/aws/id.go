@@ -1,6 +1,6 @@
-// Package id makes the identifiers that AWS gives to requests, in AWS's formats,
-// from a source of randomness that a simulation can replace.
-package id
+// Package aws holds what the emulator's packages share: how AWS writes identifiers and
+// JSON, which variables Lambda reserves, and the defaults of a configuration.
+package aws
 
 import (
 	"encoding/base64"
@@ -8,31 +8,19 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// UUID makes a random UUID (RFC 9562, version 4), as Lambda's request ids are. The
-// source must not fail.
+// UUID returns a random UUID (RFC 9562, version 4), as Lambda's request ids are. Like
+// all functions here it panics if the source of randomness fails.
 func UUID(random io.Reader) string {
-	var b [16]byte
-	fill(random, b[:])
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	var text [36]byte
-	hex.Encode(text[0:8], b[0:4])
-	text[8] = '-'
-	hex.Encode(text[9:13], b[4:6])
-	text[13] = '-'
-	hex.Encode(text[14:18], b[6:8])
-	text[18] = '-'
-	hex.Encode(text[19:23], b[8:10])
-	text[23] = '-'
-	hex.Encode(text[24:36], b[10:16])
-	return string(text[:])
+	return uuid.Must(uuid.NewRandomFromReader(random)).String()
 }
 
-// Trace makes the root of an X-Ray trace: "Root=1-", the seconds since 1970, and 96
+// TraceID returns the root of an X-Ray trace: "Root=1-", the seconds since 1970, and 96
 // random bits ("Tracing header" in the X-Ray developer guide).
-func Trace(random io.Reader, now time.Time) string {
+func TraceID(random io.Reader, now time.Time) string {
 	var b [12]byte
 	fill(random, b[:])
 	const prefix = "Root=1-"
@@ -46,9 +34,9 @@ func Trace(random io.Reader, now time.Time) string {
 	return string(text[:])
 }
 
-// Gateway makes an id like those of API Gateway's HTTP APIs: 16 characters of base64
+// GatewayID returns an id like those of API Gateway's HTTP APIs: 16 characters of base64
 // that end in "=".
-func Gateway(random io.Reader) string {
+func GatewayID(random io.Reader) string {
 	var b [11]byte
 	fill(random, b[:])
 	var text [16]byte

@@ -1,6 +1,4 @@
-// Package text writes events and results as JSON, and helps typed ones to be what JSON
-// would have made of them.
-package text
+package aws
 
 import (
 	"bytes"
@@ -20,8 +18,8 @@ func JSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// Valid replaces each byte that is not UTF-8 by U+FFFD, as encoding it as JSON does.
-func Valid(s string) string {
+// ValidText replaces each byte that is not UTF-8 by U+FFFD, as encoding it as JSON does.
+func ValidText(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}

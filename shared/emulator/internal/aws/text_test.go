@@ -1,4 +1,4 @@
-package text_test
+package aws_test
 
 import (
 	"encoding/json"
@@ -6,11 +6,11 @@ import (
 
 	"pgregory.net/rapid"
 
-	"paylane/shared/emulator/internal/text"
+	"paylane/shared/emulator/internal/aws"
 )
 
-// Valid does what a way through JSON does.
-func TestValid(t *testing.T) {
+// ValidText does what encoding and decoding as JSON does.
+func TestValidText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "text"))
 		b, err := json.Marshal(s)
@@ -21,8 +21,8 @@ func TestValid(t *testing.T) {
 		if err := json.Unmarshal(b, &want); err != nil {
 			t.Fatal(err)
 		}
-		if got := text.Valid(s); got != want {
-			t.Fatalf("Valid(%q) is %q, want %q", s, got, want)
+		if got := aws.ValidText(s); got != want {
+			t.Fatalf("ValidText(%q) is %q, want %q", s, got, want)
 		}
 	})
 }
