@@ -1,4 +1,4 @@
-// Package office has what both functions need.
+// Package office holds what both functions need.
 package office
 
 import (
