@@ -42,7 +42,7 @@ type meter struct {
 	writes, reads float64
 }
 
-// add adds the meter to a client; it belongs in its APIOptions.
+// add attaches the meter to a client, as one of its APIOptions.
 func (m *meter) add(stack *middleware.Stack) error {
 	count := middleware.FinalizeMiddlewareFunc("Meter", func(
 		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
