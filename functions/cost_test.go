@@ -13,14 +13,14 @@ import (
 	"paylane/shared/telemetry"
 )
 
-var update = flag.Bool("update", false, "write the table of docs/cost.md anew")
+var update = flag.Bool("update", false, "rewrite the table in docs/cost.md")
 
-// prices are list prices; usage is what an order takes. TestCost of package localstack
-// counts its calls and units.
+// prices holds AWS's list prices.
 type prices struct {
 	PerMillion, Each map[string]float64
 }
 
+// usage is what an order uses. TestCost in package localstack counts its calls and units.
 type usage struct {
 	Calls                                 map[string]float64
 	WriteUnits, ReadUnits                 float64
@@ -30,7 +30,7 @@ type usage struct {
 	TracedShare, ItemBytes                float64
 }
 
-// watched counts what the template's alarms look at: CloudWatch bills an alarm by it.
+// watched counts the metrics that the template's alarms watch, by which CloudWatch bills them.
 func watched(t *testing.T) (metrics float64) {
 	t.Helper()
 	var root map[string]any
@@ -56,10 +56,10 @@ func load(t *testing.T, name string, into any) {
 	}
 }
 
-// month is what a month's orders cost.
+// month is the orders of a month.
 type month struct {
 	orders float64
-	batch  float64 // orders to a batch of the payment function
+	batch  float64 // orders per batch of the payment function
 }
 
 type item struct {
@@ -67,13 +67,13 @@ type item struct {
 	cost float64
 }
 
-// items are the parts of a month's bill.
+// items returns the parts of a month's bill.
 func (m month) items(p prices, u usage, watched float64) []item {
 	million := m.orders / 1e6
 	gigabyteSeconds := u.MemoryMB / 1024 * (u.APIMilliseconds + u.PaymentMilliseconds/m.batch) / 1000
 	invocations := 1 + 1/m.batch
-	// A receive and a delete for each batch; while there is nothing, five pollers ask
-	// every 20 s, which is at most this much.
+	// A batch takes a receive and a delete. While the queue is empty five pollers ask every
+	// 20 s, which comes to this much at most.
 	idle := 5 * 3 * 60 * 24 * 30.0
 	requests := m.orders*(u.Calls["SendMessage"]+2/m.batch) + idle
 	logged := m.orders * (u.LogBytesPerInvocation*invocations + u.AccessLogBytes) / 1e9
@@ -90,7 +90,7 @@ func (m month) items(p prices, u usage, watched float64) []item {
 	}
 }
 
-// work is the part of the bill that the order itself is: what takes, keeps and pays it.
+// work sums the part of the bill for taking, keeping and paying the orders alone.
 func work(items []item) (sum float64) {
 	for _, i := range items[:5] {
 		sum += i.cost
@@ -140,7 +140,7 @@ func TestCostPage(t *testing.T) {
 	before, rest, ok := strings.Cut(string(page), begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatal("docs/cost.md has lost its marks")
+		t.Fatal("docs/cost.md has lost its markers")
 	}
 	want := before + begin + table.String() + end + after
 	switch {

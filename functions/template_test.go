@@ -1,5 +1,5 @@
-// Package functions_test holds template.yaml against what the functions do and what
-// AWS asks for.
+// Package functions_test checks template.yaml against what the functions do and what AWS
+// requires.
 package functions_test
 
 import (
@@ -39,7 +39,7 @@ func read(t *testing.T) *template.Template {
 
 // TestQueues: a message is hidden for six times the function's timeout, as Lambda's
 // guide advises ("Configuring an SQS queue for use with Lambda"); and a dead letter is
-// kept for longer than its queue would, because its age counts from its first sending.
+// kept for longer than its queue would, because its age counts from when it was first sent.
 func TestQueues(t *testing.T) {
 	read := read(t)
 	for _, m := range read.Mappings {
@@ -62,8 +62,8 @@ func TestQueues(t *testing.T) {
 	}
 }
 
-// TestRoutes: every route asks for a token with the scope that its method calls for; the
-// three open ones, and what is no route, show nothing of anybody's.
+// TestRoutes: every route requires a token with the scope for its method, except three open
+// ones and the default route, which show nobody's data.
 func TestRoutes(t *testing.T) {
 	open := []string{"GET /healthz", "GET /openapi.json", "GET /docs", template.DefaultRoute}
 	read := read(t)
@@ -75,13 +75,13 @@ func TestRoutes(t *testing.T) {
 		case r.Method == http.MethodGet:
 			want = []string{"orders/read"}
 		}
-		switch asks := r.Authorizer != nil; {
+		switch protected := r.Authorizer != nil; {
 		case slices.Contains(open, r.Key):
-			if asks {
-				t.Errorf("%s asks for a token", r.Key)
+			if protected {
+				t.Errorf("%s requires a token", r.Key)
 			}
-		case !asks || !slices.Equal(r.Scopes, want):
-			t.Errorf("%s asks for the scopes %v, want %v", r.Key, r.Scopes, want)
+		case !protected || !slices.Equal(r.Scopes, want):
+			t.Errorf("%s requires the scopes %v, want %v", r.Key, r.Scopes, want)
 		}
 		function, _ := read.Function(r.Function)
 		if longest := 30 * time.Second; function.Timeout >= longest {
@@ -90,8 +90,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// TestStream: events come as they happen, browsers of other origins may ask for them and
-// come back, and the API knows where they are.
+// TestStream: events are streamed, browsers of other origins may request and resume them,
+// and the API knows their address.
 func TestStream(t *testing.T) {
 	read := read(t)
 	stream, _ := read.Function("Stream")
@@ -105,7 +105,7 @@ func TestStream(t *testing.T) {
 		t.Errorf("its CORS is %+v", url.CORS)
 	}
 	if got, want := api.Environment["EVENTS_URL"], "https://"+url.DomainName+"/"; got != want {
-		t.Errorf("the API says that the events are at %q, want %q", got, want)
+		t.Errorf("the API has the events at %q, want %q", got, want)
 	}
 }
 
@@ -124,8 +124,8 @@ func walk(node any, visit func(map[string]any)) {
 	}
 }
 
-// TestMetrics: every metric that an alarm or the dashboard looks at exists, with exactly
-// those dimensions: as one that the functions tell, or in the list of AWS's.
+// TestMetrics: every metric that an alarm or the dashboard uses exists, with exactly those
+// dimensions: the functions record it, or it is in the list of AWS's.
 func TestMetrics(t *testing.T) {
 	known := make(map[string]bool)
 	for _, m := range telemetry.Metrics() {
@@ -155,7 +155,7 @@ func TestMetrics(t *testing.T) {
 		}
 		used[metric] = true
 		if !known[metric] {
-			t.Errorf("an alarm looks at %s, which is no metric", metric)
+			t.Errorf("an alarm or the dashboard uses %s, which does not exist", metric)
 		}
 	})
 	if len(used) < 8 {
@@ -180,7 +180,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for name := range root["Resources"].(map[string]any) {
 		if strings.HasSuffix(name, "Alarm") && !strings.Contains(string(operating), "### "+name+"\n") {
-			t.Errorf("docs/operating.md has no part on %s", name)
+			t.Errorf("docs/operating.md has no section on %s", name)
 		}
 	}
 	if alarms < 9 {

@@ -34,15 +34,15 @@ import (
 	"paylane/shared/sqsqueue"
 )
 
-// meter counts what a client asks of AWS, and what that takes.
+// meter counts a client's calls to AWS, and the capacity that they use.
 type meter struct {
 	mu            sync.Mutex
 	calls         map[string]int
-	retries       int // further tries of calls, which a slow LocalStack may need
+	retries       int // a slow LocalStack may need some
 	writes, reads float64
 }
 
-// add is for a client's APIOptions.
+// add attaches the meter to a client, as one of its APIOptions.
 func (m *meter) add(stack *middleware.Stack) error {
 	count := middleware.FinalizeMiddlewareFunc("Meter", func(
 		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
@@ -121,9 +121,9 @@ func TestCost(t *testing.T) {
 	defer stop()
 	var polling sync.WaitGroup
 	polling.Go(func() { newPoller(t, s, read, payment, polled).Run(ctx) })
-	eventually(t, 5*time.Minute, func() string { // a batch that LocalStack was too slow for comes back after a minute
+	eventually(t, 5*time.Minute, func() string { // if LocalStack was too slow for a batch, it comes back after a minute
 		if counts := s.counts(t, paymentQueue); counts != [2]int{0, 0} {
-			return fmt.Sprintf("the payment queue has %v visible and hidden", counts)
+			return fmt.Sprintf("the payment queue has %v messages, visible and in flight", counts)
 		}
 		return ""
 	})
@@ -147,7 +147,7 @@ func TestCost(t *testing.T) {
 	if diff := cmp.Diff(want, used.calls); diff != "" {
 		t.Errorf("the calls of %d orders (-want +got):\n%s", orders, diff)
 	}
-	// A second try writes, and tells, something else.
+	// A retry may write, and report, less.
 	writes, reads := usage.WriteUnits*orders, usage.ReadUnits*orders
 	if off := writes - used.writes; off < 0 || off > float64(2*used.retries) || used.reads != reads {
 		t.Errorf("%v write units and %v read units, with %d retries; want %v and %v", used.writes, used.reads, used.retries, writes, reads)
@@ -156,7 +156,7 @@ func TestCost(t *testing.T) {
 		orders, used.calls, used.writes, used.reads, polled.calls, used.retries)
 }
 
-// apiEvent is a request as API Gateway passes it on, to the default stage.
+// apiEvent returns the event that API Gateway makes of a request to the default stage.
 func apiEvent(method, path, body string) events.APIGatewayV2HTTPRequest {
 	event := events.APIGatewayV2HTTPRequest{
 		Version: "2.0", Body: body, Headers: map[string]string{"content-type": "application/json"},
@@ -168,7 +168,7 @@ func apiEvent(method, path, body string) events.APIGatewayV2HTTPRequest {
 	return event
 }
 
-// provision makes the queues and the table of the template.
+// provision creates the template's queues and table.
 func (s *stack) provision(t *testing.T) *template.Template {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(repository, "template.yaml"))
@@ -186,7 +186,7 @@ func (s *stack) provision(t *testing.T) *template.Template {
 	return read
 }
 
-// newPoller makes the payment queue's poller as the runner does.
+// newPoller returns a poller of the payment queue, configured as the runner's.
 func newPoller(t *testing.T, s *stack, read *template.Template, invoker emulator.Invoker, m *meter) *eventsource.Poller {
 	t.Helper()
 	config := s.config

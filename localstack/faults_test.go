@@ -21,7 +21,7 @@ import (
 	"paylane/shared/order"
 )
 
-// proxy is a TCP proxy that can be told to spoil every connection.
+// proxy is a TCP proxy that can be told to disrupt every connection.
 type proxy struct {
 	target   string
 	listener net.Listener
@@ -49,13 +49,13 @@ func startProxy(t *testing.T, target string) *proxy {
 	})
 	t.Cleanup(func() {
 		_ = listener.Close()
-		p.set(true) // ends what is open
+		p.set(true) // closes what is open
 		connections.Wait()
 	})
 	return p
 }
 
-// set begins or ends the trouble; either way all connections are cut.
+// set starts or ends the trouble; either way all connections are cut.
 func (p *proxy) set(bad bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -66,7 +66,7 @@ func (p *proxy) set(bad bool) {
 	clear(p.open)
 }
 
-// admit enters a connection, and tells what is to become of it.
+// admit registers a connection, and reports whether to disrupt it.
 func (p *proxy) admit(conns ...net.Conn) (bad bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,9 +76,9 @@ func (p *proxy) admit(conns ...net.Conn) (bad bool) {
 	return p.bad
 }
 
-// serve passes a connection on. In trouble a third of them is cut at once, a third is
-// silent until the trouble ends, and a third loses its answer's end: the request got
-// through, but nobody learns of it.
+// serve forwards a connection. During the trouble a third of them are cut at once, a third
+// are silent until it ends, and a third lose the end of their response: the request got
+// through, but the client can't know.
 func (p *proxy) serve(client net.Conn) {
 	defer func() { _ = client.Close() }()
 	server, err := new(net.Dialer).Dial("tcp", p.target)
@@ -105,9 +105,9 @@ func (p *proxy) serve(client net.Conn) {
 	_, _ = io.Copy(client, server)
 }
 
-// TestFaults spoils the connections between the binaries and AWS for 20 s under load.
-// Meanwhile the API answers 503 problems where it can't do better; afterwards no
-// acknowledged order is missing, each has reached its end, and none was charged twice.
+// TestFaults disrupts the connections between the binaries and AWS for 20 s under load.
+// Meanwhile the API answers with a 503 problem if it can't do better; afterwards no
+// acknowledged order is missing, each has ended, and none was charged twice.
 func TestFaults(t *testing.T) {
 	const trouble, writers = 20 * time.Second, 8
 	s := newStack(t)
@@ -145,7 +145,7 @@ func TestFaults(t *testing.T) {
 				case status == http.StatusServiceUnavailable && media == "application/problem+json":
 					refusals++
 				default:
-					t.Errorf("in trouble the API answers %d %s: %s", status, media, body)
+					t.Errorf("during the trouble the API answered %d %s: %s", status, media, body)
 				}
 				mu.Unlock()
 			}
@@ -178,14 +178,14 @@ func TestFaults(t *testing.T) {
 	}
 
 	simulator := simulator.New(time.Now)
-	store := s.store() // not by way of the proxy
+	store := s.store() // not through the proxy
 	for id := range acknowledged {
 		ref := order.Ref{Tenant: "local", ID: id}
 		var o order.Order
 		eventually(t, 2*time.Minute, func() string {
 			var err error
 			if o, err = store.Get(t.Context(), ref); err != nil {
-				t.Fatalf("an acknowledged order: %v", err)
+				t.Fatalf("read an acknowledged order: %v", err)
 			}
 			if !o.Status.End() {
 				return fmt.Sprintf("order %s is %s, with %v", id, o.Status, o.Charge.Attempts)
@@ -212,9 +212,9 @@ func post(ctx context.Context, url, body string) (status int, media, text string
 	return response.StatusCode, response.Header.Get("Content-Type"), string(read), err
 }
 
-// checkCharged: the simulator has no memory, but what it charges has a reference that
-// follows from the key. A paid order bears that of its newest key, and every key before
-// it is known not to have charged.
+// checkCharged relies on the simulator, which has no memory, deriving a charge's reference
+// from its key. A paid order has the reference of its newest key, and every key before that
+// is known not to have charged.
 func checkCharged(t *testing.T, simulator gateway.Gateway, o order.Order) {
 	t.Helper()
 	approved := 0

@@ -77,16 +77,16 @@ func (r *runner) paid(t *testing.T, id string) (o shownOrder) {
 	return o
 }
 
-// TestEndToEnd runs the suite of all environments on the binaries.
+// TestEndToEnd runs the end-to-end suite against the binaries.
 func TestEndToEnd(t *testing.T) {
 	s := newStack(t)
 	r := s.start(t, repository)
 	e2e.Run(t, e2e.Target{URL: r.url, Environment: e2e.Binaries})
 }
 
-// TestKilledMidCharge takes the payment function's process away while the gateway works.
-// Nobody else may charge meanwhile; the order comes back when its message does, is asked
-// about and settled, and was charged once.
+// TestKilledMidCharge kills the payment function's process while the gateway is working.
+// Nobody else may charge meanwhile. When the message comes back the gateway is asked about
+// the order, which is settled and was charged once.
 func TestKilledMidCharge(t *testing.T) {
 	s := newStack(t)
 	r := s.start(t, project(t, hurry()...))
@@ -98,7 +98,7 @@ func TestKilledMidCharge(t *testing.T) {
 		return ""
 	})
 	if !r.kill(t, "Payment") {
-		t.Fatal("no payment process was there to be killed")
+		t.Fatal("there was no payment process to kill")
 	}
 	killed := time.Now()
 	o = r.paid(t, o.ID)
@@ -106,13 +106,13 @@ func TestKilledMidCharge(t *testing.T) {
 		t.Errorf("the message came back %v after its first receive, before its visibility timeout of 5 s", back)
 	}
 	if want := []string{"unknown", "approved"}; !slices.Equal(o.outcomes(), want) {
-		t.Errorf("the attempts end %v, want %v", o.outcomes(), want)
+		t.Errorf("the outcomes are %v, want %v", o.outcomes(), want)
 	}
 	t.Logf("killed, and PAID %v later with %v", time.Since(killed).Round(time.Second), o.outcomes())
 }
 
-// TestPoison: what is no message of ours goes to the dead-letter queue, and stays there
-// for a person. Orders are not held up.
+// TestPoison: a message that is not ours goes to the dead-letter queue, and stays there for
+// a person to look at. Orders are not held up.
 func TestPoison(t *testing.T) {
 	s := newStack(t)
 	r := s.start(t, repository)
@@ -123,16 +123,16 @@ func TestPoison(t *testing.T) {
 	// Received five times by payment, and once by deadletter, which hides it for an hour.
 	eventually(t, 2*time.Minute, func() string {
 		if counts := s.counts(t, paymentQueue); counts != [2]int{0, 0} {
-			return fmt.Sprintf("the payment queue has %v visible and hidden", counts)
+			return fmt.Sprintf("the payment queue has %v messages, visible and in flight", counts)
 		}
 		if counts := s.counts(t, paymentDLQ); counts != [2]int{0, 1} {
-			return fmt.Sprintf("the dead-letter queue has %v visible and hidden", counts)
+			return fmt.Sprintf("the dead-letter queue has %v messages, visible and in flight", counts)
 		}
 		return ""
 	})
 }
 
-// counts gives how many messages of a queue are visible, and how many are in flight.
+// counts returns how many messages of a queue are visible, and how many are in flight.
 func (s *stack) counts(t *testing.T, queue string) (counts [2]int) {
 	t.Helper()
 	names := []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
@@ -149,7 +149,7 @@ func (s *stack) counts(t *testing.T, queue string) (counts [2]int) {
 }
 
 // TestBatchWithOneBadRecord sends nine charges and one poison message at once. The nine
-// are charged once each; only the tenth comes again.
+// are charged once each; only the tenth is redelivered.
 func TestBatchWithOneBadRecord(t *testing.T) {
 	s := newStack(t)
 	r := s.start(t, repository)
@@ -169,12 +169,12 @@ func TestBatchWithOneBadRecord(t *testing.T) {
 	}
 	for _, id := range ids {
 		if o := r.paid(t, id); len(o.Attempts) != 1 {
-			t.Errorf("order %s took the attempts %v", id, o.outcomes())
+			t.Errorf("order %s has the attempts %v, want one", id, o.outcomes())
 		}
 	}
 	eventually(t, 2*time.Minute, func() string {
 		if counts := s.counts(t, paymentDLQ); counts != [2]int{0, 1} {
-			return fmt.Sprintf("the dead-letter queue has %v visible and hidden", counts)
+			return fmt.Sprintf("the dead-letter queue has %v messages, visible and in flight", counts)
 		}
 		return ""
 	})
@@ -184,7 +184,7 @@ func TestBatchWithOneBadRecord(t *testing.T) {
 // and the order is paid.
 func TestMoveTask(t *testing.T) {
 	s := newStack(t)
-	s.provision(t) // nobody polls yet
+	s.provision(t) // nothing polls yet
 	ref := order.Ref{Tenant: "local", ID: uuid.NewString()}
 	if err := s.store().Create(t.Context(), order.New(ref, order.Request{Amount: 100, Currency: "KRW", PaymentToken: "tok_ok"}, "", time.Now())); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestMoveTask(t *testing.T) {
 	if _, err := q.Send(t.Context(), order.Message{Kind: order.KindCharge, Ref: ref, Round: 1}.Encode(), 0); err != nil {
 		t.Fatal(err)
 	}
-	// A consumer that drops what it receives, until redrive takes the message away.
+	// A consumer that gives every message back, until the redrive policy moves it.
 	eventually(t, time.Minute, func() string {
 		got, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: time.Second})
 		if err != nil {
@@ -205,7 +205,7 @@ func TestMoveTask(t *testing.T) {
 			}
 		}
 		if counts := s.counts(t, paymentDLQ); counts != [2]int{1, 0} {
-			return fmt.Sprintf("the dead-letter queue has %v visible and hidden", counts)
+			return fmt.Sprintf("the dead-letter queue has %v messages, visible and in flight", counts)
 		}
 		return ""
 	})
@@ -215,13 +215,13 @@ func TestMoveTask(t *testing.T) {
 	}
 	eventually(t, time.Minute, func() string {
 		if counts := s.counts(t, paymentQueue); counts != [2]int{1, 0} {
-			return fmt.Sprintf("the payment queue has %v visible and hidden", counts)
+			return fmt.Sprintf("the payment queue has %v messages, visible and in flight", counts)
 		}
 		return ""
 	})
 	r := s.start(t, repository)
 	if o := r.paid(t, ref.ID); len(o.Attempts) != 1 {
-		t.Errorf("the order took the attempts %v", o.outcomes())
+		t.Errorf("the order has the attempts %v, want one", o.outcomes())
 	}
 }
 
@@ -268,7 +268,7 @@ func TestList(t *testing.T) {
 			}
 		}
 		if !slices.Equal(got, want[:]) {
-			return fmt.Sprintf("%d orders are listed, or not in their order; want %d", len(got), orders)
+			return fmt.Sprintf("%d orders are listed, perhaps out of order; want %d", len(got), orders)
 		}
 		return ""
 	})

@@ -32,14 +32,14 @@ import (
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/handlers/hook"
-	"paylane/shared/queue"
 	"paylane/shared/order"
+	"paylane/shared/queue"
 	"paylane/shared/sqsqueue"
 )
 
-// TestPolicies runs each function's handler through all that it can do, with a client of
-// its own, and compares the calls that it made with its policies in template.yaml: what
-// it calls must be allowed, and nothing else.
+// TestPolicies makes each function's handler do everything it can, with a client of its own,
+// and compares the calls it made with its policies in template.yaml: exactly those must be
+// allowed.
 func TestPolicies(t *testing.T) {
 	s := newStack(t)
 	s.provision(t)
@@ -70,7 +70,7 @@ func TestPolicies(t *testing.T) {
 	}
 	deliver := func(handler handlers.SQSHandler, queueName string, kind order.Kind, id string, age time.Duration) {
 		t.Helper()
-		// A message of its own, so that there is a receipt handle to change.
+		// Its visibility can be changed only if the message was really received.
 		q := s.queue(queueName)
 		body := order.Message{Kind: kind, Ref: order.Ref{Tenant: "local", ID: id}, Round: 1}.Encode()
 		if _, err := q.Send(t.Context(), body, 0); err != nil {
@@ -123,13 +123,13 @@ func TestPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told, err := io.ReadAll(stream); err != nil || !strings.Contains(string(told), `"status":"CANCELED"`) {
-		t.Fatalf("%s, %v", told, err)
+	if text, err := io.ReadAll(stream); err != nil || !strings.Contains(string(text), `"status":"CANCELED"`) {
+		t.Fatalf("%s, %v", text, err)
 	}
 
 	reconcileCalls, scanned, rest := client("local-ReconcileQueue")
 	services := handlerstest.Services(scanned, rest)
-	services.Now = func() time.Time { return now().Add(48 * time.Hour) } // everything counts as stuck, and what is left is sent
+	services.Now = func() time.Time { return now().Add(48 * time.Hour) } // everything counts as stuck, and more is left than one run can do
 	reconcile := handlerstest.Must[handlers.ReconcileHandler](t)(handlers.Reconcile(environment, services))
 	short, cancel := context.WithTimeout(t.Context(), 31*time.Second)
 	defer cancel()
@@ -161,10 +161,10 @@ func TestPolicies(t *testing.T) {
 	if err := smoke(t.Context(), hook.Event{DeploymentID: "d", ExecutionID: "e"}); err != nil {
 		t.Error(err)
 	}
-	hookCalls.calls["InvokeFunction"] = hookCalls.calls["Invoke"] // the one that IAM calls otherwise
+	hookCalls.calls["InvokeFunction"] = hookCalls.calls["Invoke"] // IAM has another name for it
 	delete(hookCalls.calls, "Invoke")
 
-	// Lambda polls with the function's role.
+	// Lambda polls the queues with the function's role.
 	poller := []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"}
 	for function, want := range map[string][]string{
 		"Api":        slices.Collect(maps.Keys(apiCalls.calls)),
@@ -181,8 +181,8 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// allowed gives the actions that a function's role allows, without their services. Keys,
-// logs and traces are left out: they are Lambda's to use, on the function's behalf.
+// allowed returns the actions that a function's role allows, without their services. Keys,
+// logs and traces are left out: Lambda uses those on the function's behalf.
 func allowed(t *testing.T, function string) (actions []string) {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(repository, "template.yaml"))
@@ -212,7 +212,7 @@ func allowed(t *testing.T, function string) (actions []string) {
 		for _, statement := range policy.PolicyDocument.Statement {
 			fields, ok := statement.(map[string]any)
 			if !ok {
-				continue // an !If, of a key
+				continue // an !If, for a key
 			}
 			for _, action := range fields["Action"].([]any) {
 				service, name, _ := strings.Cut(action.(string), ":")

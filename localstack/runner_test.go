@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestOtherTemplate runs somebody else's application: a module of its own, functions
+// TestOtherTemplate runs an application that is not paylane: a module of its own, functions
 // built by go and by make, an API that no HttpApi resource declares, a required
 // parameter, a schedule, a filter, message attributes, a redrive policy.
 func TestOtherTemplate(t *testing.T) {
@@ -56,12 +56,12 @@ func TestOtherTemplate(t *testing.T) {
 	})
 
 	// What can't be delivered is in the dead-letter queue after two receives; what the
-	// filter does not let through is gone.
+	// filter rejects is gone.
 	_, refused := request(t, http.MethodPost, r.url+"/letters", `{"to": "nobody"}`)
 	request(t, http.MethodPost, r.url+"/letters", `{"re": "filtered"}`)
 	eventually(t, time.Minute, func() string {
 		if counts := s.counts(t, "local-Post"); counts != [2]int{0, 0} {
-			return fmt.Sprintf("the queue has %v visible and hidden", counts)
+			return fmt.Sprintf("the queue has %v messages, visible and in flight", counts)
 		}
 		return ""
 	})
@@ -82,7 +82,7 @@ func parsed[T any](t *testing.T, text string) (v T) {
 }
 
 // TestReload edits a function while it runs. Within three seconds the next request runs
-// the new code; code that does not compile changes nothing, and the runner says so.
+// the new code; code that does not compile changes nothing, and the runner reports it.
 func TestReload(t *testing.T) {
 	s := newStack(t)
 	folder := filepath.Join(t.TempDir(), "mailroom")
@@ -93,7 +93,7 @@ func TestReload(t *testing.T) {
 		_, hello := request(t, http.MethodGet, r.url+"/hello", "")
 		return parsed[map[string]string](t, hello)["says"]
 	}
-	changes := func(from, to string) {
+	change := func(from, to string) {
 		t.Helper()
 		began := time.Now()
 		edit(t, main, [2]string{`greeting = "` + from + `"`, `greeting = "` + to + `"`})
@@ -108,24 +108,24 @@ func TestReload(t *testing.T) {
 	if got := says(); !strings.HasPrefix(got, "hello") {
 		t.Fatal(got)
 	}
-	changes("hello", "welcome")
+	change("hello", "welcome")
 
 	edit(t, main, [2]string{`greeting = "welcome"`, `greeting = "broken" +`})
 	eventually(t, time.Minute, func() string {
 		if text := r.out.String(); !strings.Contains(text, "main.go:") || !strings.Contains(text, "Front goes on as it was") {
-			return "the runner does not say what is wrong"
+			return "the runner does not report what is wrong"
 		}
 		return ""
 	})
 	if got := says(); !strings.HasPrefix(got, "welcome") {
-		t.Errorf("after a build that failed the function says %s", got)
+		t.Errorf("after a failed build the function says %s", got)
 	}
 	edit(t, main, [2]string{`greeting = "broken" +`, `greeting = "broken"`})
-	changes("broken", "farewell")
+	change("broken", "farewell")
 }
 
-// TestReady: once its binaries are built, the runner serves within three seconds, on a
-// LocalStack that has the queues and tables yet to be made.
+// TestReady: once its binaries are built, the runner serves within three seconds, though it
+// has to create the queues and tables first.
 func TestReady(t *testing.T) {
 	s := newStack(t)
 	r := s.start(t, repository)

@@ -1,7 +1,7 @@
 //go:build sam
 
-// These tests need Docker, SAM, and LocalStack at AWS_ENDPOINT_URL where containers
-// reach it, too: `make sam-test`.
+// These tests need Docker, SAM, and LocalStack at an AWS_ENDPOINT_URL that containers can
+// reach too: run `make sam-test`.
 package localstack_test
 
 import (
@@ -22,8 +22,8 @@ import (
 	"paylane/shared/e2e"
 )
 
-// samCommand is localstack/sam. It ends with the context, which is not the test's own:
-// parallel tests run on when a test's function returns.
+// samCommand runs localstack/sam until the context ends. That must not be the test's own
+// context if parallel subtests go on after the test's function has returned.
 func samCommand(ctx context.Context, account string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "./sam", args...)
 	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+account)
@@ -32,8 +32,8 @@ func samCommand(ctx context.Context, account string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestSAM runs the suite of all environments on the api function in SAM's container,
-// while paylane polls the queues.
+// TestSAM runs the end-to-end suite against the api function in SAM's container, while
+// paylane polls the queues.
 func TestSAM(t *testing.T) {
 	port := freePort(t)
 	var out bytes.Buffer
@@ -51,7 +51,7 @@ func TestSAM(t *testing.T) {
 		stop()
 		<-ended //nolint:errcheck // it was told to end
 		if t.Failed() {
-			t.Logf("its output:\n%s", &out)
+			t.Logf("the output of localstack/sam:\n%s", &out)
 		}
 	})
 	url := "http://127.0.0.1:" + port
@@ -91,9 +91,9 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// TestSAMInvoke invokes each function with its sample events, in the order of an order's
-// life. What it prints is looked at: `sam local invoke` ends with 0 even where the
-// function panics.
+// TestSAMInvoke invokes each function with its sample events, following the life of an
+// order. It checks the output, since `sam local invoke` exits with 0 even if the function
+// panics.
 func TestSAMInvoke(t *testing.T) {
 	events, err := filepath.Glob("../events/*.json")
 	if err != nil {
@@ -102,10 +102,10 @@ func TestSAMInvoke(t *testing.T) {
 	steps := []struct{ event, function, answer string }{
 		{"api-create-order.json", "Api", `"statusCode":201`},
 		{"api-get-order.json", "Api", `\"status\":\"PENDING\"`},
-		// The order is paid; the second record is no message of ours.
+		// The order is paid; the second record is not one of our messages.
 		{"payment-batch.json", "Payment", `{"batchItemFailures":[{"itemIdentifier":"6f1c0d1e-3b1f-4c57-9a0e-0d8f0f2a9b11"}]}`},
 		{"api-get-order.json", "Api", `\"status\":\"PAID\"`},
-		{"deadletter-batch.json", "DeadLetter", `{"batchItemFailures":[]}`}, // it has its end already
+		{"deadletter-batch.json", "DeadLetter", `{"batchItemFailures":[]}`}, // the order has already ended
 		{"reconcile-by-hand.json", "Reconcile", `"done":true,"apply":false,"report":{"scanned":1`},
 		{"reconcile-schedule.json", "Reconcile", `"done":true,"apply":true,"report":{"scanned":1`},
 	}
@@ -126,7 +126,7 @@ func TestSAMInvoke(t *testing.T) {
 	}
 	for _, event := range events {
 		if !invoked[event] {
-			t.Errorf("nobody invokes a function with %s", event)
+			t.Errorf("no step invokes a function with %s", event)
 		}
 	}
 }

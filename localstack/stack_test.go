@@ -1,8 +1,8 @@
 //go:build integration
 
-// Package localstack_test runs paylane's own binaries on a real DynamoDB and SQS
-// protocol: what `paylane --endpoint` builds and starts, on LocalStack. Set
-// AWS_ENDPOINT_URL, or run `make integration`, which starts one.
+// Package localstack_test runs paylane's own binaries over the wire protocols of DynamoDB
+// and SQS: `paylane --endpoint` builds and starts them, on LocalStack. Set AWS_ENDPOINT_URL,
+// or run `make integration`, which starts a LocalStack.
 package localstack_test
 
 import (
@@ -31,7 +31,7 @@ import (
 	"paylane/shared/sqsqueue"
 )
 
-// repository is seen from this folder.
+// repository is the path of the repository from this folder.
 const repository = ".."
 
 // runnerProgram is cmd/paylane, built by TestMain.
@@ -56,8 +56,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// stack is an account of its own on LocalStack, whose number is the access key. Nothing
-// is there at first.
+// stack is an account of its own on LocalStack, empty at first. The account's number is the
+// access key.
 type stack struct {
 	endpoint string
 	account  string
@@ -71,7 +71,7 @@ func newStack(t *testing.T) *stack {
 	return &stack{endpoint: *c.BaseEndpoint, account: account, config: c, sqs: sqs.NewFromConfig(c)}
 }
 
-// The names that the template's queues and table get from the runner.
+// The names that the runner gives the template's queues and table.
 const (
 	paymentQueue = "local-PaymentQueue"
 	paymentDLQ   = "local-PaymentDLQ"
@@ -95,14 +95,14 @@ func (s *stack) store() *dynamostore.Store {
 // runner is a running paylane --endpoint.
 type runner struct {
 	url     string
-	folder  string // its functions' builds lie below it
+	folder  string // where its functions are built
 	process *os.Process
 	out     *output
 	stop    func()
 }
 
-// start runs the template in a folder, until the test ends or stop is called. Then the
-// runner must end well, and leave nothing behind.
+// start runs the template in a folder until the test ends or stop is called. Then the
+// runner must exit without an error and leave nothing behind.
 func (s *stack) start(t *testing.T, folder string, args ...string) *runner {
 	t.Helper()
 	r := &runner{folder: t.TempDir(), out: &output{}}
@@ -147,7 +147,7 @@ func (s *stack) start(t *testing.T, folder string, args ...string) *runner {
 	return nil
 }
 
-// kill ends the processes of a function, if there are any, as if the machine took them.
+// kill kills the processes of a function, and reports whether there were any.
 func (r *runner) kill(t *testing.T, function string) (killed bool) {
 	t.Helper()
 	err := exec.Command("pkill", "-KILL", "-f", r.folder+"/.*/"+function+"/").Run()
@@ -176,7 +176,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lines gives what was printed, line by line. Several may come at once.
+// lines returns what was printed, line by line. A write may hold several.
 func (o *output) lines() (lines []printed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -224,7 +224,7 @@ func copyFolder(t *testing.T, from, to string) {
 	}
 }
 
-// edit replaces the first of each text, which must be there.
+// edit replaces the first occurrence of each text, which must exist.
 func edit(t *testing.T, path string, changes ...[2]string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -242,7 +242,7 @@ func edit(t *testing.T, path string, changes ...[2]string) {
 	}
 }
 
-// hurry has the payment and deadletter functions work with timeouts of seconds.
+// hurry shortens the timeouts of payment and deadletter to a few seconds.
 func hurry() [][2]string {
 	return [][2]string{
 		{"Timeout: 10\n", "Timeout: 4\n"}, {"VisibilityTimeout: 60\n", "VisibilityTimeout: 5\n"},
@@ -250,7 +250,7 @@ func hurry() [][2]string {
 	}
 }
 
-// eventually looks until there is no difference left.
+// eventually calls look until it returns no difference.
 func eventually(t *testing.T, limit time.Duration, look func() (difference string)) {
 	t.Helper()
 	again := time.NewTicker(100 * time.Millisecond)
@@ -266,7 +266,7 @@ func eventually(t *testing.T, limit time.Duration, look func() (difference strin
 	}
 }
 
-// request makes an HTTP request and gives the answer's status and body.
+// request makes an HTTP request and returns the response's status and body.
 func request(t *testing.T, method, url, body string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))

@@ -13,10 +13,9 @@ import (
 	"paylane/shared/e2e"
 )
 
-// TestStream reads an order's events from the built stream function behind its Function
-// URL, each once it is there; and the runner's end is not held up by a stream that is open,
-// nor by one whose client has gone. That clients come back with what they have,
-// TestEndToEnd shows.
+// TestStream reads an order's events, as they happen, from the built stream function behind
+// its Function URL. Neither an open stream nor one whose client has gone may hold up the
+// runner's end. TestEndToEnd has clients that resume.
 func TestStream(t *testing.T) {
 	s := newStack(t)
 	r := s.start(t, repository)
@@ -41,7 +40,7 @@ func TestStream(t *testing.T) {
 		var versions []int64
 		ended <- e2e.ReadEvents(open.Body, func(e e2e.Event) {
 			versions = append(versions, e.ID)
-			if strings.Contains(e.Data, `"outcome":"unknown"`) { // nothing happens for a minute
+			if strings.Contains(e.Data, `"outcome":"unknown"`) { // then nothing happens for a minute
 				waits <- versions
 			}
 		})

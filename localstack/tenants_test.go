@@ -13,8 +13,8 @@ import (
 )
 
 // TestTenants runs the built functions behind the gateway's authorizer, with tokens of the
-// runner's own issuer. Another tenant's order is not there: by id, in the list, or under
-// its key.
+// runner's own issuer. Another tenant's order can't be found: not by id, not in the list,
+// not by its key.
 func TestTenants(t *testing.T) {
 	s := newStack(t)
 	data := t.TempDir()
@@ -49,7 +49,7 @@ func TestTenants(t *testing.T) {
 	mine, _ := call("mine", http.MethodPost, "/orders", `{"amount": 1}`, http.StatusCreated)
 	theirs, _ := call("theirs", http.MethodPost, "/orders", `{"amount": 2}`, http.StatusCreated)
 	if mine == "" || mine == theirs {
-		t.Fatalf("one key of two tenants made %q and %q", mine, theirs)
+		t.Fatalf("the same key of two tenants made %q and %q", mine, theirs)
 	}
 	call("mine", http.MethodGet, mine, "", http.StatusOK)
 	call("theirs", http.MethodGet, mine, "", http.StatusNotFound)

@@ -1,7 +1,7 @@
-// Package e2e holds what any running paylane must do, seen from outside: tests that
-// need nothing but its base URL. The same suite runs against the handlers in one
-// process, against built binaries, and against other people's containers; what an
-// environment can't do, it says by name.
+// Package e2e tests what any running paylane must do, as seen from outside: the tests need
+// nothing but its base URL. The same suite runs against the handlers in one process,
+// against built binaries, and against SAM's containers. What an environment can't do is
+// listed in its limits.
 package e2e
 
 import (
@@ -17,7 +17,7 @@ import (
 
 // Target is a running paylane.
 type Target struct {
-	// URL is the base, without a slash at the end.
+	// URL is the base URL, without a trailing slash.
 	URL         string
 	Environment Environment
 }
@@ -25,20 +25,20 @@ type Target struct {
 // Environment is a way to run paylane.
 type Environment string
 
-// The environments. They do all that the suite asks for, within the limits below.
+// The environments. Each passes the whole suite, within its limits.
 const (
 	InProcess Environment = "in process, on the embedded store"
 	Binaries  Environment = "built binaries, on LocalStack"
 	SAM       Environment = "SAM's containers, on LocalStack"
 )
 
-// limits are what an environment can't do.
+// limits bounds what the suite demands of an environment.
 type limits struct {
-	// patience is how long an order may take to its end at the most.
+	// patience is the longest an order may take to end.
 	patience time.Duration
-	// concurrent is how many requests it takes at one time.
+	// concurrent is how many requests may be in flight at once.
 	concurrent int
-	// streams is how many event streams may be open at one time; 0 is that there are none.
+	// streams is how many event streams may be open at once; 0 means that none are served.
 	streams int
 }
 
@@ -47,18 +47,18 @@ func (e Environment) limits() limits {
 	case InProcess:
 		return limits{patience: 30 * time.Second, concurrent: 200, streams: 25}
 	case Binaries:
-		// Each request at one time is a process of its own.
-		// So is each stream, until its order ends, also one whose client left.
+		// Each concurrent request takes a process of its own. So does each stream until its
+		// order ends, even if its client has left.
 		return limits{patience: 2 * time.Minute, concurrent: 20, streams: 4}
 	case SAM:
-		// A container serves one request after the other, and SAM often waits a second
-		// for a log that is complete already. It serves no Function URLs.
+		// A container serves one request after another, and SAM often waits a second for a
+		// log that is already complete. It does not serve Function URLs.
 		return limits{patience: 5 * time.Minute, concurrent: 5}
 	}
 	panic("no such environment: " + e)
 }
 
-// order is what the suite reads of an order.
+// order is the part of an order that the suite reads.
 type order struct {
 	ID         string `json:"id"`
 	Status     string `json:"status"`
@@ -84,7 +84,7 @@ func (o order) outcomes() []string {
 	return out
 }
 
-// answer is a response whose body was read.
+// answer is a response whose body has been read.
 type answer struct {
 	status int
 	header http.Header
@@ -100,7 +100,7 @@ func decode[T any](t *testing.T, a answer) (v T) {
 	return v
 }
 
-// send makes a request; the error is of the connection.
+// send makes a request. Its errors are those of the connection.
 func (g Target) send(ctx context.Context, method, path, body string, header ...string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, g.URL+path, bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -145,7 +145,7 @@ func (g Target) create(t *testing.T, body string) order {
 	return o
 }
 
-// end waits for an order's end.
+// end waits until an order has ended.
 func (g Target) end(t *testing.T, id string) order {
 	t.Helper()
 	return g.until(t, id, "PAID", "FAILED", "CANCELED", "REFUNDED")

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Event is one of Server-Sent Events.
+// Event is one server-sent event.
 type Event struct {
 	ID   int64
 	Name string
@@ -25,14 +25,14 @@ type Event struct {
 }
 
 // ReadEvents reads events as an EventSource does ("Interpreting an event stream" in the
-// HTML standard), and passes on each that is whole, until the stream ends.
+// HTML standard), and calls take with each complete one, until the stream ends.
 func ReadEvents(stream io.Reader, take func(Event)) error {
 	var e Event
 	var err error
 	lines := bufio.NewReader(stream)
 	for {
 		line, readErr := lines.ReadString('\n')
-		if readErr != nil { // what is not whole is dropped
+		if readErr != nil { // an incomplete event is dropped
 			return readErr
 		}
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
@@ -61,7 +61,7 @@ type follower struct {
 	id     string
 	last   int64
 	data   string // of the newest event
-	err    error  // what must not be
+	err    error  // the last broken rule
 }
 
 func (f *follower) take(e Event) {
@@ -77,8 +77,8 @@ func (f *follower) take(e Event) {
 	f.last, f.data = e.ID, e.Data
 }
 
-// connect follows the order until the stream ends, the context does, or so many bytes were
-// read. It is over when there is nothing to come back for.
+// connect follows the order until the stream or the context ends, or so many bytes were
+// read. It returns over if there is nothing left to reconnect for.
 func (f *follower) connect(ctx context.Context, bytes int64) (over bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.target.URL+"/orders/"+f.id+"/events", nil)
 	if err != nil {
@@ -103,10 +103,10 @@ func (f *follower) connect(ctx context.Context, bytes int64) (over bool, err err
 }
 
 // testEvents follows orders through their lives with clients that are cut off at random,
-// in the middle of an event or before its first byte, and come back with what they have:
-// no version twice, none out of order, always the end.
+// in the middle of an event or before its first byte, and resume where they were. They must
+// see no version twice, none out of order, and always the end.
 func testEvents(t *testing.T, g Target) {
-	const forEver = 1 << 62
+	const unlimited = 1 << 62
 	var all atomic.Int64
 	var wg sync.WaitGroup
 	orders, cuts := g.Environment.limits().streams, 6
@@ -126,14 +126,14 @@ func testEvents(t *testing.T, g Target) {
 			patience, cancel := context.WithTimeout(t.Context(), g.Environment.limits().patience)
 			defer cancel()
 			for !over && f.err == nil && patience.Err() == nil {
-				over, _ = f.connect(patience, forEver)
+				over, _ = f.connect(patience, unlimited)
 			}
 			got, err := g.send(t.Context(), http.MethodGet, "/orders/"+f.id, "")
 			switch {
 			case f.err != nil:
 				t.Error(f.err)
 			case err != nil || !bytes.Equal(bytes.TrimSpace(got.body), []byte(f.data)):
-				t.Errorf("order %s ended as %s; GET says %s, %v", f.id, f.data, got.body, err)
+				t.Errorf("order %s ended as %s; GET returned %s, %v", f.id, f.data, got.body, err)
 			case !strings.Contains(f.data, `"status":"PAID"`):
 				t.Errorf("order %s ended as %s", f.id, f.data)
 			}
@@ -141,14 +141,14 @@ func testEvents(t *testing.T, g Target) {
 	}
 	wg.Wait()
 	if least := int64(orders * cuts * 2 / 3); all.Load() < least {
-		t.Errorf("only %d cuts, want %d", all.Load(), least)
+		t.Errorf("only %d cuts, want at least %d", all.Load(), least)
 	}
 }
 
-// testEventsRefused: what there is no stream of.
+// testEventsRefused asks for the events of an unknown order.
 func testEventsRefused(t *testing.T, g Target) {
 	a := g.do(t, http.MethodGet, "/orders/00000000-0000-4000-8000-000000000000/events", "")
 	if a.status != http.StatusNotFound || a.header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("an unknown order's: %d %s", a.status, a.body)
+		t.Errorf("events of an unknown order: %d %s", a.status, a.body)
 	}
 }

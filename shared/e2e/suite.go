@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// Run runs the whole suite, in every environment the same. Other orders may be there;
-// the suite's own are left.
+// Run runs the whole suite, which is the same in every environment. Other orders may exist
+// already; the suite leaves its own behind.
 func Run(t *testing.T, g Target) {
 	tests := map[string]func(*testing.T, Target){
 		"an order is PENDING at once":           testPending,
 		"a negative amount is refused":          testNegative,
 		"a missing field is refused":            testMissing,
-		"an order can be got by its id":         testGet,
+		"an order can be read by its id":        testGet,
 		"an unknown id is a 404":                testUnknown,
 		"an order is PAID in the end":           testPaid,
 		"orders are listed, newest first":       testList,
@@ -57,7 +57,7 @@ func refused(t *testing.T, g Target, body, location string) {
 	}
 	p := decode[struct{ Errors []struct{ Location string } }](t, a)
 	if !slices.ContainsFunc(p.Errors, func(e struct{ Location string }) bool { return e.Location == location }) {
-		t.Errorf("%s: no error is at %s: %s", body, location, a.body)
+		t.Errorf("%s: no error at %s: %s", body, location, a.body)
 	}
 }
 
@@ -201,7 +201,7 @@ func testOneKey(t *testing.T, g Target) {
 		t.Errorf("%d of %d answers are not marked as replayed, want 1", first, requests)
 	}
 	if a := g.do(t, http.MethodPost, "/orders", paidWith("tok_declined"), "Idempotency-Key", key); a.status != http.StatusUnprocessableEntity {
-		t.Errorf("another body: %d %s", a.status, a.body)
+		t.Errorf("the same key with another body: %d %s", a.status, a.body)
 	}
 	if o := g.end(t, decode[order](t, answers[0]).ID); o.Status != "PAID" || len(o.Attempts) != 1 {
 		t.Errorf("%+v", o)
@@ -220,7 +220,7 @@ func testCancel(t *testing.T, g Target) {
 			}
 		case a.status == http.StatusConflict && end.Status == "PAID":
 		default:
-			t.Errorf("cancel: %d, the order ends %s", a.status, end.Status)
+			t.Errorf("cancel: %d, the order ended %s", a.status, end.Status)
 		}
 	}
 }
@@ -228,7 +228,7 @@ func testCancel(t *testing.T, g Target) {
 func testRefund(t *testing.T, g Target) {
 	declined := g.end(t, g.create(t, paidWith("tok_declined")).ID)
 	if a := g.do(t, http.MethodPost, "/orders/"+declined.ID+"/refund", ""); a.status != http.StatusConflict {
-		t.Errorf("of what was not paid: %d", a.status)
+		t.Errorf("refund of an unpaid order: %d", a.status)
 	}
 	o := g.end(t, g.create(t, paidWith("tok_ok")).ID)
 	if a := g.do(t, http.MethodPost, "/orders/"+o.ID+"/refund", ""); a.status != http.StatusAccepted || decode[order](t, a).Status != "REFUNDING" {

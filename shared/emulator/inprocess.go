@@ -22,7 +22,7 @@ type Config struct {
 	ARN string
 	// Timeout is how long an invocation may take; 0 is Lambda's 3 s.
 	Timeout time.Duration
-	// ReservedConcurrency limits the concurrent invocations; nil is no limit.
+	// ReservedConcurrency limits the concurrent invocations; nil means no limit.
 	ReservedConcurrency *int
 	// Logger records each invocation that fails; nil discards it.
 	Logger *slog.Logger

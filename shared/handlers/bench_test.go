@@ -12,9 +12,9 @@ import (
 	"paylane/shared/pebblestore/pebbletest"
 )
 
-// BenchmarkCreate is the api function's work on POST /orders, from event to response,
-// with the embedded store in memory. Many callers share the store's pauses between two
-// fsyncs, which few would only wait for.
+// BenchmarkCreate measures the api function's work on POST /orders, from event to
+// response, with the embedded store in memory. It takes many callers, who share the
+// store's pauses between fsyncs; a few would only measure the waiting.
 func BenchmarkCreate(b *testing.B) {
 	store, queue := pebbletest.Open(b, time.Minute)
 	api := handlerstest.Must[handlers.HTTPHandler](b)(handlers.API(handlerstest.Environment(), handlerstest.Services(store, queue)))

@@ -18,8 +18,8 @@ import (
 	"paylane/shared/pebblestore/pebbletest"
 )
 
-// sampleID is the order of the sample events: the one that the idempotency key
-// "sample" of tenant "local" stands for.
+// sampleID is the id of the order in the sample events: what tenant "local" gets for the
+// idempotency key "sample".
 const sampleID = "210e0dd2-3f47-567d-9dbb-0177d4b282a8"
 
 // sample reads one of the sample events. A field that AWS would not send is an error.
@@ -38,15 +38,15 @@ func sample[T any](t *testing.T, name string) T {
 	return event
 }
 
-// functions are the three handlers on one store in memory.
+// functions holds the handlers, on one store in memory.
 type functions struct {
 	api                 handlers.HTTPHandler
 	payment, deadletter handlers.SQSHandler
 	reconcile           handlers.ReconcileHandler
 }
 
-// inBubble runs a test on the handlers in virtual time. The queue is not polled: the
-// sample events stand for what it would deliver.
+// inBubble runs a test on the handlers in virtual time. Nothing polls the queue; the sample
+// events replace what it would deliver.
 func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +62,7 @@ func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 	})
 }
 
-// TestEvents handles every sample event, in the order of an order's life.
+// TestEvents handles every sample event, following the life of an order.
 func TestEvents(t *testing.T) {
 	handled := map[string]bool{}
 	http := func(t *testing.T, f functions, name string, status int, parts ...string) {
@@ -74,7 +74,7 @@ func TestEvents(t *testing.T) {
 		}
 		for _, part := range append(parts, sampleID) {
 			if !strings.Contains(response.Body, part) {
-				t.Errorf("%s answers without %s: %s", name, part, response.Body)
+				t.Errorf("%s: the answer has no %s: %s", name, part, response.Body)
 			}
 		}
 	}
@@ -96,7 +96,7 @@ func TestEvents(t *testing.T) {
 	t.Run("an order is paid", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, f functions) {
 			http(t, f, "api-create-order.json", 201, `"status":"PENDING"`)
-			// The second record is no message of ours and is reported.
+			// The second record is not one of our messages and is reported.
 			batch(t, f.payment, "payment-batch.json", "6f1c0d1e-3b1f-4c57-9a0e-0d8f0f2a9b11")
 			http(t, f, "api-get-order.json", 200, `"status":"PAID"`, `"paymentRef":"PAY-`)
 			for name, apply := range map[string]bool{"reconcile-by-hand.json": false, "reconcile-schedule.json": true} {
@@ -127,7 +127,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestTenantFromClaim: the verified claim decides, and nothing else.
+// TestTenantFromClaim: only the verified claim decides.
 func TestTenantFromClaim(t *testing.T) {
 	event := sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json")
 	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(
@@ -156,8 +156,8 @@ func TestTenantFromClaim(t *testing.T) {
 	}
 }
 
-// TestEveryTenant: the claims of the verified token make an operator over all tenants,
-// and the events are where the configuration says.
+// TestEveryTenant: the verified claims decide who is an operator over all tenants, and the
+// Link to an order's events has the configured address.
 func TestEveryTenant(t *testing.T) {
 	event := sample[events.APIGatewayV2HTTPRequest](t, "api-create-order.json")
 	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(
@@ -171,7 +171,7 @@ func TestEveryTenant(t *testing.T) {
 		link        string
 	}{
 		{"an operator", "tenant=local", "*", []string{"orders/write", "orders/operate"}, 201, "?tenant=local"},
-		{"an operator who names nobody", "", "*", []string{"orders/write", "orders/operate"}, 400, ""},
+		{"an operator who names no tenant", "", "*", []string{"orders/write", "orders/operate"}, 400, ""},
 		{"no operator's scope", "tenant=local", "*", []string{"orders/write"}, 403, ""},
 		{"a scope that begins like it", "tenant=local", "*", []string{"orders/operates", "xorders/operate"}, 403, ""},
 		{"no scope at all", "tenant=local", "*", nil, 403, ""},
@@ -198,7 +198,7 @@ func TestEveryTenant(t *testing.T) {
 				t.Errorf("Link %s, want %s", got, want)
 			}
 			if local := order.ID == sampleID; local != (tt.client == "*") {
-				t.Errorf("the order is of another tenant: %s", order.ID)
+				t.Errorf("the order belongs to another tenant: %s", order.ID)
 			}
 		})
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // FuzzSQSEvent sends any JSON to the payment and deadletter functions, as Lambda
-// would. What decodes is answered, without an error, with ids of the event's own
-// records: Lambda takes any other id for a failure of the whole batch.
+// would. Whatever decodes is answered without an error, and only with ids of the event's
+// own records: Lambda treats any other id as a failure of the whole batch.
 func FuzzSQSEvent(f *testing.F) {
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`{"Records": null}`))
@@ -23,7 +23,7 @@ func FuzzSQSEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		var event events.SQSEvent
 		if json.Unmarshal(payload, &event) != nil || len(event.Records) > 10 {
-			return // refused before any handler, or more than a mapping sends
+			return // it never reaches a handler, or is more than a mapping sends
 		}
 		inBubble(t, func(t *testing.T, functions functions) {
 			for _, handler := range []handlers.SQSHandler{functions.payment, functions.deadletter} {
@@ -37,7 +37,7 @@ func FuzzSQSEvent(f *testing.F) {
 				}
 				for _, failure := range response.BatchItemFailures {
 					if !slices.ContainsFunc(event.Records, func(r events.SQSMessage) bool { return r.MessageId == failure.ItemIdentifier }) {
-						t.Errorf("the failure %q is of no record of %s", failure.ItemIdentifier, payload)
+						t.Errorf("the failure %q is not a record of %s", failure.ItemIdentifier, payload)
 					}
 				}
 			}

@@ -24,7 +24,7 @@ import (
 	"paylane/shared/queue"
 )
 
-// reconciling is the reconcile function on a store and its queue in memory.
+// reconciling is the reconcile function with its store and its queue, in memory.
 type reconciling struct {
 	t     *testing.T
 	store *pebblestore.Store
@@ -57,7 +57,7 @@ func (r *reconciling) invoke(event string) (string, error) {
 	return string(answer), err
 }
 
-// put stores a PENDING order, created so long ago, that nobody ever worked on.
+// put stores a PENDING order that was created the given time ago and never worked on.
 func (r *reconciling) put(n int, ago time.Duration) order.Ref {
 	r.t.Helper()
 	ref := order.Ref{Tenant: "t", ID: order.KeyedID("t", fmt.Sprint(n))}
@@ -77,7 +77,7 @@ func (r *reconciling) status(ref order.Ref) order.Status {
 	return o.Status
 }
 
-// received is an SQS event of all messages in the queue.
+// received returns an SQS event with all messages in the queue.
 func (r *reconciling) received() (event string, messages int) {
 	r.t.Helper()
 	got, err := r.queue.Receive(r.t.Context(), queue.ReceiveRequest{Max: queue.MaxBatch, Wait: time.Second})
@@ -104,8 +104,8 @@ const scheduled = `{"version":"0","id":"53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa","d
 
 const day = 24 * time.Hour
 
-// TestReconcileEvents: what each event has done to an order of yesterday and to one of
-// 36 days ago.
+// TestReconcileEvents checks what each event does to an order from yesterday and to one
+// from 36 days ago.
 func TestReconcileEvents(t *testing.T) {
 	for _, test := range []struct {
 		name, event string
@@ -117,15 +117,15 @@ func TestReconcileEvents(t *testing.T) {
 			`{"done":true,"apply":true,"report":{"scanned":1,"checked":1,"stuck":0,"settled":{"failed":1},"differences":{},"unknown":0,"errors":0}}`,
 		},
 		{
-			"by hand is dry", `{}`, order.Pending, order.Pending,
+			"a dry run by hand", `{}`, order.Pending, order.Pending,
 			`{"done":true,"apply":false,"report":{"scanned":2,"checked":0,"stuck":2,"settled":{},"differences":{},"unknown":0,"errors":0}}`,
 		},
-		{"by hand, and told to", ` {"apply":true,"ratePerSecond":7}`, order.Failed, order.Failed, `"settled":{"failed":2}`},
-		{"by hand, of what rested for longer", `{"apply":true,"stuckAfter":"48h"}`, order.Pending, order.Failed, `"settled":{"failed":1}`},
+		{"by hand, told to apply", ` {"apply":true,"ratePerSecond":7}`, order.Failed, order.Failed, `"settled":{"failed":2}`},
+		{"by hand, orders untouched for longer", `{"apply":true,"stuckAfter":"48h"}`, order.Pending, order.Failed, `"settled":{"failed":1}`},
 		{"by hand, over a span", `{"apply":true,"from":"1999-11-01T00:00:00Z","to":"1999-12-30T12:00:00+02:00"}`, order.Pending, order.Failed, `"settled":{"failed":1}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inReconciling(t, func(t *testing.T, r *reconciling) { // which begins at 2000-01-01
+			inReconciling(t, func(t *testing.T, r *reconciling) { // it is 2000-01-01
 				young, old := r.put(1, day), r.put(2, 36*day)
 				answer, err := r.invoke(test.event)
 				if err != nil || !strings.Contains(answer, test.answer) {
@@ -145,7 +145,7 @@ func TestReconcileEvents(t *testing.T) {
 	}
 }
 
-// TestReconcileRefuses what it can't be sure to have understood, and does nothing.
+// TestReconcileRefuses checks that an ambiguous event is refused and changes nothing.
 func TestReconcileRefuses(t *testing.T) {
 	inReconciling(t, func(t *testing.T, r *reconciling) {
 		ref := r.put(1, day)
@@ -174,12 +174,13 @@ func TestReconcileRefuses(t *testing.T) {
 	})
 }
 
-// TestReconcileGoesOn by its queue until all is done, and says so once.
+// TestReconcileGoesOn checks that a run continues through the queue until everything is
+// done, and logs its report once.
 func TestReconcileGoesOn(t *testing.T) {
 	inReconciling(t, func(t *testing.T, r *reconciling) {
-		var refs, resting []order.Ref
-		for n := range 50 { // for less than stuckAfter, in the continuations as well
-			resting = append(resting, r.put(100+n, 2*time.Hour))
+		var refs, recent []order.Ref
+		for n := range 50 { // untouched for less than stuckAfter, for the continuations too
+			recent = append(recent, r.put(100+n, 2*time.Hour))
 		}
 		for n := range 100 {
 			refs = append(refs, r.put(n, day))
@@ -205,9 +206,9 @@ func TestReconcileGoesOn(t *testing.T) {
 				t.Errorf("an order is %s", got)
 			}
 		}
-		for _, ref := range resting {
+		for _, ref := range recent {
 			if got := r.status(ref); got != order.Pending {
-				t.Errorf("a resting order is %s", got)
+				t.Errorf("a recent order is %s", got)
 			}
 		}
 		const report = `"report":{"scanned":150,"checked":100,"stuck":0,"settled":{"failed":100},"differences":{},"unknown":0,"errors":0}`
@@ -223,7 +224,7 @@ func TestReconcileGoesOn(t *testing.T) {
 	})
 }
 
-// TestReconcileBatch: a record that can't be gone on with is reported alone.
+// TestReconcileBatch: only a record that can't be continued is reported.
 func TestReconcileBatch(t *testing.T) {
 	inReconciling(t, func(t *testing.T, r *reconciling) {
 		ref := r.put(1, day)
@@ -247,17 +248,17 @@ func TestReconcileBatch(t *testing.T) {
 	})
 }
 
-// deaf is a queue that takes nothing.
+// deaf is a queue that accepts nothing.
 type deaf struct{ queue.Queue }
 
 func (deaf) Send(context.Context, string, time.Duration) (string, error) {
 	return "", order.ErrUnavailable
 }
 
-// blind is a store that can't be scanned, or only in part.
+// blind is a store that can be scanned in part or not at all.
 type blind struct {
 	*pebblestore.Store
-	from int // the first segment that can't be
+	from int // the first segment that can't be read
 }
 
 func (b blind) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, error) {
@@ -267,8 +268,8 @@ func (b blind) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, err
 	return b.Store.Scan(ctx, q)
 }
 
-// TestReconcileFails where it must, so that the event comes again or a person sees it,
-// and never goes round in circles.
+// TestReconcileFails checks that the function fails where it must, so that the event is
+// retried or a person sees it, and that no message is sent over and over.
 func TestReconcileFails(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -298,11 +299,11 @@ func TestReconcileFails(t *testing.T) {
 				if n != test.sent {
 					t.Errorf("%d messages were sent, want %d", n, test.sent)
 				}
-				// A part that can never be read ends as a message that fails, with all else done.
+				// With everything else done, a part that can never be read ends as a message that fails.
 				r.timeout = 15 * time.Minute
 				for rounds := 0; n > 0; rounds++ {
 					if rounds > 2 {
-						t.Fatal("it goes round in circles")
+						t.Fatal("messages are sent over and over")
 					}
 					answer, _ = r.invoke(event)
 					event, n = r.received()
@@ -315,8 +316,8 @@ func TestReconcileFails(t *testing.T) {
 	}
 }
 
-// TestReconcileLogs: a difference is an error that names the order, and the log has no
-// token.
+// TestReconcileLogs: a difference is logged as an error that names the order, and no token
+// is in the log.
 func TestReconcileLogs(t *testing.T) {
 	inReconciling(t, func(t *testing.T, r *reconciling) {
 		ref := r.put(1, day)

@@ -21,8 +21,8 @@ import (
 	"paylane/shared/telemetry"
 )
 
-// TestStream follows an order from an event of a Function URL to the function's streamed
-// response. At its end one line says what happened, without anything of the customer's.
+// TestStream follows an order, from a Function URL's event to the function's streamed
+// response. When it ends one line says what happened, without any of the customer's data.
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, _ := pebbletest.Open(t, time.Minute)

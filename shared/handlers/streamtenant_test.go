@@ -16,7 +16,7 @@ import (
 	"paylane/shared/pebblestore/pebbletest"
 )
 
-// TestStreamTenant: who may follow an order, by the token in the request.
+// TestStreamTenant checks with which tokens an order may be followed.
 func TestStreamTenant(t *testing.T) {
 	issuer := tokentest.New(t, "")
 	server := httptest.NewServer(issuer)
@@ -44,7 +44,7 @@ func TestStreamTenant(t *testing.T) {
 		name    string
 		headers []string
 		query   string
-		tenant  string // whose order is found; the other tenant's is not
+		tenant  string // the tenant whose order is found; the other's is not
 		status  int
 	}{
 		{"good", []string{good}, "", "a", 0},
@@ -71,7 +71,7 @@ func TestStreamTenant(t *testing.T) {
 			}
 			response, err := follow(t.Context(), &events.LambdaFunctionURLRequest{
 				RawPath: "/orders/" + order.KeyedID(tenant, "1") + "/events", RawQueryString: strings.TrimPrefix(row.query, "?"),
-				Headers: map[string]string{"authorization": strings.Join(row.headers, ",")}, // as repeats are passed on
+				Headers: map[string]string{"authorization": strings.Join(row.headers, ",")}, // as Lambda passes on repeats
 				RequestContext: events.LambdaFunctionURLRequestContext{
 					DomainName: "id.on.aws", HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: http.MethodGet},
 				},
@@ -83,7 +83,7 @@ func TestStreamTenant(t *testing.T) {
 	}
 }
 
-// TestStreamEnvironment: without an issuer no token could be verified.
+// TestStreamEnvironment: only AUTH_MODE none works without an issuer to verify tokens by.
 func TestStreamEnvironment(t *testing.T) {
 	for _, mode := range []string{"", "NONE", "jwt"} {
 		if _, err := handlers.Stream(handlerstest.Environment("AUTH_MODE", mode), handlerstest.Services(nil, nil)); err == nil {

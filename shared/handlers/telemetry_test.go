@@ -20,12 +20,12 @@ import (
 	"paylane/shared/telemetry"
 )
 
-// TestTelemetry follows orders through api and payment with all that is logged and
-// measured: the sums are right, and nothing of a customer's is in any line.
+// TestTelemetry looks at all that is logged and measured while orders go through api and
+// payment: the sums are right, and no line has any of a customer's data.
 func TestTelemetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, q := pebbletest.Open(t, time.Minute)
-		var out bytes.Buffer // nothing here runs side by side
+		var out bytes.Buffer // nothing here runs concurrently
 		log := slog.New(telemetry.Handler(slog.NewJSONHandler(&out, nil)))
 		recorder := telemetry.NewRecorder(&out, "stack", time.Now)
 		services := handlerstest.Services(store, q)
@@ -52,7 +52,7 @@ func TestTelemetry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, d := range deliveries { // one by one: they share a buffer
+		for _, d := range deliveries { // one by one, since they share a buffer
 			_, err := payment(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: d.MessageID, ReceiptHandle: d.ReceiptHandle, Body: d.Body}}})
 			if err != nil {
 				t.Fatal(err)
@@ -82,7 +82,7 @@ func TestTelemetry(t *testing.T) {
 				}
 			}
 		}
-		// The replay sent a message of its own for its first order's sake, and found it paid.
+		// The replay sent a second message for its order, which was paid by then.
 		want := map[telemetry.Metric]float64{
 			telemetry.Accepted: 4, telemetry.Paid: 1, telemetry.Declined: 1, telemetry.Unavailable: 1, telemetry.Unknown: 1,
 		}
@@ -90,16 +90,15 @@ func TestTelemetry(t *testing.T) {
 			t.Errorf("sums (-want +got):\n%s", diff)
 		}
 		if want := 6 + len(deliveries); invocations != want {
-			t.Errorf("%d lines of invocations, want %d", invocations, want)
+			t.Errorf("%d invocation lines, want %d", invocations, want)
 		}
 	})
 }
 
-// TestTelemetryOfFaults: a request that ends in a 500 is counted as failed, and as nothing
-// else.
+// TestTelemetryOfFaults: a request that ends in a 500 is counted as failed and nothing else.
 func TestTelemetryOfFaults(t *testing.T) {
 	var out bytes.Buffer
-	services := handlerstest.Services(nil, nil) // without a store, which makes it panic
+	services := handlerstest.Services(nil, nil) // without a store it panics
 	services.Telemetry = telemetry.NewRecorder(&out, "stack", time.Now)
 	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(handlerstest.Environment(), services))
 	response, err := api(t.Context(), sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json"))

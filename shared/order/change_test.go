@@ -68,10 +68,10 @@ func TestClaimedRefusals(t *testing.T) {
 		{"another round", fresh, claim(order.KindCharge, 2, 0), order.ErrRound},
 		{"a live lease", claimed, claim(order.KindCharge, 1, 9), order.ErrLeased},
 		{"no attempt left", spent, claim(order.KindCharge, 1, 100), order.ErrNoAttemptLeft},
-		{"a charge of what is paid", paid, claim(order.KindCharge, 1, 100), nil},
-		{"a refund of what is pending", fresh, claim(order.KindRefund, 1, 0), nil},
-		{"a refund of what is paid but not asked back", paid, claim(order.KindRefund, 1, 0), nil},
-		{"a charge of what is refunding", refunding, claim(order.KindCharge, 1, 100), nil},
+		{"a charge of a paid order", paid, claim(order.KindCharge, 1, 100), nil},
+		{"a refund of a pending order", fresh, claim(order.KindRefund, 1, 0), nil},
+		{"a refund that was not requested", paid, claim(order.KindRefund, 1, 0), nil},
+		{"a charge of an order being refunded", refunding, claim(order.KindCharge, 1, 100), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := tt.from.Claimed(tt.c)
@@ -92,7 +92,7 @@ func TestClaimedRefusals(t *testing.T) {
 	})
 }
 
-// TestLife goes through a whole life and looks at what a caller would see.
+// TestLife takes an order through a whole life and checks what a caller would see.
 func TestLife(t *testing.T) {
 	ok := must(t)
 	created := pending(t)
@@ -142,7 +142,7 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// TestChangesLeaveTheirSourceAlone: an order is a snapshot, whatever is made from it.
+// TestChangesLeaveTheirSourceAlone: an order is a snapshot, which later changes never alter.
 func TestChangesLeaveTheirSourceAlone(t *testing.T) {
 	ok := must(t)
 	first := ok(pending(t).Claimed(claim(order.KindCharge, 1, 0)))
@@ -181,7 +181,7 @@ func TestFences(t *testing.T) {
 	}
 }
 
-// TestRefundHistory: a refund is never given up, so its history must not grow for ever.
+// TestRefundHistory: a refund is never given up, so its history must not grow forever.
 func TestRefundHistory(t *testing.T) {
 	ok := must(t)
 	o := ok(ok(pending(t).Claimed(claim(order.KindCharge, 1, 0))).PaidWith("PAY-1", at(1)))

@@ -7,7 +7,7 @@ import (
 	"paylane/shared/order"
 )
 
-// TestDisposition holds every kind of message against every status.
+// TestDisposition checks every kind of message against every status.
 func TestDisposition(t *testing.T) {
 	const workable, early, stale = order.Workable, order.Early, order.Stale
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -28,7 +28,7 @@ func TestDisposition(t *testing.T) {
 				o.Refunds = make([]order.Refund, 1)
 			}
 			if got := m.Disposition(o, now); got != want[i] {
-				t.Errorf("a %s message finds a %s order %d, want %d", kind, status, got, want[i])
+				t.Errorf("a %s message for a %s order: %d, want %d", kind, status, got, want[i])
 			}
 			for until, want := range map[time.Time]order.Disposition{
 				now.Add(time.Millisecond): map[bool]order.Disposition{true: order.Leased, false: want[i]}[want[i] == workable],
@@ -36,7 +36,7 @@ func TestDisposition(t *testing.T) {
 			} {
 				o.LeaseUntil = until
 				if got := m.Disposition(o, now); got != want {
-					t.Errorf("a %s message finds a %s order with a lease until %v %d, want %d", kind, status, until.Sub(now), got, want)
+					t.Errorf("a %s message for a %s order, leased for another %v: %d, want %d", kind, status, until.Sub(now), got, want)
 				}
 			}
 			for round, want := range map[int]order.Disposition{1: early, 3: stale} {
@@ -44,7 +44,7 @@ func TestDisposition(t *testing.T) {
 					want = early
 				}
 				if got := m.Disposition(&order.Order{Status: status, Round: round}, now); got != want {
-					t.Errorf("a %s message of round 2 finds a %s order of round %d %d, want %d", kind, status, round, got, want)
+					t.Errorf("a %s message of round 2 for a %s order of round %d: %d, want %d", kind, status, round, got, want)
 				}
 			}
 		}

@@ -33,7 +33,7 @@ func TestNormalizeRefuses(t *testing.T) {
 		{"negative amount", order.Request{Amount: -1}, "amount"},
 		{"negative amount with items", order.Request{Amount: -1, Items: item(func(*order.Item) {})}, "amount"},
 		{"amount and items disagree", order.Request{Amount: 11999, Items: item(func(*order.Item) {})}, "amount"},
-		{"items that come to nothing", order.Request{Items: item(func(i *order.Item) { i.UnitPrice = 0 })}, "items"},
+		{"items that total 0", order.Request{Items: item(func(i *order.Item) { i.UnitPrice = 0 })}, "items"},
 		{"too many items", order.Request{Items: make([]order.Item, order.MaxItems+1)}, "items"},
 		{"sku missing", order.Request{Items: item(func(i *order.Item) { i.SKU = "" })}, "items[0].sku"},
 		{"sku too long", order.Request{Items: item(func(i *order.Item) { i.SKU = strings.Repeat("é", 65) })}, "items[0].sku"},
@@ -45,8 +45,8 @@ func TestNormalizeRefuses(t *testing.T) {
 			item(func(i *order.Item) { i.Quantity, i.UnitPrice = 1, math.MaxInt64 }),
 			item(func(i *order.Item) { i.Quantity, i.UnitPrice = 1, 1 })...)}, "items[1].unitPrice"},
 		{"lower case currency", order.Request{Amount: 1, Currency: "usd"}, "currency"},
-		{"no such currency", order.Request{Amount: 1, Currency: "ABC"}, "currency"},
-		{"a currency of the past", order.Request{Amount: 1, Currency: "DEM"}, "currency"},
+		{"unknown currency", order.Request{Amount: 1, Currency: "ABC"}, "currency"},
+		{"withdrawn currency", order.Request{Amount: 1, Currency: "DEM"}, "currency"},
 		{"customer id too long", order.Request{Amount: 1, CustomerID: strings.Repeat("c", 65)}, "customerId"},
 		{"too much metadata", order.Request{Amount: 1, Metadata: many}, "metadata"},
 		{"empty metadata key", order.Request{Amount: 1, Metadata: map[string]string{"": "v"}}, "metadata"},
@@ -69,7 +69,7 @@ func TestNormalizeRefuses(t *testing.T) {
 	}
 }
 
-// TestNormalizeToken: a gateway without a default token has every request name one.
+// TestNormalizeToken: if the gateway has no default token, every request must name one.
 func TestNormalizeToken(t *testing.T) {
 	_, err := order.Request{Amount: 1}.Normalize("")
 	var invalid *order.InvalidError
@@ -100,7 +100,7 @@ func TestNormalizeFillsIn(t *testing.T) {
 	}
 }
 
-// TestFingerprint: equal for what means the same, different for anything else.
+// TestFingerprint: requests with the same meaning have the same fingerprint, and no others.
 func TestFingerprint(t *testing.T) {
 	fingerprint := func(r order.Request) []byte {
 		t.Helper()
@@ -111,9 +111,9 @@ func TestFingerprint(t *testing.T) {
 		return n.Fingerprint()
 	}
 	base := order.Request{Items: []order.Item{{SKU: "a", Quantity: 1, UnitPrice: 5}}, Metadata: map[string]string{"x": "1", "y": "2"}}
-	spelt := base
-	spelt.Amount, spelt.Currency, spelt.PaymentToken = 5, "KRW", "tok_ok"
-	if !bytes.Equal(fingerprint(base), fingerprint(spelt)) {
+	explicit := base
+	explicit.Amount, explicit.Currency, explicit.PaymentToken = 5, "KRW", "tok_ok"
+	if !bytes.Equal(fingerprint(base), fingerprint(explicit)) {
 		t.Error("defaults written out change the fingerprint")
 	}
 	if !bytes.Equal(fingerprint(order.Request{Amount: 1}), fingerprint(order.Request{Amount: 1, Metadata: map[string]string{}, Items: []order.Item{}})) {
@@ -158,7 +158,7 @@ func TestKeys(t *testing.T) {
 	}
 	for _, bad := range []string{"", "x", strings.ToUpper(id), "{" + id + "}", "urn:uuid:" + id, strings.ReplaceAll(id, "-", "")} {
 		if order.ValidID(bad) {
-			t.Errorf("ValidID(%q)", bad)
+			t.Errorf("ValidID(%q) = true", bad)
 		}
 	}
 }
@@ -175,10 +175,10 @@ func TestMessage(t *testing.T) {
 	}
 	good := m.Encode()
 	for name, body := range map[string]string{
-		"empty": "", "no JSON": "hello", "a list": "[]", "null": "null", "another version": strings.Replace(good, `"version":1`, `"version":2`, 1),
+		"empty": "", "not JSON": "hello", "a list": "[]", "null": "null", "another version": strings.Replace(good, `"version":1`, `"version":2`, 1),
 		"unknown kind": strings.Replace(good, "refund", "steal", 1), "no tenant": strings.Replace(good, `"tenant":`, `"t":`, 1),
 		"bad id": strings.Replace(good, `"orderId":"`, `"orderId":"x`, 1), "round 0": strings.Replace(good, `"round":7`, `"round":0`, 1),
-		"round as text": strings.Replace(good, `"round":7`, `"round":"7"`, 1), "cut": good[:20], "something behind": good + "x",
+		"round as text": strings.Replace(good, `"round":7`, `"round":"7"`, 1), "truncated": good[:20], "trailing text": good + "x",
 	} {
 		if _, err := order.ParseMessage(body); !errors.Is(err, order.ErrMessage) {
 			t.Errorf("%s: %v, want ErrMessage", name, err)
@@ -199,7 +199,7 @@ func TestMoney(t *testing.T) {
 		{order.Money{Amount: math.MinInt64, Currency: "EUR"}, "-92233720368547758.08 EUR"},
 	} {
 		if got := tt.m.String(); got != tt.want {
-			t.Errorf("%+v shows as %q, want %q", tt.m, got, tt.want)
+			t.Errorf("%+v prints as %q, want %q", tt.m, got, tt.want)
 		}
 	}
 	for _, tt := range []struct{ a, b int64 }{
@@ -229,7 +229,7 @@ func TestTokenStaysHidden(t *testing.T) {
 		fmt.Sprint(o), fmt.Sprintf("%+v", o), fmt.Sprintf("%#v", o), fmt.Sprintf("%q", o.PaymentToken), o.LogValue().String(), o.PaymentToken.LogValue().String(),
 	} {
 		if strings.Contains(text, secret) {
-			t.Errorf("the token shows in %s", text)
+			t.Errorf("the token is visible in %s", text)
 		}
 	}
 }

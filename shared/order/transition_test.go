@@ -8,7 +8,7 @@ import (
 	"paylane/shared/order"
 )
 
-// TestTransitions walks every status with every event. What is not listed here must
+// TestTransitions tries every event in every status. Whatever is not listed here must
 // be refused.
 func TestTransitions(t *testing.T) {
 	type step struct {
@@ -63,7 +63,7 @@ func TestTransitions(t *testing.T) {
 		}
 	}
 	if seen != len(allowed) {
-		t.Errorf("walked %d of the %d allowed steps", seen, len(allowed))
+		t.Errorf("tried %d of the %d allowed steps", seen, len(allowed))
 	}
 }
 
@@ -79,19 +79,19 @@ func TestSparse(t *testing.T) {
 	}
 }
 
-// TestEnds holds the statuses that nothing leaves by itself to what End says.
+// TestEnds checks that End returns true for exactly the statuses that workers never change.
 func TestEnds(t *testing.T) {
-	byItself := []order.Event{
+	byWorkers := []order.Event{
 		order.EventClaim, order.EventTakeover, order.EventRenew, order.EventRelease,
 		order.EventPay, order.EventFail, order.EventReturn,
 	}
 	for _, s := range order.Statuses() {
-		moves := slices.ContainsFunc(byItself, func(e order.Event) bool {
+		moves := slices.ContainsFunc(byWorkers, func(e order.Event) bool {
 			_, err := order.Transition(s, e)
 			return err == nil
 		})
 		if s.End() == moves {
-			t.Errorf("%s: End() = %v, but workers can change it: %v", s, s.End(), moves)
+			t.Errorf("%s: End() = %v, though workers can change it: %v", s, s.End(), moves)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"paylane/shared/pipeline"
 )
 
-// sink is a store and a queue that take everything and keep nothing.
+// sink is a store and a queue that accept everything and keep nothing.
 type sink struct {
 	order.Store
 }
@@ -21,7 +21,7 @@ func (sink) Create(context.Context, order.Order) error { return nil }
 
 func (sink) Send(context.Context, string, time.Duration) (string, error) { return "", nil }
 
-// BenchmarkCreate is the use case alone, with a store and a queue that cost nothing.
+// BenchmarkCreate measures the use case alone, with a store and a queue that cost nothing.
 func BenchmarkCreate(b *testing.B) {
 	checkout := pipeline.NewCheckout(pipeline.CheckoutConfig{
 		Store: sink{}, Queue: sink{}, Tokens: simulator.New(time.Now), Now: time.Now,

@@ -13,8 +13,8 @@ import (
 	"paylane/shared/pipeline"
 )
 
-// TestEarlyMessage: a message without its order is looked at again, and dropped only
-// after two minutes and behind a tombstone.
+// TestEarlyMessage: a message without an order is retried, and dropped only after two
+// minutes, once a tombstone is in the order's place.
 func TestEarlyMessage(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		ref := order.Ref{Tenant: tenant, ID: order.KeyedID(tenant, "k")}
@@ -38,7 +38,7 @@ func TestEarlyMessage(t *testing.T) {
 		}
 		o, err := w.store.Get(t.Context(), ref)
 		if err != nil || o.Status != order.Void || o.ExpiresAt.Before(time.Now().Add(23*time.Hour)) {
-			t.Errorf("in its place: %s until %v, %v", o.Status, o.ExpiresAt, err)
+			t.Errorf("in the order's place: %s until %v, %v", o.Status, o.ExpiresAt, err)
 		}
 		if _, err := w.checkout.Get(t.Context(), ref); !errors.Is(err, order.ErrNotFound) {
 			t.Errorf("callers see the tombstone: %v", err)
@@ -46,7 +46,7 @@ func TestEarlyMessage(t *testing.T) {
 		if n := len(w.gateway.calls()); n > 0 {
 			t.Errorf("the gateway was asked %d times", n)
 		}
-		// A copy of the message finds the tombstone and moves it on.
+		// A copy of the message finds the tombstone and fences again.
 		if v := handle(5); v.Next != job.Done || v.Result != pipeline.ResultDropped {
 			t.Errorf("a copy: %+v", v)
 		}
@@ -56,7 +56,7 @@ func TestEarlyMessage(t *testing.T) {
 	})
 }
 
-// TestOrderRightBehindItsMessage: the usual way of being early costs no receive.
+// TestOrderRightBehindItsMessage: a message that is only just early costs no extra receive.
 func TestOrderRightBehindItsMessage(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		gate := newGate(w.store)
@@ -73,7 +73,7 @@ func TestOrderRightBehindItsMessage(t *testing.T) {
 	})
 }
 
-// gate delays or holds writes that create or replace an order.
+// gate delays the writes that a message announces.
 type gate struct {
 	order.Store
 	delay atomic.Int64
@@ -89,21 +89,20 @@ func (g *gate) Create(ctx context.Context, o order.Order) error {
 }
 
 func (g *gate) Update(ctx context.Context, next order.Order) error {
-	// The writes that a message announces.
 	if next.Status == order.Refunding && next.Refund.Tries == 0 || next.Status == order.Pending {
 		time.Sleep(time.Duration(g.delay.Load()))
 	}
 	return g.Store.Update(ctx, next)
 }
 
-// TestFrozenWrites: a write that was frozen until its message had been dropped brings
-// up no order that nobody works on.
+// TestFrozenWrites: a write that was frozen until its message had been dropped must not
+// leave an order that nobody works on.
 func TestFrozenWrites(t *testing.T) {
 	const frozen = 3 * time.Minute
 	for _, tt := range []struct {
 		name    string
 		token   order.Token
-		prepare order.Status // where the order must be first; none: it is not there
+		prepare order.Status // of the order before the write; empty if there is none
 		write   func(*world, order.Ref) error
 		end     order.Status
 	}{
@@ -162,7 +161,7 @@ func TestFrozenWrites(t *testing.T) {
 	}
 }
 
-// TestTombstoneRace: many creates that meet a tombstone make one order.
+// TestTombstoneRace: concurrent creates that meet a tombstone make one order.
 func TestTombstoneRace(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		ref := order.Ref{Tenant: tenant, ID: order.KeyedID(tenant, "k")}
@@ -192,7 +191,7 @@ func TestTombstoneRace(t *testing.T) {
 			}
 		}
 		if made != 1 {
-			t.Errorf("%d requests made the order", made)
+			t.Errorf("%d requests made the order, want 1", made)
 		}
 		if o := w.runToEnd(ref, time.Minute); o.Status != order.Paid || w.gateway.charged(ref.ID) != 1 {
 			t.Errorf("%s, charged %d times", o.Status, w.gateway.charged(ref.ID))
@@ -200,7 +199,7 @@ func TestTombstoneRace(t *testing.T) {
 	})
 }
 
-// TestStaleMessages: what an order is past does nothing.
+// TestStaleMessages: a message for a step that its order is past does nothing.
 func TestStaleMessages(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		paid := w.runToEnd(w.create("tok_ok").Ref, time.Minute)

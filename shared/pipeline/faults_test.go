@@ -17,8 +17,7 @@ import (
 	"paylane/shared/pipeline"
 )
 
-// breakable is a store that can be taken away: a worker that loses it is as good as
-// dead.
+// breakable is a store that can be cut off: a worker without it is as good as dead.
 type breakable struct {
 	order.Store
 	mu     sync.Mutex
@@ -61,9 +60,9 @@ func (b *breakable) Claim(ctx context.Context, ref order.Ref, c order.Claim) (or
 	return b.Store.Claim(ctx, ref, c)
 }
 
-// TestWorkerDies kills the worker around each call of the gateway, with every token
-// that can be charged: the order ends as ever, charged once, and no second key is
-// used before the gateway was asked about the first.
+// TestWorkerDies kills the worker around each gateway call, with every kind of token that
+// can be charged: the order still becomes PAID, is charged once, and no second key is used
+// before the gateway was asked about the first.
 func TestWorkerDies(t *testing.T) {
 	for _, moment := range []string{"before the call", "after the call"} {
 		for _, nth := range []int{1, 2, 3} {
@@ -76,7 +75,7 @@ func TestWorkerDies(t *testing.T) {
 						o := w.create(token)
 						calls := 0
 						die := func(call string, r gateway.Request) error {
-							// What the gateway is asked about is the attempt before this one.
+							// The gateway is asked about the attempt before this one.
 							if begun := len(w.get(o.Ref).Charge.Attempts); call == "resolve" && r.Hint.Attempt != begun-1 {
 								t.Errorf("in attempt %d the gateway is asked about attempt %d", begun, r.Hint.Attempt)
 							}
@@ -103,8 +102,8 @@ func TestWorkerDies(t *testing.T) {
 	}
 }
 
-// checkKeys requires that before the first call under a key beyond the first, the
-// last call under the former was a Resolve.
+// checkKeys requires that the last call before a new key is used is a Resolve of the old
+// one.
 func checkKeys(t *testing.T, calls []string) {
 	t.Helper()
 	for i, call := range calls {
@@ -137,13 +136,13 @@ func TestAttemptsEnd(t *testing.T) {
 	})
 }
 
-// TestDeadLetters: what payments never got to is settled as the gateway says.
+// TestDeadLetters: what payments never got to is settled by the gateway's answer.
 func TestDeadLetters(t *testing.T) {
 	handle := func(w *world, o order.Order, kind order.Kind) job.Verdict {
 		m := order.Message{Kind: kind, Ref: o.Ref, Round: o.Round}
 		return w.dead.Handle(w.t.Context(), job.Delivery{Body: m.Encode(), SentAt: time.Now(), ReceiveCount: 6})
 	}
-	t.Run("an order never tried", func(t *testing.T) {
+	t.Run("an order never attempted", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			o := w.create("tok_ok")
 			v := handle(w, o, order.KindCharge)
@@ -151,7 +150,7 @@ func TestDeadLetters(t *testing.T) {
 			if v.Next != job.Done || o.Status != order.Failed || o.Failure.Code != "not_processed" || w.gateway.charged(o.ID) != 0 {
 				t.Errorf("%+v; %s, %+v", v, o.Status, o.Failure)
 			}
-			// It was never declined, so an operator may try it again, under a new key.
+			// It was not declined, so an operator may retry it, under a new key.
 			if _, err := w.checkout.Retry(t.Context(), o.Ref); err != nil {
 				t.Fatal(err)
 			}
@@ -178,7 +177,7 @@ func TestDeadLetters(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a refund is made all the same", func(t *testing.T) {
+	t.Run("a refund is still made", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			o := w.runToEnd(w.create("tok_flaky_1").Ref, time.Minute)
 			if _, _, err := w.checkout.Refund(t.Context(), o.Ref, "", order.RefundRequest{}); err != nil {
@@ -193,7 +192,7 @@ func TestDeadLetters(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a message that is none of ours stays", func(t *testing.T) {
+	t.Run("a message that is not ours stays", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			if _, err := w.queue.Send(t.Context(), "hello", 0); err != nil {
 				t.Fatal(err)
@@ -230,14 +229,14 @@ func TestStoreFails(t *testing.T) {
 		}
 		store.set(false)
 		if o = w.runToEnd(o.Ref, 2*visibility); o.Status != order.Paid {
-			t.Errorf("after it is back: %s", o.Status)
+			t.Errorf("after the store is back: %s", o.Status)
 		}
 	})
 }
 
-// TestChaos mixes everything: any token, workers that die, copies of messages,
-// cancels, refunds and retries. At the end what the orders say and what the gateway
-// did must agree. The seed is in the test's name.
+// TestChaos mixes everything: any token, workers that die, duplicate messages, cancels,
+// refunds and retries. In the end the orders must agree with what the gateway did. The
+// seed is the subtest's name.
 func TestChaos(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -261,7 +260,7 @@ func chaos(t *testing.T, w *world, random *rand.Rand) {
 		}
 		return nil
 	}
-	// The hooks run side by side; chance must not.
+	// The hooks run concurrently; random must not be used so.
 	var mu sync.Mutex
 	locked := func(f func(string, gateway.Request) error) func(string, gateway.Request) error {
 		return func(s string, r gateway.Request) error {
@@ -281,7 +280,7 @@ func chaos(t *testing.T, w *world, random *rand.Rand) {
 	}
 	for range 60 {
 		ref := refs[random.IntN(len(refs))]
-		// Refusals are part of the game.
+		// Any of these may be refused.
 		switch random.IntN(6) {
 		case 0:
 			_, _ = w.checkout.Cancel(t.Context(), ref)

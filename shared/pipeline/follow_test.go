@@ -15,8 +15,8 @@ import (
 	"paylane/shared/pipeline"
 )
 
-// script is a store of one order that shows one answer after another, each from a time
-// on, and counts how often it was read.
+// script is a store of one order that returns scripted answers, each from a given time
+// on, and counts the reads.
 type script struct {
 	mu      sync.Mutex
 	began   time.Time
@@ -47,8 +47,8 @@ func (s *script) Get(ctx context.Context, ref order.Ref) (order.Order, error) {
 	return order.Order{Ref: ref, Version: now.version, Status: now.status}, now.err
 }
 
-// announcing is a script that is an order.Watcher. It announces every answer but the one
-// after an outage.
+// announcing is a script that implements order.Watcher. It announces every answer except
+// the one after an outage.
 type announcing struct {
 	script
 	stopped bool
@@ -70,7 +70,7 @@ func (a *announcing) Watch(order.Ref) (<-chan struct{}, func()) {
 	return changed, func() { a.stopped = true }
 }
 
-// TestFollow: what an iterator over an order's states yields, when, and by how many
+// TestFollow checks what an iterator over an order's states yields, when, and with how many
 // reads, on a store that is polled and on one that announces changes.
 func TestFollow(t *testing.T) {
 	unavailable := fmt.Errorf("throttled: %w", order.ErrUnavailable)
@@ -86,10 +86,10 @@ func TestFollow(t *testing.T) {
 			[]scripted{{0, 1, order.Pending, nil}, {250 * time.Millisecond, 2, order.Processing, nil}, {350 * time.Millisecond, 3, order.Paid, nil}},
 			[]string{"0s 1 PENDING", "300ms 2 PROCESSING", "400ms 3 PAID"},
 			[]string{"0s 1 PENDING", "250ms 2 PROCESSING", "350ms 3 PAID"},
-			[2]int{4, 4}, // the first announcement is of what was read already
+			[2]int{4, 4}, // the first announcement is of a state already read
 		},
 		{
-			"changes between two looks",
+			"changes between two reads",
 			[]scripted{{0, 1, order.Pending, nil}, {10 * time.Millisecond, 2, order.Processing, nil}, {10 * time.Millisecond, 3, order.Failed, nil}},
 			[]string{"0s 1 PENDING", "100ms 3 FAILED"},
 			[]string{"0s 1 PENDING", "10ms 3 FAILED"},
@@ -110,7 +110,7 @@ func TestFollow(t *testing.T) {
 			[2]int{6, 6},
 		},
 		{
-			"out of reach at first",
+			"unreachable at first",
 			[]scripted{{0, 0, "", unavailable}, {50 * time.Millisecond, 1, order.Paid, nil}},
 			[]string{"0s throttled: unavailable, try again later", "100ms 1 PAID"},
 			[]string{"0s throttled: unavailable, try again later", "200ms 1 PAID"},
@@ -130,7 +130,7 @@ func TestFollow(t *testing.T) {
 			[2]int{1, 1},
 		},
 		{
-			"the context's end",
+			"the context ends",
 			[]scripted{{0, 1, order.Pending, nil}},
 			[]string{"0s 1 PENDING"}, []string{"0s 1 PENDING"},
 			[2]int{8, 2}, // at 0, 0.1, 0.3, 0.7, 1.5, 3.1, 5.1, 7.1 s
@@ -166,7 +166,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// TestFollowBreaksOff: nothing is read after the caller broke off.
+// TestFollowBreaksOff: nothing is read once the caller has left the loop.
 func TestFollowBreaksOff(t *testing.T) {
 	for name, first := range map[string]scripted{
 		"at a state": {0, 1, order.Pending, nil}, "at an outage": {0, 0, "", order.ErrUnavailable},
@@ -186,7 +186,7 @@ func TestFollowBreaksOff(t *testing.T) {
 	}
 }
 
-// TestAwaitPastTheEnd: an order at its end may still change, and a caller may wait for it.
+// TestAwaitPastTheEnd: an order that has ended may still change, and a caller may wait for that.
 func TestAwaitPastTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &script{began: time.Now(), answers: []scripted{{0, 3, order.Paid, nil}, {time.Second, 4, order.Refunding, nil}}}

@@ -49,7 +49,7 @@ func TestOneKey(t *testing.T) {
 		if paid.Status != order.Paid || w.gateway.charged(paid.ID) != 1 {
 			t.Errorf("%s, charged %d times", paid.Status, w.gateway.charged(paid.ID))
 		}
-		// The first answer, not the order as it now is.
+		// The first answer, not the order as it is now.
 		again, replayed, err := w.checkout.Create(t.Context(), tenant, "cart-77", order.Request{Amount: 5, Currency: "KRW"})
 		if diff := cmp.Diff(orders[0], again); err != nil || !replayed || diff != "" {
 			t.Errorf("replay after payment: %v, %v\n%s", replayed, err, diff)
@@ -91,11 +91,11 @@ func TestCancelAgainstCharge(t *testing.T) {
 				canceled++
 			case errors.As(cancelErr, &late) && end.Status == order.Paid && w.gateway.charged(o.ID) == 1:
 			default:
-				t.Fatalf("round %d: cancel says %v, the order is %s, charged %d times", i, cancelErr, end.Status, w.gateway.charged(o.ID))
+				t.Fatalf("round %d: cancel returned %v, the order is %s, charged %d times", i, cancelErr, end.Status, w.gateway.charged(o.ID))
 			}
 		}
 		if canceled == 0 || canceled == 1000 {
-			t.Errorf("%d of 1000 canceled: this was no race", canceled)
+			t.Errorf("%d of 1000 canceled: there was no race", canceled)
 		}
 		again, err := w.checkout.Cancel(t.Context(), w.canceled(t))
 		if err != nil || again.Status != order.Canceled {
@@ -104,7 +104,7 @@ func TestCancelAgainstCharge(t *testing.T) {
 	})
 }
 
-// canceled makes an order and cancels it.
+// canceled places an order and cancels it.
 func (w *world) canceled(t *testing.T) order.Ref {
 	t.Helper()
 	o := w.create("tok_ok")
@@ -145,11 +145,11 @@ func TestManyWorkers(t *testing.T) {
 	})
 }
 
-// TestAwait: a waiter hears of the end at once, and gets the order as it is when its
-// patience ends.
+// TestAwait: a waiter learns of the end at once; one that gives up earlier gets the order as
+// it is then.
 func TestAwait(t *testing.T) {
 	for _, watching := range []bool{true, false} {
-		t.Run(fmt.Sprintf("store that tells of changes %v", watching), func(t *testing.T) {
+		t.Run(fmt.Sprintf("store announces changes %v", watching), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				if !watching {
 					w.store = struct{ order.Store }{w.store}
@@ -169,10 +169,10 @@ func TestAwait(t *testing.T) {
 				wg.Wait()
 				late := time.Since(w.get(o.Ref).UpdatedAt)
 				if err != nil || got.Status != order.Paid || late > 2*time.Second || watching && late > 2*time.Millisecond {
-					t.Errorf("patient: %s, %v, heard of it %v after", got.Status, err, late)
+					t.Errorf("patient: %s, %v, %v late", got.Status, err, late)
 				}
 				if _, err := w.checkout.Await(t.Context(), order.Ref{Tenant: tenant, ID: order.KeyedID("x", "y")}, time.Hour, ended); !errors.Is(err, order.ErrNotFound) {
-					t.Errorf("waiting for what is not there: %v", err)
+					t.Errorf("waiting for an unknown order: %v", err)
 				}
 				synctest.Wait()
 			})

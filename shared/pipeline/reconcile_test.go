@@ -13,15 +13,15 @@ import (
 	"paylane/shared/pipeline"
 )
 
-// reconcileRules are orders, and what is to become of each.
+// reconcileRules lists orders, and what reconciling must make of each.
 var reconcileRules = []struct {
 	name    string
 	prepare func(f *office) order.Order
-	rest    time.Duration // before the walk; 0 is 2 h
-	want    string        // the report of a walk that applies
-	dry     string        // and of one that does not, where it is another
+	rest    time.Duration // time before the walk; 0 means 2 h
+	want    string        // the report of a walk that changes orders
+	dry     string        // the report of a dry run, if it differs
 	status  order.Status
-	asked   string // the calls of the gateway, by the key's end
+	asked   string // the gateway calls, each with the end of its key
 }{
 	{
 		name: "PAID and charged", prepare: func(f *office) order.Order { return f.paid("tok_ok") },
@@ -49,7 +49,7 @@ var reconcileRules = []struct {
 		want: "scanned, checked, charge_reference", status: order.Paid, asked: "resolve .1",
 	},
 	{
-		name: "PAID this moment", prepare: func(f *office) order.Order { return f.paid("tok_ok") }, rest: time.Nanosecond,
+		name: "PAID just now", prepare: func(f *office) order.Order { return f.paid("tok_ok") }, rest: time.Nanosecond,
 		want: "scanned, checked", status: order.Paid, asked: "resolve .1",
 	},
 	{
@@ -103,11 +103,11 @@ var reconcileRules = []struct {
 		want: "scanned, checked, settled failed", dry: "scanned, stuck", status: order.Failed, asked: "resolve .1",
 	},
 	{
-		name: "PENDING for less", prepare: func(f *office) order.Order { return f.create("tok_ok") }, rest: time.Hour - time.Second,
+		name: "PENDING for less than an hour", prepare: func(f *office) order.Order { return f.create("tok_ok") }, rest: time.Hour - time.Second,
 		want: "scanned", status: order.Pending,
 	},
 	{
-		name: "PENDING again by a retry",
+		name: "PENDING again after a retry",
 		prepare: func(f *office) order.Order {
 			o := f.paid("tok_outage")
 			time.Sleep(3 * time.Hour)
@@ -119,17 +119,17 @@ var reconcileRules = []struct {
 		rest: time.Minute, want: "scanned", status: order.Pending,
 	},
 	{
-		name:    "PROCESSING by a worker that died after the charge",
+		name:    "PROCESSING, its worker died after the charge",
 		prepare: func(f *office) order.Order { return f.charge(f.claimed(timeout)) },
 		want:    "scanned, checked, settled paid", dry: "scanned, stuck", status: order.Paid, asked: "resolve .1",
 	},
 	{
-		name:    "PROCESSING by a worker that died before the charge",
+		name:    "PROCESSING, its worker died before the charge",
 		prepare: func(f *office) order.Order { return f.claimed(timeout) },
 		want:    "scanned, checked, settled failed", dry: "scanned, stuck", status: order.Failed, asked: "resolve .1",
 	},
 	{
-		name: "PROCESSING and held", prepare: func(f *office) order.Order { return f.claimed(3 * time.Hour) },
+		name: "PROCESSING and leased", prepare: func(f *office) order.Order { return f.claimed(3 * time.Hour) },
 		want: "scanned", status: order.Processing,
 	},
 	{
@@ -163,7 +163,7 @@ var reconcileRules = []struct {
 		want: "scanned, checked, settled refunded", dry: "scanned, stuck", status: order.Refunded, asked: "refund .refund",
 	},
 	{
-		name: "REFUNDING, of unknown outcome",
+		name: "REFUNDING, outcome unknown",
 		prepare: func(f *office) order.Order {
 			o := f.refunding()
 			now := time.Now()
@@ -204,13 +204,13 @@ var reconcileRules = []struct {
 	},
 }
 
-// asks are the calls of the gateway since n, without the order's id.
-func (f *office) asks(o order.Order, since int) string {
+// callsSince returns the gateway calls from index since on, without the order's id.
+func (f *office) callsSince(o order.Order, since int) string {
 	return strings.ReplaceAll(strings.Join(f.gateway.calls()[since:], ", "), o.ID, "")
 }
 
-// TestReconcileRules brings each order to where it belongs, and asks only about keys
-// that nobody charges under any more.
+// TestReconcileRules checks that each order ends up as it should, and that the gateway is
+// asked only about keys under which nobody will charge again.
 func TestReconcileRules(t *testing.T) {
 	for _, rule := range reconcileRules {
 		t.Run(rule.name, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestReconcileRules(t *testing.T) {
 				if after.Status != rule.status {
 					t.Errorf("the order is %s, want %s", after.Status, rule.status)
 				}
-				if got := f.asks(o, calls); got != rule.asked {
+				if got := f.callsSince(o, calls); got != rule.asked {
 					t.Errorf("the gateway was asked %q, want %q", got, rule.asked)
 				}
 				if before.Status.End() {
@@ -239,7 +239,7 @@ func TestReconcileRules(t *testing.T) {
 	}
 }
 
-// stored is the order as the store has it.
+// stored returns an order as it is in the store.
 func (f *office) stored(ref order.Ref) order.Order {
 	f.t.Helper()
 	o, err := f.store.Get(f.t.Context(), ref)
@@ -249,13 +249,13 @@ func (f *office) stored(ref order.Ref) order.Order {
 	return o
 }
 
-// wantBooks holds an order against the bank's books, unless a difference was reported.
+// wantBooks compares an order with the bank's books, unless a difference was reported.
 func (f *office) wantBooks(o order.Order, report string) {
 	f.t.Helper()
 	if strings.Contains(report, "_") || !o.Status.End() {
 		return
 	}
-	refs := make(map[string]string) // by what follows the order's id
+	refs := make(map[string]string) // by key, without the order's id
 	for key, ref := range f.bank.done {
 		if rest, ok := strings.CutPrefix(key, o.ID); ok {
 			refs[rest] = ref
@@ -269,12 +269,12 @@ func (f *office) wantBooks(o order.Order, report string) {
 		want[strings.TrimPrefix(o.GatewayKey(order.KindRefund), o.ID)] = o.LastRefund().Ref
 	}
 	if diff := gocmp.Diff(want, refs); diff != "" {
-		f.t.Errorf("the bank's books on %s order (-order +bank):\n%s", o.Status, diff)
+		f.t.Errorf("the bank's books on a %s order (-order +bank):\n%s", o.Status, diff)
 	}
 }
 
-// TestReconcileDry writes nothing, asks nothing about an order that could still be
-// charged, and reports all the same.
+// TestReconcileDry checks that a dry run writes nothing, asks nothing about an order that
+// could still be charged, and reports nevertheless.
 func TestReconcileDry(t *testing.T) {
 	for _, rule := range reconcileRules {
 		t.Run(rule.name, func(t *testing.T) {
@@ -289,7 +289,7 @@ func TestReconcileDry(t *testing.T) {
 				if got := short(f.reconcile(false)); got != want {
 					t.Errorf("the report is %q, want %q", got, want)
 				}
-				if got := f.asks(o, calls); got != asked {
+				if got := f.callsSince(o, calls); got != asked {
 					t.Errorf("the gateway was asked %q, want %q", got, asked)
 				}
 				if diff := gocmp.Diff(before, f.stored(o.Ref)); diff != "" {
@@ -300,11 +300,11 @@ func TestReconcileDry(t *testing.T) {
 	}
 }
 
-// TestReconcileFindings tells of each order by itself what was found.
+// TestReconcileFindings checks that what was found is reported for each order.
 func TestReconcileFindings(t *testing.T) {
 	inOffice(t, func(t *testing.T, f *office) {
 		missing, fine := f.paid("tok_ok"), f.paid("tok_ok")
-		stuck := f.charge(f.create("tok_ok")) // and nobody works on its message
+		stuck := f.charge(f.create("tok_ok")) // its message is never handled
 		delete(f.bank.done, missing.GatewayKey(order.KindCharge))
 		time.Sleep(2 * time.Hour)
 		f.reconcile(true)
@@ -317,13 +317,13 @@ func TestReconcileFindings(t *testing.T) {
 			stuck.ID:   {Kind: pipeline.FindingSettled, Settled: "paid", Order: stuck},
 		}
 		if diff := gocmp.Diff(want, got); diff != "" {
-			t.Errorf("findings, of which %s has none (-want +got):\n%s", fine.ID, diff)
+			t.Errorf("findings, none of them about %s (-want +got):\n%s", fine.ID, diff)
 		}
 	})
 }
 
-// TestReconcileSpan picks orders by their creation, from the first moment of the span
-// to before its last.
+// TestReconcileSpan checks that orders are selected by the time of their creation, from
+// the start of the span, inclusive, to its end, exclusive.
 func TestReconcileSpan(t *testing.T) {
 	inOffice(t, func(t *testing.T, f *office) {
 		var created []time.Time
@@ -350,8 +350,8 @@ func TestReconcileSpan(t *testing.T) {
 	})
 }
 
-// TestReconcileUnknownLater settles at the next walk what the gateway could not say at
-// the first.
+// TestReconcileUnknownLater checks that an outcome the gateway could not determine during
+// one walk is settled by a later one.
 func TestReconcileUnknownLater(t *testing.T) {
 	inOffice(t, func(t *testing.T, f *office) {
 		o := f.charge(f.claimed(timeout))
@@ -362,7 +362,7 @@ func TestReconcileUnknownLater(t *testing.T) {
 		}
 		f.bank.unsure = false
 		if got := short(f.reconcile(true)); got != "scanned" {
-			t.Errorf("right after it the order is fresh: %s", got)
+			t.Errorf("a walk right after it, which must leave the order alone: %s", got)
 		}
 		time.Sleep(24 * time.Hour)
 		if got := short(f.reconcile(true)); got != "scanned, checked, settled paid" {

@@ -30,8 +30,8 @@ var ErrReconcileState = errors.New("not the state of a reconciliation")
 // has found. As JSON it is a message's body.
 type ReconcileState struct {
 	Version int `json:"version"`
-	// From and To select orders by their creation: not before From, and before To. The zero
-	// time is no bound.
+	// From and To select orders by their creation: not before From, and before To. A
+	// zero time leaves its side open.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
 	// Apply settles open orders. Without it nothing is written.

@@ -18,7 +18,7 @@ import (
 	"paylane/shared/queue"
 )
 
-// fill places orders of all kinds, two hours before it returns.
+// fill places orders of all kinds and lets two hours pass.
 func (f *office) fill(n int) []order.Ref {
 	f.t.Helper()
 	var refs []order.Ref
@@ -48,8 +48,8 @@ func (f *office) fill(n int) []order.Ref {
 	return refs
 }
 
-// TestReconcileResumes walks in one go, and in many invocations with little time each
-// and the state as text between them. Report and orders must be the same.
+// TestReconcileResumes compares a walk in one run with walks in many short runs, whose
+// state is encoded in between. The report and the orders must be the same.
 func TestReconcileResumes(t *testing.T) {
 	type result struct {
 		Report   string
@@ -85,27 +85,27 @@ func TestReconcileResumes(t *testing.T) {
 	want, runs := walk(t, 15*time.Minute, 1000)
 	const all = "scanned 120, checked 120, settled failed 60, settled paid 30, charge_unexpected 15"
 	if want.Report != all || runs != 1 {
-		t.Fatalf("one big run, of %d: %s, want %s", runs, want.Report, all)
+		t.Fatalf("the long walk took %d runs, want 1; its report is %q, want %q", runs, want.Report, all)
 	}
 	for _, test := range []struct {
-		budget time.Duration
-		rate   int
-		least  int // runs
+		budget  time.Duration
+		rate    int
+		minRuns int
 	}{
 		{32500 * time.Millisecond, 1, 50}, {31 * time.Second, 7, 15}, {33 * time.Second, 20, 2}, {40 * time.Second, 3, 4},
 	} {
 		got, runs := walk(t, test.budget, test.rate)
-		if runs < test.least {
-			t.Errorf("%v at %d a second took %d runs, want %d at the least", test.budget, test.rate, runs, test.least)
+		if runs < test.minRuns {
+			t.Errorf("%v at %d a second took %d runs, want at least %d", test.budget, test.rate, runs, test.minRuns)
 		}
 		if diff := gocmp.Diff(want, got); diff != "" {
-			t.Errorf("%v at %d a second, in %d runs (-one big run +these):\n%s", test.budget, test.rate, runs, diff)
+			t.Errorf("%v at %d a second, in %d runs (-one run +these):\n%s", test.budget, test.rate, runs, diff)
 		}
 	}
 }
 
-// TestReconcileRate asks no oftener than told, in any second, however many orders are
-// worked on at once and whatever their asks.
+// TestReconcileRate checks that the gateway is never asked more often per second than
+// configured, however many orders are worked on at once and however many calls they take.
 func TestReconcileRate(t *testing.T) {
 	for _, rate := range []int{1, 10, 50} {
 		inOffice(t, func(t *testing.T, f *office) {
@@ -128,10 +128,10 @@ func TestReconcileRate(t *testing.T) {
 			asked := f.bank.asked
 			for i := rate; i < len(asked); i++ {
 				if within := asked[i].Sub(asked[i-rate]); within < time.Second-100*time.Millisecond {
-					t.Errorf("%d asks within %v", rate+1, within)
+					t.Errorf("%d calls within %v", rate+1, within)
 				}
 			}
-			// A refund takes two turns, whether or not it needs both.
+			// A refund is counted as two calls, whether or not it needs both.
 			if took, want := time.Since(begin), 100*time.Second/time.Duration(rate); took < want || took > want+want/10+time.Second {
 				t.Errorf("at %d a second it took %v, want about %v", rate, took, want)
 			}
@@ -139,8 +139,8 @@ func TestReconcileRate(t *testing.T) {
 	}
 }
 
-// TestReconcileStops well before its deadline, even if the gateway never answers, and
-// begins nothing where the deadline is near.
+// TestReconcileStops checks that a run stops well before its deadline, even if the gateway
+// never answers, and starts nothing if the deadline is near.
 func TestReconcileStops(t *testing.T) {
 	inOffice(t, func(t *testing.T, f *office) {
 		f.fill(60)
@@ -149,7 +149,7 @@ func TestReconcileStops(t *testing.T) {
 		defer cancel()
 		s, done, err := f.reconciler().Run(ctx, pipeline.NewReconcileState(time.Time{}, time.Time{}, true, 1))
 		if err != nil || done {
-			t.Errorf("the walk is done: %v, %v", done, err)
+			t.Errorf("the walk: done %v, %v; want it unfinished", done, err)
 		}
 		deadline, _ := ctx.Deadline()
 		if left := time.Until(deadline); left < 20*time.Second || left > 30*time.Second {
@@ -164,15 +164,15 @@ func TestReconcileStops(t *testing.T) {
 		calls := len(f.gateway.calls())
 		again, done, err := f.reconciler().Run(near, s)
 		if !errors.Is(err, context.DeadlineExceeded) || done || len(f.gateway.calls()) != calls {
-			t.Errorf("with 30 s left: done %v, %v, want the context's error and no ask", done, err)
+			t.Errorf("with 30 s left: done %v, %v, want the context's error and no call", done, err)
 		}
 		if diff := gocmp.Diff(s, again); diff != "" {
-			t.Errorf("the state (-before +after):\n%s", diff)
+			t.Errorf("the state was changed (-before +after):\n%s", diff)
 		}
 	})
 }
 
-// TestReconcileCancelled leaves what it had begun for the next run.
+// TestReconcileCancelled checks that a cancelled run leaves what it had begun to the next.
 func TestReconcileCancelled(t *testing.T) {
 	inOffice(t, func(t *testing.T, f *office) {
 		for range 5 {
@@ -192,11 +192,11 @@ func TestReconcileCancelled(t *testing.T) {
 	})
 }
 
-// flawed is a store that fails at times.
+// flawed is a store whose calls can be made to fail.
 type flawed struct {
 	reconcilable
 	scan   func(order.ScanQuery) error
-	slow   time.Duration // that a scan takes, whatever its context
+	slow   time.Duration // how long a scan takes, whatever its context
 	update func(next order.Order) error
 	get    func() error
 }
@@ -230,8 +230,8 @@ func (s flawed) Update(ctx context.Context, next order.Order) error {
 	return s.reconcilable.Update(ctx, next)
 }
 
-// TestReconcileReadErrors: a part that can't be read is an error that stays one, and all
-// other parts are walked meanwhile.
+// TestReconcileReadErrors: a segment that can't be read fails every run, and all other
+// segments are walked meanwhile.
 func TestReconcileReadErrors(t *testing.T) {
 	inOffice(t, func(t *testing.T, f *office) {
 		f.fill(80)
@@ -245,7 +245,7 @@ func TestReconcileReadErrors(t *testing.T) {
 		}}
 		s, done, err := f.reconciler().Run(t.Context(), pipeline.NewReconcileState(time.Time{}, time.Time{}, false, 1000))
 		if !errors.Is(err, garbled) || done || s.Report.Scanned < 40 || s.Report.Scanned == 80 {
-			t.Fatalf("with a flaw: done %v, %v, %s", done, err, short(s.Report))
+			t.Fatalf("with a broken segment: done %v, %v, %s", done, err, short(s.Report))
 		}
 		same, done, err := f.reconciler().Run(t.Context(), s)
 		if diff := gocmp.Diff(s, same); !errors.Is(err, garbled) || done || diff != "" {
@@ -254,12 +254,12 @@ func TestReconcileReadErrors(t *testing.T) {
 		f.store = sound
 		s, done, err = f.reconciler().Run(t.Context(), s)
 		if err != nil || !done || s.Report.Scanned != 80 {
-			t.Errorf("mended: done %v, %v, %s", done, err, short(s.Report))
+			t.Errorf("repaired: done %v, %v, %s", done, err, short(s.Report))
 		}
 	})
 }
 
-// TestReconcileSlowRead: what was read when the time was over is not lost. Nor does a run
+// TestReconcileSlowRead: what had been read when time ran out is not lost. Nor does a run
 // change the state it was given, which may be needed again.
 func TestReconcileSlowRead(t *testing.T) {
 	inOffice(t, func(t *testing.T, f *office) {
@@ -285,8 +285,8 @@ func TestReconcileSlowRead(t *testing.T) {
 	})
 }
 
-// TestReconcileRestErrors: what was read and not looked at is not lost where it can't be
-// read again.
+// TestReconcileRestErrors: orders that were read but not checked are not lost if they
+// can't be read again.
 func TestReconcileRestErrors(t *testing.T) {
 	inOffice(t, func(t *testing.T, f *office) {
 		f.fill(40)
@@ -300,18 +300,18 @@ func TestReconcileRestErrors(t *testing.T) {
 		f.store = flawed{reconcilable: sound, get: func() error { return order.ErrUnavailable }}
 		s, done, err = f.reconciler().Run(t.Context(), s)
 		if !errors.Is(err, order.ErrUnavailable) || done {
-			t.Errorf("with a flaw: done %v, %v", done, err)
+			t.Errorf("with a broken store: done %v, %v", done, err)
 		}
 		f.store = sound
 		s, done, err = f.reconciler().Run(t.Context(), s)
 		if err != nil || !done || s.Report.Checked != 40 {
-			t.Errorf("mended: done %v, %v, %s", done, err, short(s.Report))
+			t.Errorf("repaired: done %v, %v, %s", done, err, short(s.Report))
 		}
 	})
 }
 
 // TestReconcileWriteErrors: an order that can't be settled is counted, and the walk goes
-// on. Another one that changed since it was read is left alone.
+// on. One that has changed since it was read is left alone.
 func TestReconcileWriteErrors(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -350,16 +350,16 @@ func TestReconcileWriteErrors(t *testing.T) {
 }
 
 // TestReconcileAmongPayments walks again and again while orders are placed, paid and
-// refunded, and while a backlog of two hours is worked off. No order is charged twice,
-// none is FAILED that was charged, and the walk leaves alone all that is in its time.
+// refunded, and while a backlog of two hours is worked off. No order is charged twice, no
+// charged order becomes FAILED, and recent orders are left alone.
 func TestReconcileAmongPayments(t *testing.T) {
 	inOffice(t, func(t *testing.T, f *office) {
-		late := make(map[string]bool)
+		backlog := make(map[string]bool)
 		var refs []order.Ref
 		tokens := []order.Token{"tok_ok", "tok_flaky_1", "tok_slow_3000", "tok_declined", "tok_timeout_not_charged"}
 		for i := range 60 {
 			o := f.create(tokens[i%len(tokens)])
-			late[o.ID] = true
+			backlog[o.ID] = true
 			refs = append(refs, o.Ref)
 		}
 		time.Sleep(2 * time.Hour)
@@ -369,7 +369,7 @@ func TestReconcileAmongPayments(t *testing.T) {
 			for !ended.Load() {
 				r := f.reconcile(true)
 				for kind, n := range r.Differences {
-					t.Errorf("%d times %s", n, kind)
+					t.Errorf("%s, %d times", kind, n)
 				}
 				time.Sleep(100 * time.Millisecond)
 			}
@@ -381,7 +381,7 @@ func TestReconcileAmongPayments(t *testing.T) {
 		}
 		for _, ref := range refs {
 			o := f.runToEnd(ref, time.Hour)
-			if !late[ref.ID] && o.Status == order.Paid && ref.ID[0]%2 == 0 {
+			if !backlog[ref.ID] && o.Status == order.Paid && ref.ID[0]%2 == 0 {
 				if _, _, err := f.checkout.Refund(t.Context(), ref, "", order.RefundRequest{}); err != nil {
 					t.Error(err)
 				}
@@ -398,22 +398,22 @@ func TestReconcileAmongPayments(t *testing.T) {
 			if o.Status == order.Failed && !declined {
 				failed++
 			}
-			if !late[ref.ID] && (o.Status == order.Failed) != declined {
-				t.Errorf("an order in its time, with %s, is %s: %+v", tokens[i%len(tokens)], o.Status, o.Failure)
+			if !backlog[ref.ID] && (o.Status == order.Failed) != declined {
+				t.Errorf("a recent order, with %s, is %s: %+v", tokens[i%len(tokens)], o.Status, o.Failure)
 			}
 		}
-		t.Logf("%d of the backlog were FAILED by the walk", failed)
+		t.Logf("the walk made %d orders of the backlog FAILED", failed)
 	})
 }
 
-// TestReconcileState: what a newer build wrote is refused, and whatever is no state.
+// TestReconcileState: a state written by a newer build is refused, as is any other text.
 func TestReconcileState(t *testing.T) {
 	begin := pipeline.NewReconcileState(time.Unix(1, 0).UTC(), time.Unix(2, 0).UTC(), true, 50)
 	got, err := pipeline.ParseReconcileState(begin.Encode())
 	if diff := gocmp.Diff(begin, got); err != nil || diff != "" {
 		t.Errorf("round trip: %v (-want +got):\n%s", err, diff)
 	}
-	with := func(before, after string) string {
+	replaced := func(before, after string) string {
 		text := strings.Replace(begin.Encode(), before, after, 1)
 		if text == begin.Encode() {
 			t.Fatalf("no %s in %s", before, text)
@@ -421,21 +421,21 @@ func TestReconcileState(t *testing.T) {
 		return text
 	}
 	for _, test := range []struct{ name, body, says string }{
-		{"a newer version", with(`"version":1`, `"version":2`), "version 2, this build reads 1"},
+		{"a newer version", replaced(`"version":1`, `"version":2`), "version 2, this build reads 1"},
 		{"a newer version of another shape", `{"version":2,"segments":"many"}`, "version 2, this build reads 1"},
-		{"no version", with(`"version":1,`, ``), "version 0"},
+		{"no version", replaced(`"version":1,`, ``), "version 0"},
 		{"nothing", "", "not the JSON"},
 		{"a list", "[]", "not the JSON"},
 		{"null", "null", "version 0"},
-		{"no rate", with(`"ratePerSecond":50`, `"ratePerSecond":0`), "ratePerSecond"},
-		{"too fast", with(`"ratePerSecond":50`, `"ratePerSecond":1001`), "ratePerSecond"},
+		{"no rate", replaced(`"ratePerSecond":50`, `"ratePerSecond":0`), "ratePerSecond"},
+		{"too fast", replaced(`"ratePerSecond":50`, `"ratePerSecond":1001`), "ratePerSecond"},
 		{"no segments", `{"version":1,"ratePerSecond":1}`, "0 segments"},
-		{"too many segments", with(`"segments":[`, `"segments":[{},`), "17 segments"},
-		{"an empty span", with(`00:00:02`, `00:00:01`), "from must be before to"},
+		{"too many segments", replaced(`"segments":[`, `"segments":[{},`), "17 segments"},
+		{"an empty span", replaced(`00:00:02`, `00:00:01`), "from must be before to"},
 	} {
 		_, err := pipeline.ParseReconcileState(test.body)
 		if !errors.Is(err, pipeline.ErrReconcileState) || !strings.Contains(fmt.Sprint(err), test.says) {
-			t.Errorf("%s: %v, want ErrReconcileState that says %q", test.name, err, test.says)
+			t.Errorf("%s: %v, want ErrReconcileState with %q", test.name, err, test.says)
 		}
 	}
 	inOffice(t, func(t *testing.T, f *office) {
@@ -444,12 +444,12 @@ func TestReconcileState(t *testing.T) {
 		newer.Version = 2
 		s, done, err := f.reconciler().Run(t.Context(), newer)
 		if !errors.Is(err, pipeline.ErrReconcileState) || done || s.Report.Scanned != 0 {
-			t.Errorf("Run of a newer version: %v, %v", done, err)
+			t.Errorf("Run with a state of a newer version: %v, %v", done, err)
 		}
 	})
 }
 
-// TestReconcileStateFits in a message, with everything in it as long as it can be.
+// TestReconcileStateFits checks that even the longest state fits into a message.
 func TestReconcileStateFits(t *testing.T) {
 	s := pipeline.NewReconcileState(time.Time{}, time.Time{}, true, 1000)
 	tenant := strings.Repeat("x", 255)

@@ -17,8 +17,8 @@ import (
 	"paylane/shared/pipeline"
 )
 
-// bank is a gateway that keeps books, as a real one does: what it did it did under a
-// key, and once it has said that nothing was done it refuses the key.
+// bank is a gateway that keeps books, as a real one does: it records what it did under
+// each key, and refuses a key once it has said that nothing was done under it.
 type bank struct {
 	*simulator.Simulator
 
@@ -80,7 +80,7 @@ func (b *bank) Resolve(ctx context.Context, r gateway.Request) (gateway.Resoluti
 	return gateway.Resolution{Done: ok, Receipt: gateway.Receipt{Ref: ref}}, nil
 }
 
-// office is a world with a bank, and somebody who reconciles.
+// office is a world whose gateway is a bank, with a reconciler.
 type office struct {
 	*world
 	bank  *bank
@@ -115,12 +115,12 @@ func (f *office) reconciler() *pipeline.Reconciler {
 	})
 }
 
-// reconcile walks over all orders at once.
+// reconcile walks all orders in one run.
 func (f *office) reconcile(apply bool) pipeline.ReconcileReport {
 	f.t.Helper()
 	s, done, err := f.reconciler().Run(f.t.Context(), pipeline.NewReconcileState(time.Time{}, time.Time{}, apply, 1000))
 	if err != nil || !done {
-		f.t.Fatalf("the walk is done: %v, %v", done, err)
+		f.t.Fatalf("the walk: done %v, %v", done, err)
 	}
 	return s.Report
 }
@@ -153,7 +153,7 @@ func (f *office) canceled() order.Order {
 	return o
 }
 
-// claimed is an order whose worker died.
+// claimed returns an order whose worker died.
 func (f *office) claimed(lease time.Duration) order.Order {
 	f.t.Helper()
 	now := time.Now()
@@ -165,13 +165,13 @@ func (f *office) claimed(lease time.Duration) order.Order {
 	return o
 }
 
-// charge is what the store does not know of.
+// charge makes a charge that the store knows nothing of.
 func (f *office) charge(o order.Order) order.Order {
 	f.bank.done[o.GatewayKey(order.KindCharge)] = "PAY-SECRETLY"
 	return o
 }
 
-// short shows what of a report is not 0.
+// short lists the counts of a report that are not 0.
 func short(r pipeline.ReconcileReport) string {
 	var parts []string
 	add := func(name string, n int64) {

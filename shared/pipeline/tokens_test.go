@@ -17,7 +17,7 @@ func outcomes(o order.Order) []order.Outcome {
 	return out
 }
 
-// TestTokens runs an order with every token of the simulator to its end.
+// TestTokens takes an order with each of the simulator's tokens to its end.
 func TestTokens(t *testing.T) {
 	const (
 		approved, declined   = order.OutcomeApproved, order.OutcomeDeclined
@@ -43,7 +43,7 @@ func TestTokens(t *testing.T) {
 		{"tok_timeout_not_charged", order.Paid, "", []order.Outcome{unknown, approved}, 1, 10 * time.Second},
 		{"tok_unknown_0", order.Paid, "", []order.Outcome{unknown, approved}, 1, 10 * time.Second},
 		{"tok_unknown_2", order.Paid, "", []order.Outcome{unknown, unknown, approved}, 1, 10 * time.Second},
-		// Attempts end, asking goes on; at last from the dead-letter queue.
+		// Once the attempts are used up the gateway is only asked, in the end from the dead-letter queue.
 		{"tok_unknown_10", order.Paid, "", []order.Outcome{unknown, unknown, approved}, 1, time.Minute},
 		{"tok_unknown_600", order.Paid, "", []order.Outcome{unknown, unknown, approved}, 1, time.Hour},
 		{"tok_slow_4000", order.Paid, "", []order.Outcome{approved}, 1, 10 * time.Second},
@@ -84,7 +84,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// TestRefundTokens: a refund goes as its order's token says, and always ends.
+// TestRefundTokens: a refund behaves as its order's token says, and always completes.
 func TestRefundTokens(t *testing.T) {
 	for _, token := range []order.Token{
 		"tok_ok", "tok_flaky_2", "tok_timeout_charged", "tok_timeout_not_charged", "tok_unknown_2", "tok_slow_8000",

@@ -51,7 +51,7 @@ const (
 	ResultDropped     = "dropped"     // early for too long; fenced
 	ResultBusy        = "busy"        // another worker holds the order
 	ResultUnavailable = "unavailable" // the gateway did not act; another attempt follows
-	ResultUnknown     = "unknown"     // nobody can say whether the gateway acted
+	ResultUnknown     = "unknown"     // it is not known whether the gateway acted
 
 	ResultRefunded       = "refunded"        // all of the order, or a part
 	ResultRefundDeclined = "refund_declined" // the gateway refused

@@ -76,7 +76,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-// wire builds the use cases anew, after a test changed a part.
+// wire rebuilds the use cases after a test has replaced a part.
 func (w *world) wire() {
 	w.checkout = pipeline.NewCheckout(pipeline.CheckoutConfig{
 		Store: w.store, Queue: w.queue, Tokens: simulator.New(time.Now), Now: time.Now,
@@ -110,11 +110,11 @@ func (w *world) get(ref order.Ref) order.Order {
 	return o
 }
 
-// handler is a worker's Handle.
+// handler is the Handle method of a worker.
 type handler func(context.Context, job.Delivery) job.Verdict
 
-// poll receives once, waiting up to the given time, and does with each message what
-// Lambda and shared/job do. It returns the verdicts.
+// poll receives once, waiting up to the given time, and treats each message as Lambda and
+// shared/job do. It returns the verdicts.
 func (w *world) poll(q queue.Queue, handle handler, wait time.Duration) []job.Verdict {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -148,8 +148,8 @@ func (w *world) poll(q queue.Queue, handle handler, wait time.Duration) []job.Ve
 	return verdicts
 }
 
-// runUntil works both queues until the order satisfies done, for at most the given
-// time, and returns it.
+// runUntil polls both queues until the order satisfies done, for at most the given time,
+// and returns the order.
 func (w *world) runUntil(ref order.Ref, limit time.Duration, done func(order.Order) bool) order.Order {
 	w.t.Helper()
 	for end := time.Now().Add(limit); ; {
@@ -170,7 +170,7 @@ func (w *world) runToEnd(ref order.Ref, limit time.Duration) order.Order {
 	return w.runUntil(ref, limit, func(o order.Order) bool { return o.Status.End() })
 }
 
-// ledger is a gateway that remembers what it really did, by key.
+// ledger is a gateway that records what it really did, by key.
 type ledger struct {
 	gateway.Gateway
 
@@ -203,7 +203,7 @@ func (l *ledger) begin(call string, r gateway.Request) error {
 func (l *ledger) end(call string, r gateway.Request, book map[string]gateway.Request, err error) error {
 	l.mu.Lock()
 	after := l.after
-	// What the simulator calls unknown went through if Resolve says so later.
+	// An unknown charge of the simulator went through if Resolve says so later.
 	if err == nil {
 		book[r.Key] = r
 	}
@@ -263,7 +263,7 @@ func (l *ledger) count(book map[string]gateway.Request, id string) int {
 	return n
 }
 
-// calls returns what was asked, oldest first.
+// calls returns every call, oldest first.
 func (l *ledger) calls() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -27,28 +27,28 @@ func lines(t *testing.T, out *bytes.Buffer) (lines []map[string]any) {
 	return lines
 }
 
-// inLambda is a context as aws-lambda-go makes it.
+// inLambda returns a context like those of aws-lambda-go.
 func inLambda(t *testing.T) context.Context {
 	t.Helper()
-	//nolint:staticcheck // it is aws-lambda-go's key
+	//nolint:staticcheck // the key is aws-lambda-go's
 	ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1-2-3")
 	return lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "request"})
 }
 
-// TestLine: an invocation's line is what CloudWatch's specification wants: each metric
-// that is declared has its value at the top, as has each dimension.
+// TestLine: an invocation's line follows CloudWatch's specification. Each metric that is
+// declared has its value at the top level, and so has each dimension.
 func TestLine(t *testing.T) {
 	var out bytes.Buffer
 	r := telemetry.NewRecorder(&out, "paylane-dev", func() time.Time { return time.UnixMilli(1783711145123) })
 	for range 2 {
 		ctx, end := r.Begin(inLambda(t))
-		told := telemetry.From(ctx)
+		invocation := telemetry.From(ctx)
 		var side sync.WaitGroup
-		side.Go(func() { told.Count(telemetry.Declined) })
-		side.Go(func() { told.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
-		side.Go(func() { told.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
+		side.Go(func() { invocation.Count(telemetry.Declined) })
+		side.Go(func() { invocation.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
+		side.Go(func() { invocation.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
 		side.Wait()
-		told.Annotate(slog.String("order_id", "o-1"))
+		invocation.Annotate(slog.String("order_id", "o-1"))
 		end()
 	}
 	count := func(name string) map[string]any { return map[string]any{"Name": name, "Unit": "Count"} }
@@ -70,17 +70,17 @@ func TestLine(t *testing.T) {
 	}
 	got := lines(t, &out)
 	if len(got) != 2 {
-		t.Fatalf("%d lines, want one for each invocation", len(got))
+		t.Fatalf("%d lines, want one per invocation", len(got))
 	}
 	if diff := cmp.Diff(want, got[0]); diff != "" {
 		t.Errorf("the first line (-want +got):\n%s", diff)
 	}
 	if got[1]["cold_start"] != false {
-		t.Error("the second invocation is a cold start, too")
+		t.Error("the second invocation is a cold start too")
 	}
 }
 
-// TestLogs: what is logged during an invocation tells which one.
+// TestLogs: a line logged during an invocation names the invocation.
 func TestLogs(t *testing.T) {
 	var out, log bytes.Buffer
 	logger := slog.New(telemetry.Handler(slog.NewJSONHandler(&log, nil))).With("a", 1).WithGroup("g")
@@ -93,17 +93,17 @@ func TestLogs(t *testing.T) {
 		t.Errorf("the line is %v", got[0])
 	}
 	if _, ok := got[1]["g"]; ok {
-		t.Errorf("a line of no invocation is %v", got[1])
+		t.Errorf("a line outside an invocation is %v", got[1])
 	}
 }
 
-// TestNone: without a recorder nothing is told, and nothing breaks.
+// TestNone: without a recorder nothing is recorded, and nothing breaks.
 func TestNone(t *testing.T) {
 	var none *telemetry.Recorder
 	ctx, end := none.Begin(t.Context())
-	told := telemetry.From(ctx)
-	told.Count(telemetry.Accepted)
-	told.Time(telemetry.TimeToPaid, time.Second)
-	told.Annotate(slog.Int("n", 1))
+	invocation := telemetry.From(ctx)
+	invocation.Count(telemetry.Accepted)
+	invocation.Time(telemetry.TimeToPaid, time.Second)
+	invocation.Annotate(slog.Int("n", 1))
 	end()
 }

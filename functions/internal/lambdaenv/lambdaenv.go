@@ -64,7 +64,9 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 	c := e.config()
 	return function(variables, handlers.Services{
 		Store: func(table string) handlers.Store { return dynamostore.New(dynamodb.NewFromConfig(c), table, rand.IntN) },
-		Queue: func(url string) (handlers.Queue, error) { return sqsqueue.New(sqs.NewFromConfig(c), url, rand.IntN), nil },
+		Queue: func(url string) (handlers.Queue, error) {
+			return sqsqueue.New(sqs.NewFromConfig(c), url, rand.IntN), nil
+		},
 		Gateway: func(name string) (gateway.Provider, error) {
 			return gateways.New(name, time.Now)
 		},

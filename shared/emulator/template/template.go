@@ -33,7 +33,7 @@ type Function struct {
 	Architecture string
 	Timeout      time.Duration
 	MemoryMB     int
-	// ReservedConcurrency limits the concurrent invocations; nil is no limit, and 0
+	// ReservedConcurrency limits the concurrent invocations; nil means no limit, and 0
 	// allows none.
 	ReservedConcurrency *int
 	Environment         map[string]string
@@ -125,7 +125,7 @@ type Route struct {
 	Timeout time.Duration
 	// Authorizer is nil for a route that is open to anybody.
 	Authorizer *JWTAuthorizer
-	// Scopes lists the scopes of which a token must have one; empty is no check.
+	// Scopes lists the scopes of which a token must have one; empty means no check.
 	Scopes []string
 	// Throttle is nil unless the template sets a limit for the route or the stage.
 	Throttle *Throttle
@@ -196,7 +196,7 @@ type Mapping struct {
 	BatchSize       int
 	// Window is MaximumBatchingWindowInSeconds: how long to gather a batch.
 	Window time.Duration
-	// MaxConcurrency limits the mapping's concurrent invocations; 0 is no limit.
+	// MaxConcurrency limits the mapping's concurrent invocations; 0 means no limit.
 	MaxConcurrency int
 	// ReportBatchItemFailures reports whether the function reports failed records
 	// one by one.

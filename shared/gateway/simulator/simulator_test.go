@@ -16,7 +16,7 @@ import (
 	"paylane/shared/order"
 )
 
-// answer puts the four things a caller may learn from Charge or Refund into a word.
+// answer names the outcome of a Charge or Refund, as one of four that a caller can tell apart.
 func answer(err error) string {
 	var declined *gateway.DeclinedError
 	switch {
@@ -42,14 +42,14 @@ func resolved(r gateway.Resolution, err error) string {
 	}
 }
 
-// TestTokens holds the simulator to the table of payment tokens.
+// TestTokens checks the simulator against the table of payment tokens.
 func TestTokens(t *testing.T) {
 	const first, second = "o.1", "o.2"
 	type step struct {
 		key     string
 		attempt int
-		charge  string // what Charge answers
-		resolve string // what Resolve then says
+		charge  string // the outcome of Charge
+		resolve string // what Resolve then returns
 	}
 	for _, tt := range []struct {
 		token string
@@ -77,7 +77,7 @@ func TestTokens(t *testing.T) {
 				}
 				for _, s := range tt.steps {
 					r := gateway.Request{Key: s.key, Token: order.Token(tt.token), Hint: gateway.Hint{Attempt: s.attempt, Since: time.Now()}}
-					// A client gives up after the timeout that payments use.
+					// The client gives up after the timeout that payments use.
 					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 					receipt, err := sim.Charge(ctx, r)
 					cancel()
@@ -89,7 +89,7 @@ func TestTokens(t *testing.T) {
 						t.Errorf("resolve, attempt %d: %s, want %s", s.attempt, got, s.resolve)
 					}
 					if s.charge == "approved" && known.Receipt != receipt {
-						t.Errorf("Resolve gives %v, Charge gave %v", known.Receipt, receipt)
+						t.Errorf("Resolve returned %v, Charge %v", known.Receipt, receipt)
 					}
 				}
 			})
@@ -112,7 +112,7 @@ func TestUnknownEndsInTime(t *testing.T) {
 	})
 }
 
-// TestNeverReached: where no attempt was made there is nothing to find.
+// TestNeverReached: without an attempt there is nothing to find.
 func TestNeverReached(t *testing.T) {
 	sim := simulator.New(time.Now)
 	got := resolved(sim.Resolve(t.Context(), gateway.Request{Key: "o.1", Token: "tok_ok"}))
@@ -128,7 +128,7 @@ func TestOtherTokens(t *testing.T) {
 	} {
 		err := simulator.New(time.Now).CheckToken(token)
 		if err == nil {
-			t.Errorf("CheckToken(%q) takes it", string(token))
+			t.Errorf("CheckToken(%q) accepts it", string(token))
 		} else if token != "" && token != "tok" && strings.Contains(err.Error(), "4111") {
 			t.Errorf("the error repeats the token: %v", err)
 		}
@@ -153,7 +153,8 @@ func TestPattern(t *testing.T) {
 	}
 }
 
-// TestLatency: 10 to 60 ms, references of the documented form, the same each time.
+// TestLatencyAndReferences: a charge takes 10 to 60 ms; its reference has the documented
+// form and is the same each time.
 func TestLatencyAndReferences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		form := regexp.MustCompile(`^PAY-[0-9A-F]{8}$`)

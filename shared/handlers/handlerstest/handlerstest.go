@@ -1,4 +1,4 @@
-// Package handlerstest helps tests that make the functions' handlers.
+// Package handlerstest helps tests to construct the functions' handlers.
 package handlerstest
 
 import (
@@ -11,8 +11,8 @@ import (
 	"paylane/shared/handlers"
 )
 
-// Services returns services with one store and one queue whatever their names, the gateway
-// that the environment names, no jitter, and no log.
+// Services returns services with the given store and queue, whatever name is asked for, the
+// gateway that the environment names, no jitter and no log.
 func Services(store handlers.Store, queue handlers.Queue) handlers.Services {
 	return handlers.Services{
 		Store:   func(string) handlers.Store { return store },
@@ -23,7 +23,7 @@ func Services(store handlers.Store, queue handlers.Queue) handlers.Services {
 }
 
 // Environment returns an environment in which every function starts, without
-// authentication, changed by pairs of name and value.
+// authentication. The changes are pairs of name and value.
 func Environment(changes ...string) map[string]string {
 	e := map[string]string{
 		"ORDERS_TABLE": "orders", "GATEWAY": "simulator", "AUTH_MODE": "none",
@@ -36,7 +36,7 @@ func Environment(changes ...string) map[string]string {
 	return e
 }
 
-// Must returns what a constructor makes, and fails the test if it can't.
+// Must unwraps a constructor's result, and fails the test on an error.
 func Must[H any](tb testing.TB) func(H, error) H {
 	return func(handler H, err error) H {
 		tb.Helper()

@@ -25,16 +25,16 @@ import (
 	"paylane/shared/queue"
 )
 
-// deployment plays Lambda with the real api and payment handlers behind it, and
-// CodeDeploy, on their wire protocols.
+// deployment is a fake of CodeDeploy, and of Lambda with the real api and payment handlers
+// behind it, on their wire protocols.
 type deployment struct {
 	tb      testing.TB
 	api     handlers.HTTPHandler
 	payment handlers.SQSHandler
 	queue   *pebblestore.Queue
-	// broken changes what a function answers.
+	// broken, if set, may answer in the function's place.
 	broken func(http.ResponseWriter) (answered bool)
-	// refuses lets CodeDeploy know nothing of the deployment.
+	// refuses makes CodeDeploy deny that the deployment exists.
 	refuses bool
 
 	reported []map[string]string
@@ -71,7 +71,7 @@ func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if want := "/2015-03-31/functions/api%3Alive/invocations"; r.URL.EscapedPath() != want {
-		d.tb.Errorf("a request to %s", r.URL.EscapedPath())
+		d.tb.Errorf("unexpected request to %s", r.URL.EscapedPath())
 	}
 	if d.broken != nil && d.broken(w) {
 		return
@@ -107,8 +107,7 @@ func (d *deployment) pay(r *http.Request) {
 	}
 }
 
-// TestHook: what CodeDeploy is told is what became of the smoke test, and it is told in
-// any case.
+// TestHook: CodeDeploy is told how the smoke test ended, however it ended.
 func TestHook(t *testing.T) {
 	t.Parallel()
 	asked := hook.Event{DeploymentID: "d-1", ExecutionID: "e-1"}
@@ -121,8 +120,8 @@ func TestHook(t *testing.T) {
 		log     string
 		err     string
 	}{
-		{name: "all is well", event: asked, status: "Succeeded"},
-		{name: "by hand CodeDeploy is not told"},
+		{name: "everything works", event: asked, status: "Succeeded"},
+		{name: "a run by hand, without CodeDeploy"},
 		{
 			name: "the function fails", event: asked, status: "Failed", log: "api:live failed: {}",
 			broken: func(w http.ResponseWriter) bool {
@@ -147,7 +146,7 @@ func TestHook(t *testing.T) {
 			},
 		},
 		{
-			name: "it fails by hand", err: "an order is accepted at once, PENDING: POST /orders: status 500",
+			name: "a run by hand fails", err: "an order is accepted at once, PENDING: POST /orders: status 500",
 			broken: func(w http.ResponseWriter) bool {
 				_, _ = io.WriteString(w, `{"statusCode": 500, "body": "oh"}`)
 				return true
@@ -179,7 +178,7 @@ func TestHook(t *testing.T) {
 				t.Errorf("CodeDeploy was told %v, want %s", told, cmp.Or(tt.status, "nothing"))
 			}
 			if n := strings.Count(log.String(), "msg=\"smoke test\""); n != 5 || !strings.Contains(log.String(), tt.log) {
-				t.Errorf("%d lines of checks in the log, want 5, with %q:\n%s", n, tt.log, &log)
+				t.Errorf("%d checks in the log, want 5, and %q:\n%s", n, tt.log, &log)
 			}
 		})
 	}

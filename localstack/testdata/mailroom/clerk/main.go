@@ -1,4 +1,4 @@
-// Command clerk files letters. Those to "nobody" it can't.
+// Command clerk files letters; it fails on those to "nobody".
 package main
 
 import (

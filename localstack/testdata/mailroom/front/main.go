@@ -1,4 +1,4 @@
-// Command front takes letters and shows what became of them.
+// Command front accepts letters and shows what became of them.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Package office has what both functions need.
+// Package office holds what both functions need.
 package office
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Config is for clients in a function's environment.
+// Config returns the configuration for AWS clients that a function's environment holds.
 func Config() aws.Config {
 	c := aws.Config{
 		Region: os.Getenv("AWS_REGION"),

@@ -34,7 +34,7 @@ type TenantClaim struct {
 	Name string `env:"TENANT_CLAIM" envDefault:"client_id"`
 }
 
-// Auth says whether callers must present access tokens.
+// Auth decides whether callers must present access tokens.
 type Auth struct {
 	// Mode is jwt or none.
 	Mode string `env:"AUTH_MODE" envDefault:"jwt"`

@@ -10,8 +10,8 @@ import (
 	"paylane/shared/handlers/internal/httpevent"
 )
 
-// BenchmarkHandler is the way from event to http.Request and from the response back to
-// what the function returns.
+// BenchmarkHandler measures the way from the event to an http.Request, and from the
+// response to what the function returns.
 func BenchmarkHandler(b *testing.B) {
 	const body = `{"amount": 12000, "currency": "KRW", "items": [{"sku": "TEA-1", "quantity": 2, "unitPrice": 6000}], "customerId": "c-42", "paymentToken": "tok_ok", "metadata": {"cart": "77"}}`
 	handler := httpevent.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

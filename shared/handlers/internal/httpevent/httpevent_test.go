@@ -15,7 +15,7 @@ import (
 	"paylane/shared/handlers/internal/httpevent"
 )
 
-// seen is what a handler behind the adapter got to see.
+// seen is what the handler behind the adapter received.
 type seen struct {
 	Method, Path, RawQuery, Body string
 	Header                       http.Header
@@ -52,7 +52,7 @@ func event(change func(*events.APIGatewayV2HTTPRequest)) events.APIGatewayV2HTTP
 	return e
 }
 
-// TestDecodedPaths: rawPath comes decoded, with anything in it.
+// TestDecodedPaths: rawPath arrives decoded, and may contain anything.
 func TestDecodedPaths(t *testing.T) {
 	for _, path := range []string{
 		"/orders/a b", "/orders/100%", "/orders/%zz", "/orders/a\x00b", "/orders/ü", "/orders/a#b", "/orders/a%2Fb", "/", "/orders/a;b",
@@ -78,7 +78,7 @@ func TestQueries(t *testing.T) {
 	}
 }
 
-// TestHeadersStayWhole: the adapter splits at commas and trims.
+// TestHeadersStayWhole: left alone, the adapter would split headers at commas and trim them.
 func TestHeadersStayWhole(t *testing.T) {
 	got, _ := call(t, event(func(e *events.APIGatewayV2HTTPRequest) {
 		e.Headers = map[string]string{"idempotency-key": "a, b,c ", "content-type": "application/json", "if-none-match": `"1","2"`}
@@ -107,11 +107,11 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestNotARequest: events that no gateway sends are refused, not crashed on.
+// TestNotARequest: events that no gateway would send are refused, without a panic.
 func TestNotARequest(t *testing.T) {
 	for name, e := range map[string]events.APIGatewayV2HTTPRequest{
 		"an empty event": {},
-		"no base64":      event(func(e *events.APIGatewayV2HTTPRequest) { e.Body, e.IsBase64Encoded = "%", true }),
+		"not base64":     event(func(e *events.APIGatewayV2HTTPRequest) { e.Body, e.IsBase64Encoded = "%", true }),
 		"a bad method":   event(func(e *events.APIGatewayV2HTTPRequest) { e.RequestContext.HTTP.Method = "GET /" }),
 		"a bad domain":   event(func(e *events.APIGatewayV2HTTPRequest) { e.RequestContext.DomainName = "a b\x00" }),
 	} {
