@@ -215,8 +215,9 @@ func (c *Checkout) Pay(ctx context.Context, ref order.Ref, token order.Token) (o
 		return order.Order{}, false, &order.InvalidError{Fields: []order.FieldError{{Location: "paymentToken", Message: err.Error()}}}
 	}
 	o, err = c.change(ctx, ref, order.KindCharge, func(o order.Order) (order.Order, error) {
-		begun = !(o.Round > 1 && o.PaymentToken == token && (o.Status == order.Pending || o.Status == order.Processing))
-		if !begun {
+		open := o.Status == order.Pending || o.Status == order.Processing
+		if begun = true; open && o.Round > 1 && o.PaymentToken == token {
+			begun = false
 			return o, nil
 		}
 		return o.PayWith(token, c.now())
