@@ -23,8 +23,9 @@ type embedded struct {
 	functions []*emulator.InProcess
 }
 
-func newEmbedded(c config, t *template.Template) (*embedded, error) {
-	db, err := pebblestore.Open(pebblestore.Options{Dir: c.Data, Now: c.Now, Logger: c.Log})
+// newEmbedded opens the platform. Fatal is called if the database fails later.
+func newEmbedded(c config, t *template.Template, fatal func(error)) (*embedded, error) {
+	db, err := pebblestore.Open(pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal})
 	if err != nil {
 		return nil, err
 	}
