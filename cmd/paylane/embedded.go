@@ -84,7 +84,7 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			}
 			return gateways.New(name, p.Now)
 		},
-		Now: p.Now, Jitter: p.Jitter, Log: p.Log, OneOrigin: true, Client: p.Access.Client,
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}
 	switch folder := path.Clean(f.CodeURI); folder {
 	case "functions/api":
