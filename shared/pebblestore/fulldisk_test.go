@@ -2,11 +2,13 @@ package pebblestore_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,15 +22,32 @@ import (
 	"paylane/shared/pebblestore"
 )
 
-// fullDisk is a disk that can run out of space, for files of some kind or for all.
-func fullDisk(kind string) (disk *errorfs.Toggle, over func(vfs.FS) vfs.FS) {
-	disk = &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if (op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpFileWriteAt || op.Kind == errorfs.OpCreate) && strings.Contains(op.Path, kind) {
+// fullDisk is a disk that can run out of space, for operations on some files.
+type fullDisk struct {
+	files string // a part of their names
+	kinds []errorfs.OpKind
+}
+
+func (f fullDisk) over(inner vfs.FS) (vfs.FS, *errorfs.Toggle) {
+	disk := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if slices.Contains(f.kinds, op.Kind) && strings.Contains(op.Path, f.files) {
 			return &fs.PathError{Op: "write", Path: op.Path, Err: syscall.ENOSPC}
 		}
 		return nil
 	})}
-	return disk, func(fs vfs.FS) vfs.FS { return errorfs.Wrap(fs, disk) }
+	return errorfs.Wrap(inner, disk), disk
+}
+
+// fullDisks returns disks that lack space for something, by name.
+func fullDisks(files ...string) map[string]fullDisk {
+	disks := make(map[string]fullDisk)
+	for _, files := range files {
+		disks["write "+files] = fullDisk{files, []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileWriteAt}}
+		if files != "SEAL" { // which is made when there is nothing else yet
+			disks["create "+files] = fullDisk{files, []errorfs.OpKind{errorfs.OpCreate}}
+		}
+	}
+	return disks
 }
 
 // logLines counts what is logged.
@@ -66,8 +85,8 @@ func within(t *testing.T, doing string, f func() error) error {
 // TestOpenOnAFullDisk: whatever can't be written, Open returns, and does not log what it
 // returns. With space again everything is there.
 func TestOpenOnAFullDisk(t *testing.T) {
-	for _, kind := range []string{"", ".sst", ".log", "MANIFEST", "dbtmp", "SEAL"} {
-		t.Run("files"+kind, func(t *testing.T) {
+	for name, full := range fullDisks("", ".sst", ".log", "MANIFEST", "dbtmp", "SEAL") {
+		t.Run(name, func(t *testing.T) {
 			memory := vfs.NewCrashableMem()
 			old := newOrder("t", "old")
 			db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: memory, Logger: quiet(t)})
@@ -77,12 +96,12 @@ func TestOpenOnAFullDisk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			disk, over := fullDisk(kind)
+			fsys, disk := full.over(memory)
 			disk.On()
 			var log logLines
 			err = within(t, "open on a full disk", func() error {
 				db, err := pebblestore.Open(pebblestore.Options{
-					Dir: "data", FS: over(memory), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+					Dir: "data", FS: fsys, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 					Fatal: func(err error) { t.Errorf("fatal was called with %v", err) },
 				})
 				if err == nil {
@@ -107,14 +126,16 @@ func TestOpenOnAFullDisk(t *testing.T) {
 // TestTheDiskFills: calls fail, nothing hangs or floods the log, and nothing that was
 // acknowledged is lost.
 func TestTheDiskFills(t *testing.T) {
-	for _, kind := range []string{"", ".sst", ".log", "MANIFEST"} {
-		t.Run("files"+kind, func(t *testing.T) {
+	disks := fullDisks("", ".sst", ".log", "MANIFEST")
+	delete(disks, "create MANIFEST") // which happens at hundreds of MB
+	for name, full := range disks {
+		t.Run(name, func(t *testing.T) {
 			memory := vfs.NewCrashableMem()
-			disk, over := fullDisk(kind)
+			fsys, disk := full.over(memory)
 			var log logLines
 			fatal := make(chan error, 10)
 			db, err := pebblestore.Open(pebblestore.Options{
-				Dir: "data", FS: over(memory), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})),
+				Dir: "data", FS: fsys, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})),
 				Fatal: func(err error) { fatal <- err },
 			})
 			if err != nil {
@@ -155,6 +176,35 @@ func TestTheDiskFills(t *testing.T) {
 				t.Errorf("the acknowledged order: %v", err)
 			}
 		})
+	}
+}
+
+// TestCloseOfAStuckDisk: after a failure Close waits for nothing.
+func TestCloseOfAStuckDisk(t *testing.T) {
+	fsys, disk := fullDisk{"SEAL", []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData}}.over(vfs.NewMem())
+	disk.On()
+	var log countingFS
+	fatal := make(chan error, 1)
+	db, err := pebblestore.Open(pebblestore.Options{
+		Dir: "data", FS: log.over(fsys), Logger: silent(), Fatal: func(err error) { fatal <- err },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck, never := make(chan struct{}, 10), make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	gate := func() {
+		stuck <- struct{}{}
+		<-never
+	}
+	log.gate.Store(&gate)
+	go func() { _ = db.Store().Create(context.Background(), newOrder("t", "a")) }()
+	<-stuck
+	if err := <-fatal; !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("fatal was called with %v, want ENOSPC", err)
+	}
+	if err := within(t, "close", db.Close); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("close: the error is %v, want ENOSPC", err)
 	}
 }
 

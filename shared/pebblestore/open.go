@@ -106,7 +106,7 @@ func (d *DB) open(fsys vfs.FS) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil {
+		if err != nil && d.failedWith() == nil { // what is left behind may use it
 			_ = d.seal.Close()
 		}
 	}()

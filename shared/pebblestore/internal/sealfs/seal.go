@@ -166,9 +166,9 @@ func (s *Seal) withdraw(slot int, number uint64) error {
 	}
 	s.mu.Unlock()
 	if err == nil && promised {
-		err = s.Sync()
+		return s.Sync()
 	}
-	return err
+	return s.report("write", sealName, err)
 }
 
 // check checks a log or manifest before pebble reads it.
@@ -275,17 +275,19 @@ func (f sealedFS) open(name string, open func() (vfs.File, error)) (vfs.File, er
 	if !f.seal.failed.Load() {
 		file, err = open()
 	}
-	if err = f.seal.report("create", name, err); err != nil && !isLog {
+	if err = f.seal.report("create", name, err); err != nil {
+		if isLog {
+			return nowhere{}, nil //nolint:nilerr // reported, see logFile
+		}
 		return nil, err
 	}
 	watched := watchedFile{File: file, seal: f.seal, name: name}
+	sealed := sealedFile{watchedFile: watched, slot: slot, number: number}
 	switch {
-	case err != nil:
-		return nowhere{}, nil
 	case isLog:
-		return &logFile{sealedFile{watchedFile: watched, slot: slot, number: number}}, nil
+		return &logFile{sealed}, nil
 	case ok:
-		return &sealedFile{watchedFile: watched, slot: slot, number: number}, nil
+		return &sealed, nil
 	}
 	return &watched, nil
 }
