@@ -114,28 +114,25 @@ func (d *DB) enter() error {
 	return nil
 }
 
-// fail ends the database for good, and returns the error that all calls now fail with.
+// fail ends the database for good, and returns the error that all calls now fail with. None
+// fails before that has been logged.
 func (d *DB) fail(err error) error {
 	d.life.Lock()
+	defer d.life.Unlock()
 	if d.failure != nil {
-		defer d.life.Unlock()
 		return d.failure
 	}
-	opened := d.opened
-	if d.failure = err; opened {
+	d.failure = err
+	if d.opened {
 		d.failure = fmt.Errorf("%w: the database in %s failed: %w", order.ErrUnavailable, d.dir, err)
+		d.logger.Error("the database failed and can't be used by this process any longer", "dir", d.dir, "error", err)
+		d.fatal(d.failure)
 	}
 	close(d.failed)
 	if !d.closing {
 		close(d.ended)
 	}
-	failure := d.failure
-	d.life.Unlock()
-	if opened {
-		d.logger.Error("the database failed and can't be used by this process any longer", "dir", d.dir, "error", err)
-		d.fatal(failure)
-	}
-	return failure
+	return d.failure
 }
 
 // failedWith returns the failure of the database, if it has failed.

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +50,57 @@ func fullDisks(files ...string) map[string]fullDisk {
 		}
 	}
 	return disks
+}
+
+// shortFS is a disk that is full after the first half of a write, to a log.
+type shortFS struct {
+	vfs.FS
+	on atomic.Bool
+}
+
+func (s *shortFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := s.FS.Create(name, category)
+	if err != nil || !strings.HasSuffix(name, ".log") {
+		return file, err
+	}
+	return &shortFile{file, s}, nil
+}
+
+type shortFile struct {
+	vfs.File
+	fs *shortFS
+}
+
+func (f *shortFile) Write(p []byte) (int, error) {
+	if !f.fs.on.Load() {
+		return f.File.Write(p)
+	}
+	n, err := f.File.Write(p[:len(p)/2])
+	return n, errors.Join(err, syscall.ENOSPC)
+}
+
+// TestHalfAWrite: what is left of a write for which there was no space is not damage.
+func TestHalfAWrite(t *testing.T) {
+	memory := vfs.NewCrashableMem()
+	disk := &shortFS{FS: memory}
+	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: disk, Logger: silent(), Fatal: func(error) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := newOrder("t", "old")
+	if err := db.Store().Create(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	disk.on.Store(true)
+	if err := db.Store().Create(t.Context(), newOrder("t", "new")); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("create: the error is %v, want ENOSPC", err)
+	}
+	_ = db.Close()
+	// The system keeps what was written when the process ends.
+	again := open(t, pebblestore.Options{Dir: "data", FS: memory.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})})
+	if _, err := again.Store().Get(t.Context(), old.Ref); err != nil {
+		t.Errorf("the acknowledged order: %v", err)
+	}
 }
 
 // logLines counts what is logged.

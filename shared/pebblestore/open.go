@@ -44,8 +44,7 @@ type Options struct {
 	Logger *slog.Logger
 	// Fatal is called once, after a write or fsync failed, for want of space too. What the
 	// disk holds is then unknown, so nothing more is acknowledged and only a new process
-	// can go on: Fatal must have this one end, and must not wait for it. The error has been
-	// logged; Close returns it without touching the disk. Nil exits with status 1.
+	// can go on: Fatal must have this one end, and must not wait for it, or use the database. The error has been logged; Close returns it without touching the disk. Nil exits with status 1.
 	Fatal func(error)
 }
 

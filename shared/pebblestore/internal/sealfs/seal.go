@@ -277,7 +277,7 @@ func (f sealedFS) open(name string, open func() (vfs.File, error)) (vfs.File, er
 	}
 	if err = f.seal.report("create", name, err); err != nil {
 		if isLog {
-			return nowhere{}, nil //nolint:nilerr // reported, see logFile
+			return nowhere{}, nil // see logFile
 		}
 		return nil, err
 	}
@@ -362,11 +362,14 @@ func (f *sealedFile) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (f *sealedFile) Sync() error     { return f.synced(f.watchedFile.Sync()) }
-func (f *sealedFile) SyncData() error { return f.synced(f.watchedFile.SyncData()) }
+func (f *sealedFile) Sync() error     { return f.sync(f.watchedFile.Sync) }
+func (f *sealedFile) SyncData() error { return f.sync(f.watchedFile.SyncData) }
 
-func (f *sealedFile) synced(err error) error {
-	if err != nil {
+func (f *sealedFile) sync(sync func() error) error {
+	if f.seal.failed.Load() { // a part of a write may be the file's end: promise nothing of it
+		return errFailed
+	}
+	if err := sync(); err != nil {
 		return err
 	}
 	return f.seal.report("seal", f.name, f.seal.set(f.slot, promise{file: f.number, length: f.written}))
