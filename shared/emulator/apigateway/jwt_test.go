@@ -209,8 +209,8 @@ func TestNoKeys(t *testing.T) {
 	}
 }
 
-// FuzzAuthorizer: a request gets through with the token alone or with "Bearer " and the
-// token, if the claims that were signed follow the rules, and in no other way. In the
+// FuzzAuthorizer: a request gets through with the token alone or with "Bearer ", in any case, and
+// the token, if the claims that were signed follow the rules, and in no other way. In the
 // header, {token} stands for that token.
 func FuzzAuthorizer(f *testing.F) {
 	issuer := tokentest.New(f, issuerURL)
@@ -235,7 +235,8 @@ func FuzzAuthorizer(f *testing.F) {
 		header = strings.ReplaceAll(header, "{token}", token)
 		got := record(g, "GET", "/", "Authorization", header)
 		challenge := got.header.Get("WWW-Authenticate")
-		signed, want := header == token || header == "Bearer "+token, 401
+		scheme, after, _ := strings.Cut(header, " ")
+		signed, want := header == token || strings.EqualFold(scheme, "Bearer") && after == token, 401
 		if signed {
 			want = allowed(claims)
 		}
