@@ -86,7 +86,7 @@ func (a *api) register(h huma.API) {
 	route := func(id, method, path, summary string, status int) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: path, Summary: summary,
-			DefaultStatus: status, Middlewares: huma.Middlewares{a.authorize},
+			DefaultStatus: status, Middlewares: huma.Middlewares{a.authorize, refuseCodings},
 		}
 	}
 	create := route("create-order", http.MethodPost, "/orders", "Place an order", http.StatusCreated)
@@ -102,12 +102,35 @@ func (a *api) register(h huma.API) {
 
 // openRoutes adds the routes that need no access token.
 func openRoutes(mux *http.ServeMux, tokens gateway.TokenDescription) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+	open := func(pattern string, serve http.HandlerFunc) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if p := checkQuery(r.URL.RawQuery); p != nil {
+				writeProblem(w, p)
+				return
+			}
+			serve(w, r)
+		})
+	}
+	open("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
 	})
-	mux.HandleFunc("GET /openapi.json", serveDocument(tokens))
-	mux.HandleFunc("GET /docs", servePage(tokens))
+	open("GET /openapi.json", serveDocument(tokens))
+	open("GET /docs", servePage(tokens))
+}
+
+// refuseCodings refuses content in a coding, such as gzip. None is decoded here, and what
+// is decoded nowhere would be read as something that it is not.
+func refuseCodings(ctx huma.Context, next func(huma.Context)) {
+	codings, _ := headerValues(ctx, "Content-Encoding")
+	for coding := range strings.SplitSeq(codings, ",") {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			_, w := humago.Unwrap(ctx)
+			writeProblem(w, contentCoding())
+			return
+		}
+	}
+	next(ctx)
 }
 
 // guardBody refuses what must not reach a decoder: another media type, a body that is too

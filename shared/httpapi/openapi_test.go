@@ -177,6 +177,11 @@ func TestProblemExamples(t *testing.T) {
 	a.do(t, keyed("used", `{"amount": 1}`))
 	form := post("/orders", "amount=1")
 	form.header = map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
+	zipped := func(path, body string) request {
+		r := post(path, body)
+		r.header = map[string]string{"Content-Encoding": "gzip"}
+		return r
+	}
 	of := func(r request, tenant string, operator bool) request {
 		r.tenant, r.operator = tenant, operator
 		return r
@@ -192,6 +197,11 @@ func TestProblemExamples(t *testing.T) {
 		"post /orders 422 idempotency-key-reused":     keyed("used", tea),
 		"get /orders 400 bad-cursor":                  {path: "/orders?cursor=abc"},
 		"get /orders 422 invalid-request":             {path: "/orders?limit=101"},
+		"get /orders 422 invalid-request-2":           {path: "/orders?limit=1&limit=1"},
+		"post /orders 415 unsupported-media-type-2":   zipped("/orders", tea),
+		"UnsupportedMediaType unsupported-media-type": zipped(missing+"/cancel", ""),
+		"UnprocessableContent invalid-request":        {path: "/healthz?limit=1"},
+		"PreconditionFailed precondition-failed":      {path: in(), header: map[string]string{"If-Match": `"2"`}},
 		"post /orders/{id}/cancel 409 wrong-state":    post(in(claimed, paid)+"/cancel", ""),
 		"post /orders/{id}/refund 409 wrong-state":    post(in()+"/refund", ""),
 		"post /orders/{id}/retry 409 wrong-state":     post(in(claimed, paid)+"/retry", ""),
@@ -266,8 +276,22 @@ func TestScopes(t *testing.T) {
 		"get /orders/{id}/events": "orders/read", "get /healthz": "", "get /openapi.json": "", "get /docs": "",
 	}
 	route := regexp.MustCompile(`Method: (\w+), Path: "?(/orders[^",]*)"?, Auth: \{AuthorizationScopes: \[([^\]]+)\]`)
+	heads := make(map[string]string) // which the document has in words
 	for _, found := range route.FindAllSubmatch(template, -1) {
-		want[strings.ToLower(string(found[1]))+" "+string(found[2])] = string(found[3])
+		method, path, scope := strings.ToLower(string(found[1])), string(found[2]), string(found[3])
+		if method == "head" {
+			heads["get "+path] = scope
+		} else {
+			want[method+" "+path] = scope
+		}
+	}
+	if len(heads) == 0 {
+		t.Error("the template has no routes for HEAD")
+	}
+	for get, scope := range heads {
+		if want[get] != scope {
+			t.Errorf("HEAD needs %s, %s needs %s", scope, get, want[get])
+		}
 	}
 	got := make(map[string]string)
 	ids := make(map[string]bool)
