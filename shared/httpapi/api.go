@@ -122,10 +122,10 @@ func openRoutes(mux *http.ServeMux, tokens gateway.TokenDescription) {
 // refuseCodings refuses content in a coding, such as gzip. None is decoded here, and what
 // is decoded nowhere would be read as something that it is not.
 func refuseCodings(ctx huma.Context, next func(huma.Context)) {
-	codings, _ := headerValues(ctx, "Content-Encoding")
+	r, w := humago.Unwrap(ctx)
+	codings := strings.Join(r.Header.Values("Content-Encoding"), ",")
 	for coding := range strings.SplitSeq(codings, ",") {
-		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			_, w := humago.Unwrap(ctx)
+		if coding = strings.Trim(coding, blanks); coding != "" && !strings.EqualFold(coding, "identity") {
 			writeProblem(w, contentCoding())
 			return
 		}

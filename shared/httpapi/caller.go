@@ -71,9 +71,12 @@ func (a *api) authorize(ctx huma.Context, next func(huma.Context)) {
 	if !ok {
 		tenant = ""
 	}
-	at := ctx.URL()
-	_, w := humago.Unwrap(ctx)
-	c, p := callerBy(tenant, tenant == everyTenant && a.Operator(ctx.Context()), &at, queryNames(ctx.Operation()))
+	r, w := humago.Unwrap(ctx)
+	var names []string
+	if r.URL.RawQuery != "" {
+		names = queryNames(ctx.Operation())
+	}
+	c, p := callerBy(tenant, tenant == everyTenant && a.Operator(ctx.Context()), r.URL, names)
 	if p != nil {
 		writeProblem(w, p)
 		return

@@ -89,7 +89,7 @@ func TestClosedQuery(t *testing.T) {
 			for _, e := range p.Errors {
 				got = append(got, e.Location, e.Message)
 			}
-			if diff := cmp.Diff(tt.want, got); diff != "" || response.StatusCode != 422 || p.Type != "/docs#invalid-request" {
+			if diff := cmp.Diff(tt.want, got); diff != "" || response.StatusCode != http.StatusUnprocessableEntity || p.Type != "/docs#invalid-request" {
 				t.Errorf("%d %s (-want +got):\n%s", response.StatusCode, p.Type, diff)
 			}
 		})
@@ -283,7 +283,7 @@ func TestIfMatch(t *testing.T) {
 	if o := decode[orderBody](t, a.do(t, request{path: "/orders/" + same})); o.Version != 1 {
 		t.Errorf("what was refused changed the order: %+v", o)
 	}
-	if r := a.do(t, request{path: "/orders/" + same, header: map[string]string{"If-Match": ""}}); r.StatusCode != 412 {
+	if r := a.do(t, request{path: "/orders/" + same, header: map[string]string{"If-Match": ""}}); r.StatusCode != http.StatusPreconditionFailed {
 		t.Errorf("If-Match without a tag: %d", r.StatusCode)
 	}
 }

@@ -29,6 +29,9 @@ const maxQueryErrors = 10
 // that were ignored could have been the filter that makes the answer right. Whether a value
 // is valid is for others to check.
 func checkQuery(rawQuery string, names ...string) *Problem {
+	if rawQuery == "" {
+		return nil
+	}
 	var bad []FieldDetail
 	seen := make(map[string]int)
 	for pair := range strings.SplitSeq(rawQuery, "&") {
