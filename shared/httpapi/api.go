@@ -119,8 +119,7 @@ func openRoutes(mux *http.ServeMux, tokens gateway.TokenDescription) {
 	open("GET /docs", servePage(tokens))
 }
 
-// refuseCodings refuses content in a coding, such as gzip. None is decoded here, and what
-// is decoded nowhere would be read as something that it is not.
+// refuseCodings refuses a body with a content coding, such as gzip: none is decoded here.
 func refuseCodings(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	codings := strings.Join(r.Header.Values("Content-Encoding"), ",")

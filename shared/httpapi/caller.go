@@ -58,14 +58,14 @@ func (a *api) eventsLink(ctx context.Context, id string) string {
 	return "<" + a.EventsURL + callerOf(ctx).link("/orders/"+id+"/events", nil) + `>; rel="events"`
 }
 
-// noStore is the Cache-Control of every answer but GET /orders/{id}'s: orders are for nobody
-// but their tenant, change any time, and lists and problems have no ETag to revalidate by.
+// noStore is the Cache-Control of problems, and of answers with orders other than that of
+// GET /orders/{id}: without an ETag a cache could not revalidate them.
 const noStore = "private, no-store"
 
 // authorize determines whose orders the request is about, and refuses a query with other
 // parameters than the operation's.
 //
-// No answer varies by Authorization, which RFC 9110, section 12.5.5, needs no Vary for.
+// Answers differ by Authorization, which needs no Vary (RFC 9110, section 12.5.5).
 func (a *api) authorize(ctx huma.Context, next func(huma.Context)) {
 	tenant, ok := a.Tenant(ctx.Context())
 	if !ok {

@@ -166,6 +166,9 @@ func (d operationDoc) describe(doc *huma.OpenAPI) {
 				r.Headers = map[string]*huma.Header{}
 			}
 			r.Headers["Apigw-Requestid"] = headerRef("Apigw-Requestid")
+			if status == "415" {
+				r.Headers["Accept-Encoding"] = headerRef("Accept-Encoding")
+			}
 			if r.Headers["Cache-Control"] == nil && d.scope != "" {
 				r.Headers["Cache-Control"] = headerRef("Cache-Control-no-store")
 			}

@@ -25,9 +25,9 @@ func queryNames(op *huma.Operation) []string {
 // maxQueryErrors bounds how many parameters one answer complains about.
 const maxQueryErrors = 10
 
-// checkQuery refuses a query with anything but the parameters named, each at most once. One
-// that were ignored could have been the filter that makes the answer right. Whether a value
-// is valid is for others to check.
+// checkQuery refuses a query with anything but the parameters named, each at most once: what
+// is ignored might be a filter, and the answer then shows what it should not. It does not
+// check values.
 func checkQuery(rawQuery string, names ...string) *Problem {
 	if rawQuery == "" {
 		return nil
