@@ -181,7 +181,7 @@ func TestPatterns(t *testing.T) {
 		}, []string{"KRW", "USD", "krw", "ABC", "XXX", "XTS", "XAU", "HRK", "ZWG", "US", "USDX", ""}},
 		{"key", pattern(parameter("/orders", "post", "Idempotency-Key")), func(s string) request {
 			return request{method: http.MethodPost, path: "/orders", body: tea, header: map[string]string{"Idempotency-Key": s}}
-		}, []string{"k", "!", "~", "a b", "a\t", "ä", "\x7f", ""}},
+		}, []string{"k", "!", "~", "+", "-", ".", ",", "a,b", "a b", "a\t", "ä", "\x7f", ""}},
 		{"cursor", pattern(parameter("/orders", "get", "cursor")), func(s string) request {
 			return request{path: "/orders?cursor=" + url.QueryEscape(s)}
 		}, []string{next, next + "A", next[1:], next[:33] + "=", next[:33] + "\n", ""}},
