@@ -263,6 +263,8 @@ func TestIfMatch(t *testing.T) {
 		{"refund again, of another version", post(in(claimed, paid, refunding), "refund"), `"3"`, "", 412},
 		{"retry of another version", post(in(claimed, unavailable), "retry"), `"2"`, "", 412},
 		{"retry of the version", post(in(claimed, unavailable), "retry"), `"3"`, "", 202},
+		{"pay again of another version", post(in(claimed, insufficient), "pay"), `"2"`, "", 412},
+		{"pay again of the version", post(in(claimed, insufficient), "pay"), `"3"`, "", 202},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			method, path, _ := strings.Cut(tt.call, " ")
@@ -273,7 +275,11 @@ func TestIfMatch(t *testing.T) {
 			if tt.noneMatch != "" {
 				header["If-None-Match"] = tt.noneMatch
 			}
-			r := a.do(t, request{method: method, path: path, header: header})
+			var body string
+			if strings.HasSuffix(path, "/pay") {
+				body = `{"paymentToken": "tok_ok"}`
+			}
+			r := a.do(t, request{method: method, path: path, header: header, body: body})
 			text := read(t, r)
 			if r.StatusCode != tt.status || (tt.status == 412) != strings.Contains(text, "/docs#precondition-failed") {
 				t.Errorf("%d, want %d: %s", r.StatusCode, tt.status, text)
