@@ -116,10 +116,10 @@ func TestCost(t *testing.T) {
 			`{"items": [{"sku": "TEA-SENCHA-200G", "quantity": 2, "unitPrice": 1250}], `+customer+`"metadata": {"cart": "77"}}`)
 	}
 	var load sync.WaitGroup
-	for range writers {
+	for w := range writers {
 		load.Go(func() {
 			for i := range orders / writers {
-				if r, err := api(t.Context(), creates[i%2]); err != nil || r.StatusCode != http.StatusCreated {
+				if r, err := api(t.Context(), creates[(w+i)%2]); err != nil || r.StatusCode != http.StatusCreated {
 					t.Errorf("%d %s, %v", r.StatusCode, r.Body, err)
 				}
 			}
@@ -162,11 +162,12 @@ func TestCost(t *testing.T) {
 	}
 	// A second try writes, and tells, something else.
 	writes, reads := usage.WriteUnits*orders+usage.CustomerWriteUnits*customers, usage.ReadUnits*orders
-	if off := writes - used.writes; off < 0 || off > float64(2*used.retries) || used.reads != reads {
+	if off := writes - used.writes; off < 0 || off > float64(3*used.retries) || used.reads != reads {
 		t.Errorf("%v write units and %v read units, with %d retries; want %v and %v", used.writes, used.reads, used.retries, writes, reads)
 	}
-	if want := usage.CustomerWriteUnits * customers; used.retries == 0 && used.customers != want {
-		t.Errorf("%v write units of the index of customers, want %v", used.customers, want)
+	if off := usage.CustomerWriteUnits*customers - used.customers; off < 0 || off > float64(used.retries) {
+		t.Errorf("%v write units of the index of customers, with %d retries; want %v",
+			used.customers, used.retries, usage.CustomerWriteUnits*customers)
 	}
 	t.Logf("%d orders took %v, %v write units, %v read units; the poller %v; %d retries",
 		orders, used.calls, used.writes, used.reads, polled.calls, used.retries)
