@@ -220,7 +220,7 @@ func TestAttackTenants(t *testing.T) {
 	mine, theirs := g.of(t, "mine", everything), g.of(t, "theirs", everything)
 	const unknown = "00000000-0000-4000-8000-000000000000"
 	orders := map[string]string{
-		"PAID":       g.create(t, theirs, `{"amount": 1}`),
+		"PAID":       g.create(t, theirs, `{"amount": 1, "customerId": "alice"}`),
 		"FAILED":     g.create(t, theirs, `{"amount": 2, "paymentToken": "tok_declined"}`),
 		"PROCESSING": g.create(t, theirs, `{"amount": 3, "paymentToken": "tok_slow_4900"}`),
 	}
@@ -261,7 +261,7 @@ func TestAttackTenants(t *testing.T) {
 		}
 	}
 	t.Run("another tenant's orders: list", func(t *testing.T) {
-		for _, query := range []string{"", "?status=PAID", "?status=FAILED"} {
+		for _, query := range []string{"", "?status=PAID", "?status=FAILED", "?customerId=alice"} {
 			if got := g.do(t, http.MethodGet, "/orders"+query, mine, ""); strings.TrimSpace(got.body) != `{"orders":[]}` {
 				t.Errorf("%s: %s", query, got.body)
 			}

@@ -30,7 +30,7 @@ func followed() http.Handler {
 func TestClosedQuery(t *testing.T) {
 	a := newAPI(t)
 	id := a.create(t).ID
-	list := "; this operation takes limit, status, cursor, tenant"
+	list := "; this operation takes limit, status, customerId, cursor, tenant"
 	unknown := "is not a parameter"
 	for _, tt := range []struct {
 		name, method, path, query string

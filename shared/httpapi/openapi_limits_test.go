@@ -69,8 +69,9 @@ func TestLimits(t *testing.T) {
 		"Idempotency-Key maxLength": func(n *big.Int) request {
 			return request{method: http.MethodPost, path: "/orders", body: tea, header: map[string]string{"Idempotency-Key": strings.Repeat("k", int(n.Int64()))}}
 		},
-		"limit minimum": func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
-		"limit maximum": func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
+		"customerId maxLength": func(n *big.Int) request { return request{path: "/orders?customerId=" + repeat(n.Int64())} },
+		"limit minimum":        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
+		"limit maximum":        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
 		// The pattern and the list of codes are stricter; see TestPatterns.
 		"CreateRequest currency minLength":     nil,
 		"CreateRequest currency maxLength":     nil,

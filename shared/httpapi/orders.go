@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -163,9 +164,10 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 }
 
 type listInput struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The largest number of orders in a page."`
-	Status string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders with this status. A page may then be short, or empty, and still have a next."`
-	Cursor string `query:"cursor" doc:"The previous page's next."`
+	Limit      int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The largest number of orders in a page."`
+	Status     string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders with this status. A page may then be short, or empty, and still have a next."`
+	CustomerID string `query:"customerId" maxLength:"64" doc:"Only orders with this customerId, character by character. Together with status, a page may be short, or empty, and still have a next."`
+	Cursor     string `query:"cursor" doc:"The previous page's next."`
 
 	cursorPresent bool
 }
@@ -176,10 +178,13 @@ func (in *listInput) Resolve(ctx huma.Context) []error {
 	query := at.Query()
 	in.cursorPresent = query.Has("cursor")
 	var bad []error
-	for _, name := range []string{"limit", "status"} {
+	for _, name := range []string{"limit", "status", "customerId"} {
 		if query.Has(name) && query.Get(name) == "" {
 			bad = append(bad, &huma.ErrorDetail{Location: "query." + name, Message: "must not be empty"})
 		}
+	}
+	if !utf8.ValidString(query.Get("customerId")) {
+		bad = append(bad, &huma.ErrorDetail{Location: "query.customerId", Message: "must be UTF-8"})
 	}
 	return bad
 }
@@ -195,7 +200,7 @@ type orderListBody struct {
 }
 
 func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
-	q := order.Query{Tenant: tenantOf(ctx), Status: order.Status(in.Status), Limit: in.Limit}
+	q := order.Query{Tenant: tenantOf(ctx), CustomerID: in.CustomerID, Status: order.Status(in.Status), Limit: in.Limit}
 	if in.cursorPresent {
 		after, err := decodeCursor(in.Cursor)
 		if err != nil {
@@ -220,6 +225,9 @@ func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 		query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {next}}
 		if in.Status != "" {
 			query.Set("status", in.Status)
+		}
+		if in.CustomerID != "" {
+			query.Set("customerId", in.CustomerID)
 		}
 		out.Link = "<" + callerOf(ctx).link("/orders", query) + `>; rel="next"`
 	}
