@@ -348,32 +348,66 @@ func TestAttackHeaders(t *testing.T) {
 	}
 }
 
+// attackCard is a number that Stripe publishes for tests.
+const attackCard = "4000056655665556"
+
 // TestAttackCards: a card number is refused wherever it appears, and stored nowhere.
 func TestAttackCards(t *testing.T) {
-	const card, marker = "4000056655665556", "what-may-be-kept"
+	const card, marker = attackCard, "what-may-be-kept"
 	g := startTarget(t)
 	mine := g.of(t, "mine", everything)
-	for name, body := range map[string]string{
-		"amount":                `{"amount": ` + card + `}`,
-		"currency":              `{"amount": 1, "currency": "` + card + `"}`,
-		"customerId":            `{"amount": 1, "customerId": "` + card + `"}`,
-		"paymentToken":          `{"amount": 1, "paymentToken": "` + card + `"}`,
-		"paymentToken, inside":  `{"amount": 1, "paymentToken": "tok_` + card + `"}`,
-		"sku":                   `{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`,
-		"quantity":              `{"items": [{"sku": "a", "quantity": ` + card + `, "unitPrice": 1}]}`,
-		"unitPrice":             `{"items": [{"sku": "a", "quantity": 1, "unitPrice": ` + card + `}]}`,
-		"metadata's value":      `{"amount": 1, "metadata": {"a": "` + card + `"}}`,
-		"metadata's name":       `{"amount": 1, "metadata": {"` + card + `": "a"}}`,
-		"an unknown field":      `{"amount": 1, "card": "` + card + `"}`,
-		"an unknown field name": `{"amount": 1, "` + card + `": 1}`,
-		"in groups":             `{"amount": 1, "customerId": "4000 0566 5566 5556"}`,
-		"with dashes":           `{"amount": 1, "customerId": "4000-0566-5566-5556"}`,
-		"in escapes":            `{"amount": 1, "customerId": "\u0034000056655665556"}`,
-		"in no JSON":            `{"amount": 1, "customerId": "` + card,
+	for name, tt := range map[string]struct{ body, at string }{
+		"amount":                {`{"amount": ` + card + `}`, "body.amount"},
+		"currency":              {`{"amount": 1, "currency": "` + card + `"}`, "body.currency"},
+		"customerId":            {`{"amount": 1, "customerId": "` + card + `"}`, "body.customerId"},
+		"paymentToken":          {`{"amount": 1, "paymentToken": "` + card + `"}`, "body.paymentToken"},
+		"paymentToken, inside":  {`{"amount": 1, "paymentToken": "tok ` + card + `"}`, "body.paymentToken"},
+		"sku":                   {`{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`, "body.items[0].sku"},
+		"quantity":              {`{"items": [{"sku": "a", "quantity": ` + card + `, "unitPrice": 1}]}`, "body.items[0].quantity"},
+		"unitPrice":             {`{"items": [{"sku": "a", "quantity": 1, "unitPrice": ` + card + `}]}`, "body.items[0].unitPrice"},
+		"metadata's value":      {`{"amount": 1, "metadata": {"a": "` + card + `"}}`, "body.metadata.a"},
+		"metadata's name":       {`{"amount": 1, "metadata": {"` + card + `": "a"}}`, "body.metadata"},
+		"an unknown field":      {`{"amount": 1, "card": "` + card + `"}`, "body.card"},
+		"an unknown field name": {`{"amount": 1, "` + card + `": 1}`, "body"},
+		"deep inside":           {`{"amount": 1, "a": [{"b": ["` + card + `"]}]}`, "body.a[0].b[0]"},
+		"twice":                 {`{"amount": 1, "` + card + `": 1, "` + card + `": 1}`, "body"},
+		"in groups":             {`{"amount": 1, "customerId": "4000 0566 5566 5556"}`, "body.customerId"},
+		"with dashes":           {`{"amount": 1, "customerId": "4000-0566-5566-5556"}`, "body.customerId"},
+		"in prose":              {`{"amount": 1, "metadata": {"a": "card 4000 0566 5566 5556 exp 12/27 123"}}`, "body.metadata.a"},
+		"in escapes":            {`{"amount": 1, "customerId": "\u0034000056655665556"}`, "body.customerId"},
+		"in fullwidth digits":   {`{"amount": 1, "customerId": "４０００ ０５６６ ５５６６ ５５５６"}`, "body.customerId"},
+		"in no JSON":            {`{"amount": 1, "customerId": "` + card, "body"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := g.do(t, http.MethodPost, "/orders", mine, body, "Idempotency-Key", "key-of-"+strings.Map(letters, name))
-			if got.status != http.StatusUnprocessableEntity || holdsCard(got.body, card) {
+			got := g.do(t, http.MethodPost, "/orders", mine, tt.body, "Idempotency-Key", "key-of-"+strings.Map(letters, name))
+			if got.status != http.StatusUnprocessableEntity || holdsCard(got.body) ||
+				!strings.Contains(got.body, "/docs#card-number") || !strings.Contains(got.body, `"location":"`+tt.at+`"`) {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+	id := g.create(t, mine, `{"amount": 1}`)
+	for name, tt := range map[string]struct {
+		method, path, key string
+		status            int
+	}{
+		"the idempotency key":        {http.MethodPost, "/orders", card, http.StatusUnprocessableEntity},
+		"the key, with dashes":       {http.MethodPost, "/orders", "4000-0566-5566-5556", http.StatusUnprocessableEntity},
+		"a query parameter":          {http.MethodGet, "/orders?cursor=" + card, "", http.StatusUnprocessableEntity},
+		"an unknown parameter":       {http.MethodGet, "/orders/" + id + "?card=4000+0566+5566+5556", "", http.StatusUnprocessableEntity},
+		"a parameter's name":         {http.MethodGet, "/orders?" + card, "", http.StatusUnprocessableEntity},
+		"an action's parameter":      {http.MethodPost, "/orders/" + id + "/cancel?card=" + card, "", http.StatusUnprocessableEntity},
+		"an id":                      {http.MethodGet, "/orders/" + card, "", http.StatusNotFound},
+		"an id, canceled":            {http.MethodPost, "/orders/" + card + "/cancel", "", http.StatusNotFound},
+		"a path that does not exist": {http.MethodGet, "/cards/" + card, "", http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body, header := "", []string{}
+			if tt.key != "" {
+				body, header = `{"amount": 1}`, []string{"Idempotency-Key", tt.key}
+			}
+			got := g.do(t, tt.method, tt.path, mine, body, header...)
+			if got.status != tt.status || holdsCard(got.body) {
 				t.Errorf("%d %s", got.status, got.body)
 			}
 		})
@@ -386,7 +420,7 @@ func TestAttackCards(t *testing.T) {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		if holdsCard(string(text), card) {
+		if holdsCard(string(text)) {
 			t.Errorf("%s holds the card number", path)
 		}
 		found = found || bytes.Contains(text, []byte(marker))
@@ -395,7 +429,7 @@ func TestAttackCards(t *testing.T) {
 	if err != nil || !found {
 		t.Errorf("an order's own text was not found: %v", err)
 	}
-	if text := g.log.String(); holdsCard(text, card) {
+	if text := g.log.String(); holdsCard(text) {
 		t.Errorf("the log holds the card number:\n%s", text)
 	}
 }
@@ -408,9 +442,9 @@ func letters(r rune) rune {
 	return -1
 }
 
-// holdsCard reports whether text contains the number, in groups or not.
-func holdsCard(text, card string) bool {
-	return strings.Contains(strings.NewReplacer(" ", "", "-", "").Replace(text), card)
+// holdsCard reports whether text contains attackCard, in groups or not.
+func holdsCard(text string) bool {
+	return strings.Contains(strings.NewReplacer(" ", "", "-", "").Replace(text), attackCard)
 }
 
 // TestAttackKeys: a new key is fetched once; unknown keys cause no more fetches.

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"html/template"
 	"maps"
-	"math"
 	"net/http"
 	"os"
 	"reflect"
@@ -259,7 +258,7 @@ func describeSchemas(schemas huma.Registry) {
 		create.Properties["amount"], placed.Properties["amount"],
 		all["CreateItem"].Properties["unitPrice"], all["Item"].Properties["unitPrice"],
 	} {
-		amount.Extensions = map[string]any{"maximum": int64(math.MaxInt64)} // too precise for huma's float64
+		amount.Extensions = map[string]any{"maximum": order.MaxAmount}
 	}
 	create.Required = []string{"paymentToken" + ifRequired}
 	token := create.Properties["paymentToken"]
