@@ -97,6 +97,25 @@ func TestStrictJSON(t *testing.T) {
 	}
 }
 
+// TestStrictJSONSays: the answer says what is wrong.
+func TestStrictJSONSays(t *testing.T) {
+	a := newAPI(t)
+	for body, want := range map[string]string{
+		`{"amount": 1, "amount": 1}`:                "The body has a member for the second time at ",
+		`{"amount": 1, "customerId": "\ud800"}`:     "The body has half of a surrogate pair at ",
+		`{"amount": 1, "customerId": "\u0000"}`:     "The body has the character U+0000 at ",
+		"{\"amount\": 1, \"customerId\": \"\xff\"}": "The body is not UTF-8 at ",
+		`{"amount": 1} x`:                           "The body goes on after the JSON at ",
+		`{"amount": `:                               "The body ends too early at ",
+		`{"amount": x}`:                             "The body is not JSON at ",
+		strings.Repeat(`[`, 17):                     "The body is nested too deeply at ",
+	} {
+		if p := decode[problem](t, a.do(t, request{method: http.MethodPost, path: "/orders", body: body})); !strings.HasPrefix(p.Detail, want) {
+			t.Errorf("%s: %s", body, p.Detail)
+		}
+	}
+}
+
 // TestStrictJSONAccepts: what strict JSON is stays accepted, unchanged.
 func TestStrictJSONAccepts(t *testing.T) {
 	a := newAPI(t)
