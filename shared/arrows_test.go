@@ -28,7 +28,7 @@ var rooms = map[string][]string{
 	"shared/job":               {"github.com/aws/aws-lambda-go/events"},
 	"shared/pipeline":          {"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job"},
 	"shared/httpapi": {
-		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
+		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/go-json-experiment/json", "github.com/google/uuid",
 	},
 	"shared/telemetry": {"github.com/aws/aws-lambda-go/lambdacontext"},
 	"shared/handlers": {

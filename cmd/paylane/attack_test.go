@@ -353,7 +353,6 @@ func TestAttackHeaders(t *testing.T) {
 // TestAttackQueries: a parameter that is not a route's is refused on each, and what could be
 // a card number in its name is repeated nowhere.
 func TestAttackQueries(t *testing.T) {
-	const card = "5555555555554444"
 	g := startTarget(t)
 	mine := g.of(t, "mine", everything)
 	id := g.create(t, mine, `{"amount": 1, "paymentToken": "tok_slow_4900"}`)
@@ -363,7 +362,7 @@ func TestAttackQueries(t *testing.T) {
 	} {
 		for query, location := range map[string]string{
 			"custmerId=alice": "query.custmerId", "p%61ge=1": "query.page", "tenant=a&tenant=a": "query.tenant", "limit=1&limit=1": "query.limit",
-			"a;b=1": "query.a;b", card + "=1": "query.################", "x%00%0d%0aX-Injected:%201": "query.x\ufffd\ufffd\ufffdX-Injected: 1",
+			"a;b=1": "query.a;b", attackCard + "=1": "query", "x%00%0d%0aX-Injected:%201": "query.x\ufffd\ufffd\ufffdX-Injected: 1",
 		} {
 			method, path, _ := strings.Cut(route, " ")
 			body := ""
@@ -375,7 +374,7 @@ func TestAttackQueries(t *testing.T) {
 			if err := json.Unmarshal([]byte(got.body), &p); err != nil || got.status != 422 || len(p.Errors) != 1 || p.Errors[0].Location != location {
 				t.Errorf("%s?%s: %d %s, want %s", route, query, got.status, got.body, location)
 			}
-			if holdsCard(got.body, card) || got.header.Get("X-Injected") != "" {
+			if holdsCard(got.body) || got.header.Get("X-Injected") != "" {
 				t.Errorf("%s?%s: %v %s", route, query, got.header, got.body)
 			}
 		}
@@ -383,7 +382,7 @@ func TestAttackQueries(t *testing.T) {
 	if got := g.do(t, http.MethodGet, "/orders", mine, ""); strings.Count(got.body, `"id"`) != 1 {
 		t.Errorf("what was refused made orders: %s", got.body)
 	}
-	if text := g.log.String(); holdsCard(text, card) || strings.Contains(text, "level=ERROR") {
+	if text := g.log.String(); holdsCard(text) || strings.Contains(text, "level=ERROR") {
 		t.Errorf("the log is:\n%s", text)
 	}
 }
@@ -430,32 +429,66 @@ func TestSchemeInAnyCase(t *testing.T) {
 	}
 }
 
+// attackCard is a number that Stripe publishes for tests.
+const attackCard = "4000056655665556"
+
 // TestAttackCards: a card number is refused wherever it appears, and stored nowhere.
 func TestAttackCards(t *testing.T) {
-	const card, marker = "4000056655665556", "what-may-be-kept"
+	const card, marker = attackCard, "what-may-be-kept"
 	g := startTarget(t)
 	mine := g.of(t, "mine", everything)
-	for name, body := range map[string]string{
-		"amount":                `{"amount": ` + card + `}`,
-		"currency":              `{"amount": 1, "currency": "` + card + `"}`,
-		"customerId":            `{"amount": 1, "customerId": "` + card + `"}`,
-		"paymentToken":          `{"amount": 1, "paymentToken": "` + card + `"}`,
-		"paymentToken, inside":  `{"amount": 1, "paymentToken": "tok_` + card + `"}`,
-		"sku":                   `{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`,
-		"quantity":              `{"items": [{"sku": "a", "quantity": ` + card + `, "unitPrice": 1}]}`,
-		"unitPrice":             `{"items": [{"sku": "a", "quantity": 1, "unitPrice": ` + card + `}]}`,
-		"metadata's value":      `{"amount": 1, "metadata": {"a": "` + card + `"}}`,
-		"metadata's name":       `{"amount": 1, "metadata": {"` + card + `": "a"}}`,
-		"an unknown field":      `{"amount": 1, "card": "` + card + `"}`,
-		"an unknown field name": `{"amount": 1, "` + card + `": 1}`,
-		"in groups":             `{"amount": 1, "customerId": "4000 0566 5566 5556"}`,
-		"with dashes":           `{"amount": 1, "customerId": "4000-0566-5566-5556"}`,
-		"in escapes":            `{"amount": 1, "customerId": "\u0034000056655665556"}`,
-		"in no JSON":            `{"amount": 1, "customerId": "` + card,
+	for name, tt := range map[string]struct{ body, at string }{
+		"amount":                {`{"amount": ` + card + `}`, "body.amount"},
+		"currency":              {`{"amount": 1, "currency": "` + card + `"}`, "body.currency"},
+		"customerId":            {`{"amount": 1, "customerId": "` + card + `"}`, "body.customerId"},
+		"paymentToken":          {`{"amount": 1, "paymentToken": "` + card + `"}`, "body.paymentToken"},
+		"paymentToken, inside":  {`{"amount": 1, "paymentToken": "tok ` + card + `"}`, "body.paymentToken"},
+		"sku":                   {`{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`, "body.items[0].sku"},
+		"quantity":              {`{"items": [{"sku": "a", "quantity": ` + card + `, "unitPrice": 1}]}`, "body.items[0].quantity"},
+		"unitPrice":             {`{"items": [{"sku": "a", "quantity": 1, "unitPrice": ` + card + `}]}`, "body.items[0].unitPrice"},
+		"metadata's value":      {`{"amount": 1, "metadata": {"a": "` + card + `"}}`, "body.metadata.a"},
+		"metadata's name":       {`{"amount": 1, "metadata": {"` + card + `": "a"}}`, "body.metadata"},
+		"an unknown field":      {`{"amount": 1, "card": "` + card + `"}`, "body.card"},
+		"an unknown field name": {`{"amount": 1, "` + card + `": 1}`, "body"},
+		"deep inside":           {`{"amount": 1, "a": [{"b": ["` + card + `"]}]}`, "body.a[0].b[0]"},
+		"twice":                 {`{"amount": 1, "` + card + `": 1, "` + card + `": 1}`, "body"},
+		"in groups":             {`{"amount": 1, "customerId": "4000 0566 5566 5556"}`, "body.customerId"},
+		"with dashes":           {`{"amount": 1, "customerId": "4000-0566-5566-5556"}`, "body.customerId"},
+		"in prose":              {`{"amount": 1, "metadata": {"a": "card 4000 0566 5566 5556 exp 12/27 123"}}`, "body.metadata.a"},
+		"in escapes":            {`{"amount": 1, "customerId": "\u0034000056655665556"}`, "body.customerId"},
+		"in fullwidth digits":   {`{"amount": 1, "customerId": "４０００ ０５６６ ５５６６ ５５５６"}`, "body.customerId"},
+		"in no JSON":            {`{"amount": 1, "customerId": "` + card, "body"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := g.do(t, http.MethodPost, "/orders", mine, body, "Idempotency-Key", "key-of-"+strings.Map(letters, name))
-			if got.status != http.StatusUnprocessableEntity || holdsCard(got.body, card) {
+			got := g.do(t, http.MethodPost, "/orders", mine, tt.body, "Idempotency-Key", "key-of-"+strings.Map(letters, name))
+			if got.status != http.StatusUnprocessableEntity || holdsCard(got.body) ||
+				!strings.Contains(got.body, "/docs#card-number") || !strings.Contains(got.body, `"location":"`+tt.at+`"`) {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+	id := g.create(t, mine, `{"amount": 1}`)
+	for name, tt := range map[string]struct {
+		method, path, key string
+		status            int
+	}{
+		"the idempotency key":        {http.MethodPost, "/orders", card, http.StatusUnprocessableEntity},
+		"the key, with dashes":       {http.MethodPost, "/orders", "4000-0566-5566-5556", http.StatusUnprocessableEntity},
+		"a query parameter":          {http.MethodGet, "/orders?cursor=" + card, "", http.StatusUnprocessableEntity},
+		"an unknown parameter":       {http.MethodGet, "/orders/" + id + "?card=4000+0566+5566+5556", "", http.StatusUnprocessableEntity},
+		"a parameter's name":         {http.MethodGet, "/orders?" + card, "", http.StatusUnprocessableEntity},
+		"an action's parameter":      {http.MethodPost, "/orders/" + id + "/cancel?card=" + card, "", http.StatusUnprocessableEntity},
+		"an id":                      {http.MethodGet, "/orders/" + card, "", http.StatusNotFound},
+		"an id, canceled":            {http.MethodPost, "/orders/" + card + "/cancel", "", http.StatusNotFound},
+		"a path that does not exist": {http.MethodGet, "/cards/" + card, "", http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body, header := "", []string{}
+			if tt.key != "" {
+				body, header = `{"amount": 1}`, []string{"Idempotency-Key", tt.key}
+			}
+			got := g.do(t, tt.method, tt.path, mine, body, header...)
+			if got.status != tt.status || holdsCard(got.body) {
 				t.Errorf("%d %s", got.status, got.body)
 			}
 		})
@@ -468,7 +501,7 @@ func TestAttackCards(t *testing.T) {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		if holdsCard(string(text), card) {
+		if holdsCard(string(text)) {
 			t.Errorf("%s holds the card number", path)
 		}
 		found = found || bytes.Contains(text, []byte(marker))
@@ -477,7 +510,7 @@ func TestAttackCards(t *testing.T) {
 	if err != nil || !found {
 		t.Errorf("an order's own text was not found: %v", err)
 	}
-	if text := g.log.String(); holdsCard(text, card) {
+	if text := g.log.String(); holdsCard(text) {
 		t.Errorf("the log holds the card number:\n%s", text)
 	}
 }
@@ -490,9 +523,9 @@ func letters(r rune) rune {
 	return -1
 }
 
-// holdsCard reports whether text contains the number, in groups or not.
-func holdsCard(text, card string) bool {
-	return strings.Contains(strings.NewReplacer(" ", "", "-", "").Replace(text), card)
+// holdsCard reports whether text contains attackCard, in groups or not.
+func holdsCard(text string) bool {
+	return strings.Contains(strings.NewReplacer(" ", "", "-", "").Replace(text), attackCard)
 }
 
 // TestAttackKeys: a new key is fetched once; unknown keys cause no more fetches.

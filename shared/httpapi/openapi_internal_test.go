@@ -6,7 +6,6 @@ import (
 	"flag"
 	"html/template"
 	"maps"
-	"math"
 	"net/http"
 	"os"
 	"reflect"
@@ -218,6 +217,7 @@ const (
 	cursorPattern = `^[A-Za-z0-9_-]{34}$`
 	keyPattern    = `^[!-+.-~-]{1,255}$` // no comma
 	pathIDPattern = `^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$`
+	textPattern   = `^[^\x00]*$`
 	timePattern   = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$`
 )
 
@@ -275,15 +275,18 @@ func describeSchemas(schemas huma.Registry) {
 		metadata.MaxProperties = ptr(order.MaxMetadata)
 		metadata.AdditionalProperties = &huma.Schema{Type: huma.TypeString, MaxLength: ptr(order.MaxMetadataValue)}
 		metadata.Examples = []any{map[string]string{"cart": "77"}}
-		metadata.Extensions = map[string]any{"propertyNames": map[string]int{"minLength": 1, "maxLength": order.MaxMetadataKey}}
+		metadata.Extensions = map[string]any{"propertyNames": map[string]any{"minLength": 1, "maxLength": order.MaxMetadataKey}}
 	}
 	for _, amount := range []*huma.Schema{
 		create.Properties["amount"], placed.Properties["amount"],
 		all["CreateItem"].Properties["unitPrice"], all["Item"].Properties["unitPrice"],
 		all["RefundRequest"].Properties["amount"], all["Refund"].Properties["amount"], placed.Properties["refundedAmount"],
 	} {
-		amount.Extensions = map[string]any{"maximum": int64(math.MaxInt64)} // too precise for huma's float64
+		amount.Extensions = map[string]any{"maximum": order.MaxAmount}
 	}
+	create.Properties["customerId"].Pattern, all["CreateItem"].Properties["sku"].Pattern = textPattern, textPattern
+	create.Properties["metadata"].AdditionalProperties.(*huma.Schema).Pattern = textPattern
+	create.Properties["metadata"].Extensions["propertyNames"].(map[string]any)["pattern"] = textPattern
 	create.Required = []string{"paymentToken" + ifRequired}
 	token := create.Properties["paymentToken"]
 	token.Description = "Stands for the means of payment at the gateway. ${token.doc} Never a card number."

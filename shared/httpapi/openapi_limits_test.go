@@ -183,6 +183,9 @@ func TestPatterns(t *testing.T) {
 		{"key", pattern(parameter("/orders", "post", "Idempotency-Key")), func(s string) request {
 			return request{method: http.MethodPost, path: "/orders", body: tea, header: map[string]string{"Idempotency-Key": s}}
 		}, []string{"k", "!", "~", "+", "-", ".", ",", "a,b", "a b", "a\t", "ä", "\x7f", ""}},
+		{"text", pattern(at(t, create, "customerId")), func(s string) request {
+			return body(t, map[string]any{"amount": 1, "customerId": s, "metadata": map[string]string{"k" + s: s}})
+		}, []string{"", "\x01", "a\n", "😀", "\x00", "a\x00b"}},
 		{"cursor", pattern(parameter("/orders", "get", "cursor")), func(s string) request {
 			return request{path: "/orders?cursor=" + url.QueryEscape(s)}
 		}, []string{next, next + "A", next[1:], next[:33] + "=", next[:33] + "\n", ""}},

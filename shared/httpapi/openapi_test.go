@@ -222,13 +222,13 @@ func TestProblemExamples(t *testing.T) {
 		return r
 	}
 	rows := map[string]request{
-		"post /orders 400 bad-request":                           post("/orders", "{"),
+		"post /orders 400 bad-request":                           post("/orders", "{\"amount\": 12000,\n \"amount\": 12000}"),
 		"post /orders 400 idempotency-key-malformed":             keyed("a b", tea),
 		"post /orders 400 tenant-unnamed":                        of(post("/orders", tea), "*", true),
 		"post /orders 413 request-entity-too-large":              post("/orders", strings.Repeat(" ", 64<<10+1)),
 		"post /orders 415 unsupported-media-type":                form("/orders"),
 		"post /orders 422 invalid-request":                       post("/orders", strings.Replace(tea, "12000", "12001", 1)),
-		"post /orders 422 card-number":                           post("/orders", `{"amount": 4111111111111111}`),
+		"post /orders 422 card-number":                           post("/orders", `{"amount": 1, "metadata": {"note": "4111 1111 1111 1111"}}`),
 		"post /orders 422 idempotency-key-reused":                keyed("used", tea),
 		"get /orders 400 bad-cursor":                             {path: "/orders?cursor=abc"},
 		"get /orders 422 invalid-request":                        {path: "/orders?limit=101"},

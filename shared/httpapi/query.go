@@ -26,13 +26,13 @@ func queryNames(op *huma.Operation) []string {
 const maxQueryErrors = 10
 
 // checkQuery refuses a query with anything but the parameters named, each at most once: what
-// is ignored might be a filter, and the answer then shows what it should not. It does not
-// check values.
+// is ignored might be a filter, and the answer then shows what it should not. Of values it
+// refuses only card numbers.
 func checkQuery(rawQuery string, names ...string) *Problem {
 	if rawQuery == "" {
 		return nil
 	}
-	var bad []FieldDetail
+	var bad, cards []FieldDetail
 	seen := make(map[string]int)
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		if pair == "" || len(bad) == maxQueryErrors {
@@ -42,7 +42,19 @@ func checkQuery(rawQuery string, names ...string) *Problem {
 		unescaped, err := url.QueryUnescape(name)
 		if err == nil {
 			name = unescaped
-			_, err = url.QueryUnescape(value)
+		}
+		if unescaped, e := url.QueryUnescape(value); e == nil {
+			value = unescaped
+		} else {
+			err = e
+		}
+		switch {
+		case holdsCard(name):
+			cards = append(cards, cardDetail("query"))
+			continue
+		case holdsCard(value):
+			cards = append(cards, cardDetail("query."+shown(name)))
+			continue
 		}
 		seen[name]++
 		wrong := ""
@@ -58,10 +70,13 @@ func checkQuery(rawQuery string, names ...string) *Problem {
 			bad = append(bad, FieldDetail{Location: "query." + shown(name), Message: wrong})
 		}
 	}
-	if bad == nil {
-		return nil
+	switch {
+	case len(cards) > 0:
+		return cardNumber(firstOfEach(cards)...)
+	case len(bad) > 0:
+		return typeInvalid.problem(seeErrors, bad...)
 	}
-	return typeInvalid.problem(seeErrors, bad...)
+	return nil
 }
 
 func unknownParameter(name string, names []string) string {

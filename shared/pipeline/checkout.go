@@ -43,6 +43,7 @@ type Checkout struct {
 	store  order.Store
 	queue  Sender
 	tokens gateway.Tokens
+	token  order.Token // the default
 	now    func() time.Time
 	newID  func() (string, error)
 	onlyIf func(order.Order) error
@@ -61,7 +62,10 @@ type CheckoutConfig struct {
 
 // NewCheckout returns a Checkout.
 func NewCheckout(c CheckoutConfig) *Checkout {
-	return &Checkout{Reader: NewReader(c.Store), store: c.Store, queue: c.Queue, tokens: c.Tokens, now: c.Now, newID: c.NewID}
+	return &Checkout{
+		Reader: NewReader(c.Store), store: c.Store, queue: c.Queue,
+		tokens: c.Tokens, token: c.Tokens.Describe().Default, now: c.Now, newID: c.NewID,
+	}
 }
 
 // OnlyIf returns a Checkout that changes an existing order only in a version of which
@@ -134,7 +138,7 @@ func (c *Checkout) put(ctx context.Context, o order.Order) (order.Order, bool, e
 }
 
 func (c *Checkout) normalize(r order.Request) (order.Request, error) {
-	normalized, err := r.Normalize(c.tokens.Describe().Default)
+	normalized, err := r.Normalize(c.token)
 	var bad *order.InvalidError
 	if err != nil && !errors.As(err, &bad) {
 		return order.Request{}, err
