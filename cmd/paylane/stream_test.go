@@ -83,7 +83,9 @@ func TestShutdownEndsStreams(t *testing.T) {
 // TestFunctionURLs: a function URL is served at its own path and at the template's
 // LocalPaths; everything else belongs to the HTTP API.
 func TestFunctionURLs(t *testing.T) {
-	url := startRunner(t, testConfig(t))
+	c := testConfig(t)
+	c.Parameters = map[string]string{"AllowedOrigins": "https://a.test"}
+	url := startRunner(t, c)
 	id := ordered(t, url, "tok_declined")
 	rows := []struct {
 		method, path string

@@ -15,7 +15,11 @@ const aboutAPI = `Takes orders at once and collects their payments behind a queu
 	`A body that contains anything like a card number is refused.` + "\n\n" +
 	`Times are RFC 3339 in UTC with milliseconds. Amounts are whole numbers in the currency's minor unit (cents for USD), written without a fraction or an exponent. ` +
 	`In a request, null is the same as leaving a field out. In an answer, fields that do not apply are absent, never null, and fields may be added in the future.` + "\n\n" +
-	`An unknown path is answered with 404, a method that a path does not have with 405 and Allow.`
+	`An unknown path is answered with 404, a method that a path does not have with 405 and Allow.` + "\n\n" +
+	`Pages of other origins may call the API from a browser only if the deployment allows their origin (AllowedOrigins). ` +
+	`They can then send every header of this document and read ETag, Location, Link, Retry-After, Idempotency-Replayed, ` +
+	`Preference-Applied, WWW-Authenticate and Apigw-Requestid. A local runner without --auth jwt refuses all other pages with 403, ` +
+	`and hosts other than localhost and loopback addresses with 421, both as plain text.`
 
 const aboutTokens = `An access token (JWT, RFC 9068) of the issuer that the deployment trusts, signed with RSA. ` +
 	`Its client_id is the tenant (the claim can be configured); its scope must include the one that the operation requires. ` +
