@@ -78,7 +78,7 @@ func TestRoutes(t *testing.T) {
 		switch {
 		case strings.HasSuffix(r.Key, "/retry"):
 			want = []string{"orders/operate"}
-		case r.Method == http.MethodGet:
+		case r.Method == http.MethodGet, r.Method == http.MethodHead:
 			want = []string{"orders/read"}
 		}
 		switch protected := r.Authorizer != nil; {
@@ -88,6 +88,11 @@ func TestRoutes(t *testing.T) {
 			}
 		case !protected || !slices.Equal(r.Scopes, want):
 			t.Errorf("%s requires the scopes %v, want %v", r.Key, r.Scopes, want)
+		}
+		if r.Method == http.MethodGet && r.Authorizer != nil && !slices.ContainsFunc(read.APIs[0].Routes, func(head template.Route) bool {
+			return head.Key == "HEAD"+strings.TrimPrefix(r.Key, "GET")
+		}) {
+			t.Errorf("%s has no route for HEAD, which %s would take without a token", r.Key, template.DefaultRoute)
 		}
 		function, _ := read.Function(r.Function)
 		if longest := 30 * time.Second; function.Timeout >= longest {

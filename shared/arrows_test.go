@@ -198,6 +198,18 @@ func TestFunctionsLinkNoLocalParts(t *testing.T) {
 	}
 }
 
+// TestHandlersLinkNoGateway: a program with a gateway of its own, which it passes to the
+// handlers, links no other.
+func TestHandlersLinkNoGateway(t *testing.T) {
+	for _, p := range list(t, "-deps=false", "./shared/handlers", "./shared/httpapi", "./shared/pipeline") {
+		for _, dep := range p.Deps {
+			if below(dep, module+"shared/gateway") && dep != module+"shared/gateway" {
+				t.Errorf("%s links %s", p.ImportPath, dep)
+			}
+		}
+	}
+}
+
 // TestPackageComments: every package has one comment.
 func TestPackageComments(t *testing.T) {
 	for _, p := range list(t, "./...") {

@@ -194,7 +194,8 @@ func TestAttackTokens(t *testing.T) {
 	for route, scopes := range map[string]string{
 		"POST /orders": "orders/read orders/operate", "POST /orders/x/cancel": "orders/read orders/operate",
 		"POST /orders/x/refund": "orders/read orders/operate", "POST /orders/x/retry": "orders/read orders/write",
-		"GET /orders/x": "orders/write orders/operate",
+		"GET /orders/x": "orders/write orders/operate", "HEAD /orders": "orders/write orders/operate",
+		"HEAD /orders/x": "orders/write orders/operate",
 	} {
 		t.Run("scope missing for "+route, func(t *testing.T) {
 			method, path, _ := strings.Cut(route, " ")
@@ -225,7 +226,7 @@ func TestAttackTenants(t *testing.T) {
 	mine, theirs := g.of(t, "mine", everything), g.of(t, "theirs", everything)
 	const unknown = "00000000-0000-4000-8000-000000000000"
 	orders := map[string]string{
-		"PAID":       g.create(t, theirs, `{"amount": 1}`),
+		"PAID":       g.create(t, theirs, `{"amount": 1, "customerId": "alice"}`),
 		"FAILED":     g.create(t, theirs, `{"amount": 2, "paymentToken": "tok_declined"}`),
 		"PROCESSING": g.create(t, theirs, `{"amount": 3, "paymentToken": "tok_slow_4900"}`),
 	}
@@ -266,7 +267,7 @@ func TestAttackTenants(t *testing.T) {
 		}
 	}
 	t.Run("another tenant's orders: list", func(t *testing.T) {
-		for _, query := range []string{"", "?status=PAID", "?status=FAILED"} {
+		for _, query := range []string{"", "?status=PAID", "?status=FAILED", "?customerId=alice"} {
 			if got := g.do(t, http.MethodGet, "/orders"+query, mine, ""); strings.TrimSpace(got.body) != `{"orders":[]}` {
 				t.Errorf("%s: %s", query, got.body)
 			}
@@ -402,6 +403,7 @@ func TestAttackHeaders(t *testing.T) {
 		"CR": "a\rX-Injected: 1", "CR LF and a blank": "a\r\n X-Injected: 1", "LF and a blank": "a\n X-Injected: 1",
 		"NUL": "a\x00X-Injected: 1", "DEL": "a\x7f", "non-ASCII": "kéy", "not UTF-8": "a\xff", "a blank": "a b",
 		"empty": "", "too long": strings.Repeat("k", 256), "twice": "a\r\nIdempotency-Key: b c",
+		"twice, both good": "a\r\nIdempotency-Key: b", "twice the same": "a\r\nIdempotency-Key: a", "a comma": "a,b",
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := g.raw(t, http.MethodPost, "/orders", `{"amount": 1}`, "Authorization: "+g.of(t, "mine", everything), "Idempotency-Key: "+key)
@@ -418,6 +420,86 @@ func TestAttackHeaders(t *testing.T) {
 	})
 	if got := g.do(t, http.MethodGet, "/orders?limit=100", g.of(t, "mine", everything), ""); strings.Count(got.body, `"id"`) != 1 {
 		t.Errorf("what was refused made orders: %s", got.body)
+	}
+}
+
+// TestAttackQueries: a parameter that is not a route's is refused on each, and what could be
+// a card number in its name is repeated nowhere.
+func TestAttackQueries(t *testing.T) {
+	const card = "5555555555554444"
+	g := startTarget(t)
+	mine := g.of(t, "mine", everything)
+	id := g.create(t, mine, `{"amount": 1, "paymentToken": "tok_slow_4900"}`)
+	for _, route := range []string{
+		"GET /orders", "POST /orders", "GET /orders/" + id, "POST /orders/" + id + "/cancel", "POST /orders/" + id + "/refund",
+		"POST /orders/" + id + "/retry", "GET /orders/" + id + "/events", "GET /healthz", "GET /openapi.json", "GET /docs",
+	} {
+		for query, location := range map[string]string{
+			"custmerId=alice": "query.custmerId", "p%61ge=1": "query.page", "tenant=a&tenant=a": "query.tenant", "limit=1&limit=1": "query.limit",
+			"a;b=1": "query.a;b", card + "=1": "query.################", "x%00%0d%0aX-Injected:%201": "query.x\ufffd\ufffd\ufffdX-Injected: 1",
+		} {
+			method, path, _ := strings.Cut(route, " ")
+			body := ""
+			if route == "POST /orders" {
+				body = `{"amount": 1}`
+			}
+			got := g.do(t, method, path+"?"+query, mine, body)
+			var p struct{ Errors []struct{ Location string } }
+			if err := json.Unmarshal([]byte(got.body), &p); err != nil || got.status != 422 || len(p.Errors) != 1 || p.Errors[0].Location != location {
+				t.Errorf("%s?%s: %d %s, want %s", route, query, got.status, got.body, location)
+			}
+			if holdsCard(got.body, card) || got.header.Get("X-Injected") != "" {
+				t.Errorf("%s?%s: %v %s", route, query, got.header, got.body)
+			}
+		}
+	}
+	if got := g.do(t, http.MethodGet, "/orders", mine, ""); strings.Count(got.body, `"id"`) != 1 {
+		t.Errorf("what was refused made orders: %s", got.body)
+	}
+	if text := g.log.String(); holdsCard(text, card) || strings.Contains(text, "level=ERROR") {
+		t.Errorf("the log is:\n%s", text)
+	}
+}
+
+// TestHead: with a token HEAD is answered as GET is, on every route.
+func TestHead(t *testing.T) {
+	g := startTarget(t)
+	mine := g.of(t, "mine", everything)
+	id := g.create(t, mine, `{"amount": 1, "paymentToken": "tok_declined"}`)
+	if got := g.do(t, http.MethodGet, "/orders/"+id, mine, "", "Prefer", "wait=20"); !strings.Contains(got.body, `"FAILED"`) {
+		t.Fatal(got.body)
+	}
+	for _, path := range []string{"/orders", "/orders?limit=1", "/orders/" + id, "/orders/" + strings.ToUpper(id), "/orders/x", "/orders/" + id + "/events", "/healthz", "/openapi.json", "/docs"} {
+		get, head := g.do(t, http.MethodGet, path, mine, ""), g.do(t, http.MethodHead, path, mine, "")
+		for _, own := range []string{"Date", "Apigw-Requestid", "X-Amzn-Requestid"} {
+			get.header.Del(own)
+			head.header.Del(own)
+		}
+		get.body = ""
+		if d := cmp.Diff(get, head, cmp.AllowUnexported(answer{})); d != "" {
+			t.Errorf("%s (-GET +HEAD):\n%s", path, d)
+		}
+	}
+}
+
+// TestSchemeInAnyCase: the scheme of a token is not case-sensitive.
+func TestSchemeInAnyCase(t *testing.T) {
+	g := startTarget(t)
+	token := strings.TrimPrefix(g.of(t, "mine", everything), "Bearer ")
+	id := g.create(t, "bearer "+token, `{"amount": 1, "paymentToken": "tok_declined"}`)
+	for _, scheme := range []string{"bearer ", "BEARER ", "BeaReR "} {
+		for _, path := range []string{"/orders", "/orders/" + id, "/orders/" + id + "/events"} {
+			if got := g.do(t, http.MethodGet, path, scheme+token, ""); got.status != http.StatusOK {
+				t.Errorf("%q, %s: %d %s", scheme, path, got.status, got.body)
+			}
+		}
+	}
+	for _, scheme := range []string{"Basic ", "bearer: ", "bearer", "bearer bearer "} {
+		for _, path := range []string{"/orders", "/orders/" + id + "/events"} {
+			if got := g.do(t, http.MethodGet, path, scheme+token, ""); got.status != http.StatusUnauthorized {
+				t.Errorf("%q, %s: %d %s", scheme, path, got.status, got.body)
+			}
+		}
 	}
 }
 

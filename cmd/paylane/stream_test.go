@@ -157,7 +157,7 @@ func TestThousandStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = connection.Close() }()
-		fmt.Fprintf(connection, "GET /orders/%s/events HTTP/1.1\r\nHost: x\r\n\r\n", id)
+		fmt.Fprintf(connection, "GET /orders/%s/events HTTP/1.1\r\nHost: localhost\r\n\r\n", id)
 		connections[i] = connection
 	}
 	for _, connection := range connections {

@@ -71,6 +71,13 @@ type order struct {
 	Attempts []struct {
 		Outcome string `json:"outcome"`
 	} `json:"attempts"`
+	RefundedAmount int64 `json:"refundedAmount"`
+	Refunds        []struct {
+		Amount int64  `json:"amount"`
+		Status string `json:"status"`
+		Reason string `json:"reason"`
+		Ref    string `json:"ref"`
+	} `json:"refunds"`
 	Version   int64     `json:"version"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -26,6 +27,9 @@ func Run(t *testing.T, g Target) {
 		"one key makes one order":               testOneKey,
 		"a canceled order is never charged":     testCancel,
 		"a paid order can be refunded":          testRefund,
+		"a paid order is refunded in parts":     testRefundParts,
+		"a refund can be declined":              testRefundDeclined,
+		"a declined order is paid again":        testPayAgain,
 		"a failed order can be retried":         testRetry,
 		"errors are problems":                   testProblems,
 	}
@@ -94,14 +98,15 @@ func testPaid(t *testing.T, g Target) {
 }
 
 func testList(t *testing.T, g Target) {
+	customer := rand.Text()
 	var want []string
 	for range 5 {
-		want = append(want, g.create(t, paidWith("tok_insufficient_funds")).ID)
+		want = append(want, g.create(t, `{"amount": 1200, "customerId": "`+customer+`", "paymentToken": "tok_insufficient_funds"}`).ID)
 	}
 	for _, id := range want {
 		g.end(t, id)
 	}
-	for _, query := range []string{"limit=2", "limit=2&status=FAILED"} {
+	for _, query := range []string{"limit=2", "limit=2&status=FAILED", "limit=2&customerId=" + customer, "limit=1&status=FAILED&customerId=" + customer} {
 		seen := map[string]int{}
 		var last string
 		for path, pages := "/orders?"+query, 0; path != ""; pages++ {
@@ -237,6 +242,60 @@ func testRefund(t *testing.T, g Target) {
 	g.until(t, o.ID, "REFUNDED")
 	if a := g.do(t, http.MethodPost, "/orders/"+o.ID+"/refund", ""); a.status != http.StatusOK || decode[order](t, a).Status != "REFUNDED" {
 		t.Errorf("again: %d %s", a.status, a.body)
+	}
+}
+
+func testRefundParts(t *testing.T, g Target) {
+	o := g.end(t, g.create(t, paidWith("tok_timeout_charged")).ID)
+	path := "/orders/" + o.ID + "/refund"
+	if a := g.do(t, http.MethodPost, path, `{"amount": 200}`); a.status != http.StatusBadRequest {
+		t.Errorf("a part without a key: %d %s", a.status, a.body)
+	}
+	if a := g.do(t, http.MethodPost, path, `{"amount": 1201}`, "Idempotency-Key", "too much"); a.status != http.StatusBadRequest {
+		t.Errorf("a key with a blank: %d %s", a.status, a.body)
+	}
+	if a := g.do(t, http.MethodPost, path, `{"amount": 1201}`, "Idempotency-Key", "too-much"); a.status != http.StatusUnprocessableEntity {
+		t.Errorf("more than was paid: %d %s", a.status, a.body)
+	}
+	for range 2 { // the second is a repeat
+		a := g.do(t, http.MethodPost, path, `{"amount": 200, "reason": "a cup"}`, "Idempotency-Key", "cup")
+		if a.status != http.StatusAccepted && a.status != http.StatusOK {
+			t.Fatalf("a part: %d %s", a.status, a.body)
+		}
+	}
+	if o = g.until(t, o.ID, "PAID"); o.RefundedAmount != 200 || len(o.Refunds) != 1 || o.Refunds[0].Reason != "a cup" || o.Refunds[0].Ref == "" {
+		t.Errorf("after a part: %+v", o)
+	}
+	if a := g.do(t, http.MethodPost, path, "{}"); a.status != http.StatusAccepted {
+		t.Fatalf("the rest: %d %s", a.status, a.body)
+	}
+	if o = g.until(t, o.ID, "REFUNDED"); o.RefundedAmount != 1200 || len(o.Refunds) != 2 || o.Refunds[1].Amount != 1000 {
+		t.Errorf("after the rest: %+v", o)
+	}
+}
+
+func testRefundDeclined(t *testing.T, g Target) {
+	o := g.end(t, g.create(t, paidWith("tok_refund_declined")).ID)
+	if a := g.do(t, http.MethodPost, "/orders/"+o.ID+"/refund", ""); a.status != http.StatusAccepted {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if o = g.until(t, o.ID, "PAID"); len(o.Refunds) != 1 || o.Refunds[0].Status != "DECLINED" || o.RefundedAmount != 0 {
+		t.Errorf("%+v", o)
+	}
+}
+
+func testPayAgain(t *testing.T, g Target) {
+	o := g.end(t, g.create(t, paidWith("tok_declined")).ID)
+	for _, want := range []int{http.StatusAccepted, http.StatusOK} {
+		if a := g.do(t, http.MethodPost, "/orders/"+o.ID+"/pay", `{"paymentToken": "tok_flaky_2"}`); a.status != want {
+			t.Fatalf("%d %s, want %d", a.status, a.body, want)
+		}
+	}
+	if o = g.end(t, o.ID); o.Status != "PAID" || len(o.Attempts) != 3 {
+		t.Errorf("%+v", o)
+	}
+	if a := g.do(t, http.MethodPost, "/orders/"+o.ID+"/pay", `{"paymentToken": "tok_ok"}`); a.status != http.StatusConflict {
+		t.Errorf("of a paid order: %d", a.status)
 	}
 }
 

@@ -86,7 +86,7 @@ func (a *api) register(h huma.API) {
 	route := func(id, method, path, summary string, status int) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: path, Summary: summary,
-			DefaultStatus: status, Middlewares: huma.Middlewares{a.authorize},
+			DefaultStatus: status, Middlewares: huma.Middlewares{a.authorize, refuseCodings},
 		}
 	}
 	create := route("create-order", http.MethodPost, "/orders", "Place an order", http.StatusCreated)
@@ -107,12 +107,34 @@ func (a *api) register(h huma.API) {
 
 // openRoutes adds the routes that need no access token.
 func openRoutes(mux *http.ServeMux, tokens gateway.TokenDescription) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+	open := func(pattern string, serve http.HandlerFunc) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if p := checkQuery(r.URL.RawQuery); p != nil {
+				writeProblem(w, p)
+				return
+			}
+			serve(w, r)
+		})
+	}
+	open("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
 	})
-	mux.HandleFunc("GET /openapi.json", serveDocument(tokens))
-	mux.HandleFunc("GET /docs", servePage(tokens))
+	open("GET /openapi.json", serveDocument(tokens))
+	open("GET /docs", servePage(tokens))
+}
+
+// refuseCodings refuses a body with a content coding, such as gzip: none is decoded here.
+func refuseCodings(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	codings := strings.Join(r.Header.Values("Content-Encoding"), ",")
+	for coding := range strings.SplitSeq(codings, ",") {
+		if coding = strings.Trim(coding, blanks); coding != "" && !strings.EqualFold(coding, "identity") {
+			writeProblem(w, contentCoding())
+			return
+		}
+	}
+	next(ctx)
 }
 
 // guardBody refuses what must not reach a decoder: another media type, a body that is too

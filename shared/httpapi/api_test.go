@@ -286,10 +286,10 @@ func TestRefusals(t *testing.T) {
 		{"empty key", with(post(`{"amount": 1}`), "Idempotency-Key", ""), 400, "idempotency-key-malformed", ""},
 		{"key with a space", with(post(`{"amount": 1}`), "Idempotency-Key", "a b"), 400, "idempotency-key-malformed", ""},
 		{"key not ASCII", with(post(`{"amount": 1}`), "Idempotency-Key", "ä"), 400, "idempotency-key-malformed", ""},
+		{"key with a comma", with(post(`{"amount": 1}`), "Idempotency-Key", "a,b"), 400, "idempotency-key-malformed", ""},
 		{"long key", with(post(`{"amount": 1}`), "Idempotency-Key", strings.Repeat("k", 256)), 400, "idempotency-key-malformed", ""},
 		{"no such order", request{path: "/orders/" + uuid.NewString()}, 404, "order-not-found", ""},
 		{"an id in another form", request{path: "/orders/1"}, 404, "order-not-found", ""},
-		{"an id in upper case", request{path: "/orders/" + strings.ToUpper(pending)}, 404, "order-not-found", ""},
 		{"another tenant's order", request{path: "/orders/" + pending, tenant: "u"}, 404, "order-not-found", ""},
 		{"another tenant's cancel", request{method: http.MethodPost, path: "/orders/" + pending + "/cancel", tenant: "u"}, 404, "order-not-found", ""},
 		{"another tenant's refund", request{method: http.MethodPost, path: "/orders/" + pending + "/refund", tenant: "u"}, 404, "order-not-found", ""},
@@ -434,7 +434,7 @@ func TestIdempotencyKey(t *testing.T) {
 		t.Helper()
 		return a.do(t, request{method: http.MethodPost, path: "/orders", body: body, header: map[string]string{"Idempotency-Key": key}})
 	}
-	first := send("k,1", tea)
+	first := send("k.1", tea)
 	body := read(t, first)
 	if first.StatusCode != http.StatusCreated || first.Header.Get("Idempotency-Replayed") != "" {
 		t.Fatalf("%d %v", first.StatusCode, first.Header)
@@ -442,7 +442,7 @@ func TestIdempotencyKey(t *testing.T) {
 	id := strings.TrimPrefix(first.Header.Get("Location"), "/orders/")
 	a.settle(t, id, claimed, paid)
 	spelt := strings.ReplaceAll(tea, " ", "\n ")
-	again := send("k,1", spelt)
+	again := send("k.1", spelt)
 	if again.StatusCode != http.StatusCreated || again.Header.Get("Idempotency-Replayed") != "true" ||
 		again.Header.Get("Location") != first.Header.Get("Location") {
 		t.Errorf("again: %d %v", again.StatusCode, again.Header)
@@ -450,10 +450,10 @@ func TestIdempotencyKey(t *testing.T) {
 	if diff := cmp.Diff(body, read(t, again)); diff != "" {
 		t.Errorf("the replay differs:\n%s", diff)
 	}
-	if r := send("k,1", `{"amount": 1}`); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(read(t, r), "idempotency-key-reused") {
+	if r := send("k.1", `{"amount": 1}`); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(read(t, r), "idempotency-key-reused") {
 		t.Errorf("another body: %d", r.StatusCode)
 	}
-	if r := send("k,2", tea); r.StatusCode != http.StatusCreated || r.Header.Get("Idempotency-Replayed") != "" {
+	if r := send("k.2", tea); r.StatusCode != http.StatusCreated || r.Header.Get("Idempotency-Replayed") != "" {
 		t.Errorf("another key: %d %v", r.StatusCode, r.Header)
 	}
 }

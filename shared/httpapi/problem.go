@@ -65,6 +65,7 @@ var (
 	typeState         = problemType{"wrong-state", "The order's state does not allow that", http.StatusConflict}
 	typeTenant        = problemType{"no-tenant", "The token names no tenant", http.StatusForbidden}
 	typeTenantUnnamed = problemType{"tenant-unnamed", "The request names no tenant", http.StatusBadRequest}
+	typePrecondition  = problemType{"precondition-failed", "The order is at another version", http.StatusPreconditionFailed}
 	typeUnavailable   = problemType{"unavailable", "Temporarily unavailable", http.StatusServiceUnavailable}
 )
 
@@ -140,7 +141,7 @@ func problemFor(err error) (p *Problem, known bool) {
 // document.
 
 func keyMalformed() *Problem {
-	return typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without spaces.")
+	return typeKeyMalformed.problem("Send Idempotency-Key once, in 1 to 255 visible ASCII characters other than a comma.")
 }
 
 func keyRequired() *Problem {
@@ -164,7 +165,7 @@ func everyTenantForbidden() *Problem {
 }
 
 func tenantUnnamed() *Problem {
-	return typeTenantUnnamed.problem(fmt.Sprintf("This access token is for all tenants: name one in the query parameter tenant, once, in 1 to %d visible ASCII characters other than *.", maxTenant))
+	return typeTenantUnnamed.problem(fmt.Sprintf("This access token is for all tenants: name one in the query parameter tenant, in 1 to %d visible ASCII characters other than *.", maxTenant))
 }
 
 func notJSON() *Problem { return plain(http.StatusBadRequest, "The body must be JSON.") }
@@ -190,6 +191,16 @@ func methodNotAllowed(allowed ...string) *Problem {
 
 func wrongMediaType() *Problem {
 	return plain(http.StatusUnsupportedMediaType, "Send the body as application/json.")
+}
+
+func contentCoding() *Problem {
+	p := plain(http.StatusUnsupportedMediaType, "Send the body without a Content-Encoding.")
+	p.headers = http.Header{"Accept-Encoding": {"identity"}}
+	return p
+}
+
+func preconditionFailed() *Problem {
+	return typePrecondition.problem("The order's version is not one that If-Match allows, or one that If-None-Match excludes. Get the order to see what changed.")
 }
 
 func stateDetail(e *order.TransitionError) string {
@@ -223,6 +234,7 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 		panic(err) // strings and integers always encode
 	}
 	w.Header().Set("Content-Type", p.ContentType(""))
+	w.Header().Set("Cache-Control", noStore)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // the caller has gone if this fails
 }

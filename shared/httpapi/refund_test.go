@@ -91,7 +91,7 @@ func TestRefundBody(t *testing.T) {
 	a.settle(t, o.ID, claimed, paid)
 	for body, status := range map[string]int{
 		`{"amount": 200}`:   http.StatusBadRequest, // without a key
-		`{"ammount": 200}`:  http.StatusUnprocessableEntity,
+		`{"amunt": 200}`:    http.StatusUnprocessableEntity,
 		`{"Amount": 200}`:   http.StatusUnprocessableEntity,
 		`{"amount": "200"}`: http.StatusUnprocessableEntity,
 		`{"amount": 0}`:     http.StatusUnprocessableEntity,

@@ -187,13 +187,15 @@ func KeyedID(tenant, key string) string {
 	return uuid.NewSHA1(space, []byte(key)).String()
 }
 
-// ValidKey reports whether an idempotency key is 1 to 255 visible ASCII characters.
+// ValidKey reports whether an idempotency key is 1 to 255 visible ASCII characters without a
+// comma, by which gateways join a header that was sent twice. Orders of earlier builds may
+// have a key with one.
 func ValidKey(key string) bool {
 	if len(key) < 1 || len(key) > MaxKey {
 		return false
 	}
 	for i := range len(key) {
-		if key[i] < '!' || key[i] > '~' {
+		if key[i] < '!' || key[i] > '~' || key[i] == ',' {
 			return false
 		}
 	}

@@ -143,7 +143,7 @@ func TestFingerprint(t *testing.T) {
 func TestKeys(t *testing.T) {
 	for key, want := range map[string]bool{
 		"a": true, "!~": true, strings.Repeat("k", 255): true,
-		"": false, " ": false, "a b": false, "a\tb": false, "é": false, "\x7f": false, strings.Repeat("k", 256): false,
+		"": false, " ": false, "a b": false, ",": false, "a,b": false, "+-": true, "a\tb": false, "é": false, "\x7f": false, strings.Repeat("k", 256): false,
 	} {
 		if got := order.ValidKey(key); got != want {
 			t.Errorf("ValidKey(%q) = %v", key, got)

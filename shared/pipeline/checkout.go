@@ -15,9 +15,8 @@ import (
 var (
 	// ErrKeyReused reports that an idempotency key came again with another request.
 	ErrKeyReused = errors.New("the idempotency key was used for another request")
-	// ErrKeyMalformed reports that an idempotency key is not 1 to 255 visible ASCII
-	// characters.
-	ErrKeyMalformed = errors.New("the idempotency key must be 1 to 255 visible ASCII characters")
+	// ErrKeyMalformed reports that an idempotency key is not what [order.ValidKey] allows.
+	ErrKeyMalformed = errors.New("the idempotency key must be 1 to 255 visible ASCII characters other than a comma")
 	// ErrKeyRequired reports a request without an idempotency key that would move money
 	// again if it were repeated.
 	ErrKeyRequired = errors.New("an idempotency key is required")
@@ -46,6 +45,7 @@ type Checkout struct {
 	tokens gateway.Tokens
 	now    func() time.Time
 	newID  func() (string, error)
+	onlyIf func(order.Order) error
 }
 
 // CheckoutConfig is what a [Checkout] needs. All fields are required.
@@ -62,6 +62,15 @@ type CheckoutConfig struct {
 // NewCheckout returns a Checkout.
 func NewCheckout(c CheckoutConfig) *Checkout {
 	return &Checkout{Reader: NewReader(c.Store), store: c.Store, queue: c.Queue, tokens: c.Tokens, now: c.Now, newID: c.NewID}
+}
+
+// OnlyIf returns a Checkout that changes an existing order only in a version of which
+// condition returns nil, and otherwise returns the condition's error. No other version can
+// be changed in between.
+func (c *Checkout) OnlyIf(condition func(order.Order) error) *Checkout {
+	conditional := *c
+	conditional.onlyIf = condition
+	return &conditional
 }
 
 // Create places an order. Once it returns nil the order is durable, and so is its
@@ -215,8 +224,9 @@ func (c *Checkout) Pay(ctx context.Context, ref order.Ref, token order.Token) (o
 		return order.Order{}, false, &order.InvalidError{Fields: []order.FieldError{{Location: "paymentToken", Message: err.Error()}}}
 	}
 	o, err = c.change(ctx, ref, order.KindCharge, func(o order.Order) (order.Order, error) {
-		begun = !(o.Round > 1 && o.PaymentToken == token && (o.Status == order.Pending || o.Status == order.Processing))
-		if !begun {
+		open := o.Status == order.Pending || o.Status == order.Processing
+		if begun = true; open && o.Round > 1 && o.PaymentToken == token {
+			begun = false
 			return o, nil
 		}
 		return o.PayWith(token, c.now())
@@ -242,6 +252,11 @@ func (c *Checkout) change(
 		return order.Order{}, err
 	}
 	for range maxConflicts {
+		if c.onlyIf != nil {
+			if err := c.onlyIf(current); err != nil {
+				return order.Order{}, err
+			}
+		}
 		next, err := step(current)
 		if err != nil {
 			return order.Order{}, err
