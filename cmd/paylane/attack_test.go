@@ -111,7 +111,13 @@ func (g target) raw(t *testing.T, method, path, body string, lines ...string) an
 		t.Fatal(err)
 	}
 	defer func() { _ = connection.Close() }()
-	lines = append(lines, "Host: runner.test", "Content-Type: application/json", fmt.Sprintf("Content-Length: %d", len(body)), "Connection: close")
+	if !strings.Contains(strings.Join(lines, "\n"), "Host: ") {
+		lines = append(lines, "Host: runner.test")
+	}
+	if !strings.Contains(strings.Join(lines, "\n"), "Content-Type: ") {
+		lines = append(lines, "Content-Type: application/json")
+	}
+	lines = append(lines, fmt.Sprintf("Content-Length: %d", len(body)), "Connection: close")
 	if _, err := fmt.Fprintf(connection, "%s %s HTTP/1.1\r\n%s\r\n\r\n%s", method, path, strings.Join(lines, "\r\n"), body); err != nil {
 		t.Fatal(err)
 	}
@@ -321,6 +327,73 @@ func TestAttackTenants(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAttackPages: without tokens, no page that the user's browser shows can call the runner,
+// neither under a name that was rebound to this machine nor from another origin, unless the
+// template allows that.
+func TestAttackPages(t *testing.T) {
+	c := testConfig(t)
+	c.Parameters = map[string]string{"AllowedOrigins": "https://shop.test, http://localhost:5173"}
+	g := target{url: startRunner(t, c)}
+	port := g.url[strings.LastIndex(g.url, ":"):]
+	const (
+		order     = `{"amount": 1}`
+		text      = "Content-Type: text/plain"
+		form      = "Content-Type: application/x-www-form-urlencoded"
+		preflight = "Access-Control-Request-Method: POST"
+		evil      = "Origin: https://evil.test"
+	)
+	for _, a := range []struct {
+		name, method, path string
+		lines              []string
+		status             int
+	}{
+		{"a rebound name", "GET", "/orders", []string{"Host: rebind.test" + port}, 421},
+		{"a rebound name of the same origin", "POST", "/orders", []string{"Host: rebind.test" + port, "Origin: http://rebind.test" + port}, 421},
+		{"a rebound name of an allowed origin", "POST", "/orders", []string{"Host: shop.test", "Origin: https://shop.test"}, 421},
+		{"a rebound name, for the events", "GET", "/orders/x/events", []string{"Host: rebind.test" + port}, 421},
+		{"a rebound name, for the function's URL", "GET", "/_url/Stream/orders/x/events", []string{"Host: rebind.test" + port}, 421},
+		{"a rebound name, for the health", "GET", "/healthz", []string{"Host: rebind.test"}, 421},
+		{"a rebound name that begins well", "GET", "/orders", []string{"Host: localhost.rebind.test"}, 421},
+		{"a rebound name that ends well", "GET", "/orders", []string{"Host: rebindlocalhost"}, 421},
+		{"an address of every machine", "GET", "/orders", []string{"Host: 0.0.0.0" + port}, 421},
+		{"an empty name", "GET", "/orders", []string{"Host: "}, 421},
+		{"JSON in a text", "POST", "/orders", []string{"Host: localhost", text, evil}, 403},
+		{"a form", "POST", "/orders", []string{"Host: localhost", form, evil}, 403},
+		{"a form that cancels", "POST", "/orders/x/cancel", []string{"Host: localhost", form, evil}, 403},
+		{"a GET", "GET", "/orders", []string{"Host: localhost", evil}, 403},
+		{"a DELETE", "DELETE", "/orders", []string{"Host: localhost", evil}, 403},
+		{"a preflight", "OPTIONS", "/orders", []string{"Host: localhost", evil, preflight}, 403},
+		{"a preflight of the events", "OPTIONS", "/orders/x/events", []string{"Host: localhost", evil, "Access-Control-Request-Method: GET"}, 403},
+		{"the events", "GET", "/orders/x/events", []string{"Host: localhost", evil}, 403},
+		{"a page in a sandbox", "POST", "/orders", []string{"Host: localhost", text, "Origin: null"}, 403},
+		{"another program's page on this machine", "POST", "/orders", []string{"Host: localhost" + port, text, "Origin: http://localhost:1"}, 403},
+		{"an allowed origin's port", "POST", "/orders", []string{"Host: localhost", "Origin: https://shop.test:444"}, 403},
+		{"an allowed origin, but not its scheme", "POST", "/orders", []string{"Host: localhost", "Origin: http://shop.test"}, 403},
+		{"a subdomain of an allowed origin", "POST", "/orders", []string{"Host: localhost", "Origin: https://a.shop.test"}, 403},
+		{"two origins", "POST", "/orders", []string{"Host: localhost", "Origin: https://shop.test", evil}, 403},
+		{"a script's address", "GET", "/orders", []string{"Host: localhost", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"}, 403},
+	} {
+		t.Run(a.name, func(t *testing.T) {
+			got := g.raw(t, a.method, a.path, order, a.lines...)
+			if got.status != a.status || !strings.Contains(got.body, "access tokens") || got.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%d %v %s", got.status, got.header, got.body)
+			}
+		})
+	}
+	if got := g.do(t, http.MethodGet, "/orders", "", ""); got.status != http.StatusOK || strings.Contains(got.body, `"id"`) {
+		t.Errorf("what was refused made orders: %d %s", got.status, got.body)
+	}
+	for name, lines := range map[string][]string{
+		"no browser": {"Host: 127.0.0.1"}, "the same origin": {"Host: localhost" + port, "Origin: http://localhost" + port},
+		"an allowed origin": {"Host: localhost" + port, "Origin: http://localhost:5173"},
+		"IPv6":              {"Host: [::1]" + port, "Origin: http://[::1]" + port},
+	} {
+		if got := g.raw(t, http.MethodPost, "/orders", order, lines...); got.status != http.StatusCreated {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+	}
 }
 
 // TestAttackHeaders: no Idempotency-Key can inject a header.

@@ -19,7 +19,11 @@ const aboutAPI = `Takes orders at once and collects their payments behind a queu
 	`Each operation takes the query parameters listed for it, each at most once: with any other, the answer is 422 and names it. ` +
 	`HEAD needs what GET needs and is answered as GET, without the body. ` +
 	`A body with a Content-Encoding is refused with 415. The ids of orders and the scheme Bearer may be sent in any case.` + "\n\n" +
-	`An unknown path is answered with 404, a method that a path does not have with 405 and Allow.`
+	`An unknown path is answered with 404, a method that a path does not have with 405 and Allow.` + "\n\n" +
+	`Pages of other origins may call the API from a browser only if the deployment allows their origin (AllowedOrigins). ` +
+	`They can then send every header of this document and read ETag, Location, Link, Retry-After, Idempotency-Replayed, ` +
+	`Preference-Applied, WWW-Authenticate and Apigw-Requestid. A local runner without --auth jwt refuses all other pages with 403, ` +
+	`and hosts other than localhost and loopback addresses with 421, both as plain text.`
 
 const aboutCards = `A card number in a body, a query parameter or an Idempotency-Key is refused with 422, and the problem names the field: ` +
 	`14 to 19 digits with single blanks or dashes between groups that have an issuer's prefix and length and pass the Luhn check. ` +
