@@ -30,9 +30,9 @@ test: ## all tests that need only Go
 check: ## format, vet, lint, known vulnerabilities, and the template where SAM is installed
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
-	go vet -tags integration,sam ./...
+	go vet -tags integration,sam,browser ./...
 	$(MAKE) --no-print-directory $(TOOLS)/golangci-lint
-	$(TOOLS)/golangci-lint run --build-tags integration,sam ./...
+	$(TOOLS)/golangci-lint run --build-tags integration,sam,browser ./...
 	$(MAKE) --no-print-directory vuln
 	@if command -v sam > /dev/null; then .ci/template; else echo "template.yaml: not checked, since sam is not installed"; fi
 
@@ -47,6 +47,10 @@ fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 .PHONY: openapi-test
 openapi-test: ## the running API against its OpenAPI document, by schemathesis (needs Python)
 	./.ci/schemathesis
+
+.PHONY: browser-test
+browser-test: ## pages of other origins that call the API, in Chromium or Chrome
+	go test -tags browser -count=1 -run '^TestBrowser' ./cmd/paylane
 
 .PHONY: bench
 bench: ## run the load driver against the runner, beside a bare net/http server

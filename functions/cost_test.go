@@ -24,6 +24,7 @@ type prices struct {
 type usage struct {
 	Calls                                 map[string]float64
 	WriteUnits, ReadUnits                 float64
+	CustomerWriteUnits                    float64 // more, for an order with a customerId
 	APIMilliseconds, PaymentMilliseconds  float64
 	MemoryMB                              float64
 	LogBytesPerInvocation, AccessLogBytes float64
@@ -131,6 +132,9 @@ func TestCostPage(t *testing.T) {
 	row("**all**", total)
 	row("**all, per million orders**", func(n int) float64 { return total(n) / months[n].orders * 1e6 })
 	row("**the work alone, per million orders**", func(n int) float64 { return work(columns[n]) / months[n].orders * 1e6 })
+	row("more, if every order has a `customerId`", func(n int) float64 {
+		return months[n].orders / 1e6 * u.CustomerWriteUnits * p.PerMillion["dynamodb.write"]
+	})
 
 	const begin, end = "<!-- computed -->\n", "<!-- end -->\n"
 	page, err := os.ReadFile("../docs/cost.md")

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
 	"paylane/shared/emulator/template"
@@ -30,7 +31,12 @@ func source(t *testing.T) []byte {
 
 func read(t *testing.T) *template.Template {
 	t.Helper()
-	read, err := template.Read(path, source(t), template.Options{})
+	return readWith(t, nil)
+}
+
+func readWith(t *testing.T, parameters map[string]string) *template.Template {
+	t.Helper()
+	read, err := template.Read(path, source(t), template.Options{Parameters: parameters})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +78,7 @@ func TestRoutes(t *testing.T) {
 		switch {
 		case strings.HasSuffix(r.Key, "/retry"):
 			want = []string{"orders/operate"}
-		case r.Method == http.MethodGet:
+		case r.Method == http.MethodGet, r.Method == http.MethodHead:
 			want = []string{"orders/read"}
 		}
 		switch protected := r.Authorizer != nil; {
@@ -83,6 +89,11 @@ func TestRoutes(t *testing.T) {
 		case !protected || !slices.Equal(r.Scopes, want):
 			t.Errorf("%s requires the scopes %v, want %v", r.Key, r.Scopes, want)
 		}
+		if r.Method == http.MethodGet && r.Authorizer != nil && !slices.ContainsFunc(read.APIs[0].Routes, func(head template.Route) bool {
+			return head.Key == "HEAD"+strings.TrimPrefix(r.Key, "GET")
+		}) {
+			t.Errorf("%s has no route for HEAD, which %s would take without a token", r.Key, template.DefaultRoute)
+		}
 		function, _ := read.Function(r.Function)
 		if longest := 30 * time.Second; function.Timeout >= longest {
 			t.Errorf("%s: API Gateway gives up after %v, the function after %v", r.Key, longest, function.Timeout)
@@ -90,8 +101,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// TestStream: events are streamed, browsers of other origins may request and resume them,
-// and the API knows their address.
+// TestStream: events are streamed, and the API knows their address.
 func TestStream(t *testing.T) {
 	read := read(t)
 	stream, _ := read.Function("Stream")
@@ -100,12 +110,46 @@ func TestStream(t *testing.T) {
 	if url == nil || !url.Stream || !slices.Equal(url.LocalPaths, []string{"/orders/{id}/events"}) {
 		t.Fatalf("the function URL is %+v", url)
 	}
-	if cors := url.CORS; cors == nil || !slices.Equal(cors.AllowMethods, []string{http.MethodGet}) ||
-		!slices.Equal(cors.AllowHeaders, []string{"authorization", "last-event-id"}) {
-		t.Errorf("its CORS is %+v", url.CORS)
-	}
 	if got, want := api.Environment["EVENTS_URL"], "https://"+url.DomainName+"/"; got != want {
 		t.Errorf("the API has the events at %q, want %q", got, want)
+	}
+}
+
+// TestOrigins: pages of other origins may do nothing by default. Those that AllowedOrigins
+// lists may do what the API's documentation says, and no others.
+func TestOrigins(t *testing.T) {
+	settings := func(parameters map[string]string) (api, stream *template.CORS) {
+		read := readWith(t, parameters)
+		function, _ := read.Function("Stream")
+		return read.APIs[0].CORS, function.URL.CORS
+	}
+	if api, stream := settings(nil); api != nil || stream != nil {
+		t.Errorf("by default the API's are %+v, the stream's %+v", api, stream)
+	}
+	api, stream := settings(map[string]string{"AllowedOrigins": "https://a.test, http://localhost:5173"})
+	age, origins := 24*time.Hour, []string{"https://a.test", "http://localhost:5173"}
+	if d := cmp.Diff(&template.CORS{
+		AllowOrigins: origins, AllowMethods: []string{"GET", "HEAD", "POST"}, MaxAge: &age,
+		AllowHeaders:  []string{"authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "prefer", "last-event-id"},
+		ExposeHeaders: []string{"etag", "location", "link", "retry-after", "idempotency-replayed", "preference-applied", "www-authenticate", "apigw-requestid"},
+	}, api); d != "" {
+		t.Errorf("the API's (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(&template.CORS{
+		AllowOrigins: origins, AllowMethods: []string{"GET", "HEAD"}, MaxAge: &age,
+		AllowHeaders: []string{"authorization", "last-event-id"}, ExposeHeaders: []string{"retry-after", "www-authenticate"},
+	}, stream); d != "" {
+		t.Errorf("the stream's (-want +got):\n%s", d)
+	}
+	for _, good := range []string{"*", "https://*", "http://127.0.0.1:3000,https://b.test:8443"} {
+		if api, _ := settings(map[string]string{"AllowedOrigins": good}); api == nil {
+			t.Errorf("%s allows nothing", good)
+		}
+	}
+	for _, bad := range []string{"null", "shop.test", "https://shop.test/", "https://Shop.test", "https://a.test,https://b.test/x", "file://"} {
+		if _, err := template.Read(path, source(t), template.Options{Parameters: map[string]string{"AllowedOrigins": bad}}); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ var rooms = map[string][]string{
 	"shared/job":               {"github.com/aws/aws-lambda-go/events"},
 	"shared/pipeline":          {"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job"},
 	"shared/httpapi": {
-		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/google/uuid",
+		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/go-json-experiment/json", "github.com/google/uuid",
 	},
 	"shared/telemetry": {"github.com/aws/aws-lambda-go/lambdacontext"},
 	"shared/handlers": {
@@ -193,6 +193,18 @@ func TestFunctionsLinkNoLocalParts(t *testing.T) {
 				if below(dep, path) || strings.HasPrefix(dep, path+"/") {
 					t.Errorf("%s links %s: %s", p.ImportPath, dep, why)
 				}
+			}
+		}
+	}
+}
+
+// TestHandlersLinkNoGateway: a program with a gateway of its own, which it passes to the
+// handlers, links no other.
+func TestHandlersLinkNoGateway(t *testing.T) {
+	for _, p := range list(t, "-deps=false", "./shared/handlers", "./shared/httpapi", "./shared/pipeline") {
+		for _, dep := range p.Deps {
+			if below(dep, module+"shared/gateway") && dep != module+"shared/gateway" {
+				t.Errorf("%s links %s", p.ImportPath, dep)
 			}
 		}
 	}

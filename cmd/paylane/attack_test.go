@@ -111,7 +111,13 @@ func (g target) raw(t *testing.T, method, path, body string, lines ...string) an
 		t.Fatal(err)
 	}
 	defer func() { _ = connection.Close() }()
-	lines = append(lines, "Host: runner.test", "Content-Type: application/json", fmt.Sprintf("Content-Length: %d", len(body)), "Connection: close")
+	if !strings.Contains(strings.Join(lines, "\n"), "Host: ") {
+		lines = append(lines, "Host: runner.test")
+	}
+	if !strings.Contains(strings.Join(lines, "\n"), "Content-Type: ") {
+		lines = append(lines, "Content-Type: application/json")
+	}
+	lines = append(lines, fmt.Sprintf("Content-Length: %d", len(body)), "Connection: close")
 	if _, err := fmt.Fprintf(connection, "%s %s HTTP/1.1\r\n%s\r\n\r\n%s", method, path, strings.Join(lines, "\r\n"), body); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +194,8 @@ func TestAttackTokens(t *testing.T) {
 	for route, scopes := range map[string]string{
 		"POST /orders": "orders/read orders/operate", "POST /orders/x/cancel": "orders/read orders/operate",
 		"POST /orders/x/refund": "orders/read orders/operate", "POST /orders/x/retry": "orders/read orders/write",
-		"GET /orders/x": "orders/write orders/operate",
+		"GET /orders/x": "orders/write orders/operate", "HEAD /orders": "orders/write orders/operate",
+		"HEAD /orders/x": "orders/write orders/operate",
 	} {
 		t.Run("scope missing for "+route, func(t *testing.T) {
 			method, path, _ := strings.Cut(route, " ")
@@ -219,7 +226,7 @@ func TestAttackTenants(t *testing.T) {
 	mine, theirs := g.of(t, "mine", everything), g.of(t, "theirs", everything)
 	const unknown = "00000000-0000-4000-8000-000000000000"
 	orders := map[string]string{
-		"PAID":       g.create(t, theirs, `{"amount": 1}`),
+		"PAID":       g.create(t, theirs, `{"amount": 1, "customerId": "alice"}`),
 		"FAILED":     g.create(t, theirs, `{"amount": 2, "paymentToken": "tok_declined"}`),
 		"PROCESSING": g.create(t, theirs, `{"amount": 3, "paymentToken": "tok_slow_4900"}`),
 	}
@@ -260,7 +267,7 @@ func TestAttackTenants(t *testing.T) {
 		}
 	}
 	t.Run("another tenant's orders: list", func(t *testing.T) {
-		for _, query := range []string{"", "?status=PAID", "?status=FAILED"} {
+		for _, query := range []string{"", "?status=PAID", "?status=FAILED", "?customerId=alice"} {
 			if got := g.do(t, http.MethodGet, "/orders"+query, mine, ""); strings.TrimSpace(got.body) != `{"orders":[]}` {
 				t.Errorf("%s: %s", query, got.body)
 			}
@@ -322,6 +329,73 @@ func TestAttackTenants(t *testing.T) {
 	})
 }
 
+// TestAttackPages: without tokens, no page that the user's browser shows can call the runner,
+// neither under a name that was rebound to this machine nor from another origin, unless the
+// template allows that.
+func TestAttackPages(t *testing.T) {
+	c := testConfig(t)
+	c.Parameters = map[string]string{"AllowedOrigins": "https://shop.test, http://localhost:5173"}
+	g := target{url: startRunner(t, c)}
+	port := g.url[strings.LastIndex(g.url, ":"):]
+	const (
+		order     = `{"amount": 1}`
+		text      = "Content-Type: text/plain"
+		form      = "Content-Type: application/x-www-form-urlencoded"
+		preflight = "Access-Control-Request-Method: POST"
+		evil      = "Origin: https://evil.test"
+	)
+	for _, a := range []struct {
+		name, method, path string
+		lines              []string
+		status             int
+	}{
+		{"a rebound name", "GET", "/orders", []string{"Host: rebind.test" + port}, 421},
+		{"a rebound name of the same origin", "POST", "/orders", []string{"Host: rebind.test" + port, "Origin: http://rebind.test" + port}, 421},
+		{"a rebound name of an allowed origin", "POST", "/orders", []string{"Host: shop.test", "Origin: https://shop.test"}, 421},
+		{"a rebound name, for the events", "GET", "/orders/x/events", []string{"Host: rebind.test" + port}, 421},
+		{"a rebound name, for the function's URL", "GET", "/_url/Stream/orders/x/events", []string{"Host: rebind.test" + port}, 421},
+		{"a rebound name, for the health", "GET", "/healthz", []string{"Host: rebind.test"}, 421},
+		{"a rebound name that begins well", "GET", "/orders", []string{"Host: localhost.rebind.test"}, 421},
+		{"a rebound name that ends well", "GET", "/orders", []string{"Host: rebindlocalhost"}, 421},
+		{"an address of every machine", "GET", "/orders", []string{"Host: 0.0.0.0" + port}, 421},
+		{"an empty name", "GET", "/orders", []string{"Host: "}, 421},
+		{"JSON in a text", "POST", "/orders", []string{"Host: localhost", text, evil}, 403},
+		{"a form", "POST", "/orders", []string{"Host: localhost", form, evil}, 403},
+		{"a form that cancels", "POST", "/orders/x/cancel", []string{"Host: localhost", form, evil}, 403},
+		{"a GET", "GET", "/orders", []string{"Host: localhost", evil}, 403},
+		{"a DELETE", "DELETE", "/orders", []string{"Host: localhost", evil}, 403},
+		{"a preflight", "OPTIONS", "/orders", []string{"Host: localhost", evil, preflight}, 403},
+		{"a preflight of the events", "OPTIONS", "/orders/x/events", []string{"Host: localhost", evil, "Access-Control-Request-Method: GET"}, 403},
+		{"the events", "GET", "/orders/x/events", []string{"Host: localhost", evil}, 403},
+		{"a page in a sandbox", "POST", "/orders", []string{"Host: localhost", text, "Origin: null"}, 403},
+		{"another program's page on this machine", "POST", "/orders", []string{"Host: localhost" + port, text, "Origin: http://localhost:1"}, 403},
+		{"an allowed origin's port", "POST", "/orders", []string{"Host: localhost", "Origin: https://shop.test:444"}, 403},
+		{"an allowed origin, but not its scheme", "POST", "/orders", []string{"Host: localhost", "Origin: http://shop.test"}, 403},
+		{"a subdomain of an allowed origin", "POST", "/orders", []string{"Host: localhost", "Origin: https://a.shop.test"}, 403},
+		{"two origins", "POST", "/orders", []string{"Host: localhost", "Origin: https://shop.test", evil}, 403},
+		{"a script's address", "GET", "/orders", []string{"Host: localhost", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"}, 403},
+	} {
+		t.Run(a.name, func(t *testing.T) {
+			got := g.raw(t, a.method, a.path, order, a.lines...)
+			if got.status != a.status || !strings.Contains(got.body, "access tokens") || got.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%d %v %s", got.status, got.header, got.body)
+			}
+		})
+	}
+	if got := g.do(t, http.MethodGet, "/orders", "", ""); got.status != http.StatusOK || strings.Contains(got.body, `"id"`) {
+		t.Errorf("what was refused made orders: %d %s", got.status, got.body)
+	}
+	for name, lines := range map[string][]string{
+		"no browser": {"Host: 127.0.0.1"}, "the same origin": {"Host: localhost" + port, "Origin: http://localhost" + port},
+		"an allowed origin": {"Host: localhost" + port, "Origin: http://localhost:5173"},
+		"IPv6":              {"Host: [::1]" + port, "Origin: http://[::1]" + port},
+	} {
+		if got := g.raw(t, http.MethodPost, "/orders", order, lines...); got.status != http.StatusCreated {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+	}
+}
+
 // TestAttackHeaders: no Idempotency-Key can inject a header.
 func TestAttackHeaders(t *testing.T) {
 	g := startTarget(t)
@@ -329,6 +403,7 @@ func TestAttackHeaders(t *testing.T) {
 		"CR": "a\rX-Injected: 1", "CR LF and a blank": "a\r\n X-Injected: 1", "LF and a blank": "a\n X-Injected: 1",
 		"NUL": "a\x00X-Injected: 1", "DEL": "a\x7f", "non-ASCII": "kéy", "not UTF-8": "a\xff", "a blank": "a b",
 		"empty": "", "too long": strings.Repeat("k", 256), "twice": "a\r\nIdempotency-Key: b c",
+		"twice, both good": "a\r\nIdempotency-Key: b", "twice the same": "a\r\nIdempotency-Key: a", "a comma": "a,b",
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := g.raw(t, http.MethodPost, "/orders", `{"amount": 1}`, "Authorization: "+g.of(t, "mine", everything), "Idempotency-Key: "+key)
@@ -348,32 +423,145 @@ func TestAttackHeaders(t *testing.T) {
 	}
 }
 
-// TestAttackCards: a card number is refused wherever it appears, and stored nowhere.
-func TestAttackCards(t *testing.T) {
-	const card, marker = "4000056655665556", "what-may-be-kept"
+// TestAttackQueries: a parameter that is not a route's is refused on each, and what could be
+// a card number in its name is repeated nowhere.
+func TestAttackQueries(t *testing.T) {
 	g := startTarget(t)
 	mine := g.of(t, "mine", everything)
-	for name, body := range map[string]string{
-		"amount":                `{"amount": ` + card + `}`,
-		"currency":              `{"amount": 1, "currency": "` + card + `"}`,
-		"customerId":            `{"amount": 1, "customerId": "` + card + `"}`,
-		"paymentToken":          `{"amount": 1, "paymentToken": "` + card + `"}`,
-		"paymentToken, inside":  `{"amount": 1, "paymentToken": "tok_` + card + `"}`,
-		"sku":                   `{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`,
-		"quantity":              `{"items": [{"sku": "a", "quantity": ` + card + `, "unitPrice": 1}]}`,
-		"unitPrice":             `{"items": [{"sku": "a", "quantity": 1, "unitPrice": ` + card + `}]}`,
-		"metadata's value":      `{"amount": 1, "metadata": {"a": "` + card + `"}}`,
-		"metadata's name":       `{"amount": 1, "metadata": {"` + card + `": "a"}}`,
-		"an unknown field":      `{"amount": 1, "card": "` + card + `"}`,
-		"an unknown field name": `{"amount": 1, "` + card + `": 1}`,
-		"in groups":             `{"amount": 1, "customerId": "4000 0566 5566 5556"}`,
-		"with dashes":           `{"amount": 1, "customerId": "4000-0566-5566-5556"}`,
-		"in escapes":            `{"amount": 1, "customerId": "\u0034000056655665556"}`,
-		"in no JSON":            `{"amount": 1, "customerId": "` + card,
+	id := g.create(t, mine, `{"amount": 1, "paymentToken": "tok_slow_4900"}`)
+	for _, route := range []string{
+		"GET /orders", "POST /orders", "GET /orders/" + id, "POST /orders/" + id + "/cancel", "POST /orders/" + id + "/refund",
+		"POST /orders/" + id + "/retry", "GET /orders/" + id + "/events", "GET /healthz", "GET /openapi.json", "GET /docs",
+	} {
+		for query, location := range map[string]string{
+			"custmerId=alice": "query.custmerId", "p%61ge=1": "query.page", "tenant=a&tenant=a": "query.tenant", "limit=1&limit=1": "query.limit",
+			"a;b=1": "query.a;b", attackCard + "=1": "query", "x%00%0d%0aX-Injected:%201": "query.x\ufffd\ufffd\ufffdX-Injected: 1",
+		} {
+			method, path, _ := strings.Cut(route, " ")
+			body := ""
+			if route == "POST /orders" {
+				body = `{"amount": 1}`
+			}
+			got := g.do(t, method, path+"?"+query, mine, body)
+			var p struct{ Errors []struct{ Location string } }
+			if err := json.Unmarshal([]byte(got.body), &p); err != nil || got.status != 422 || len(p.Errors) != 1 || p.Errors[0].Location != location {
+				t.Errorf("%s?%s: %d %s, want %s", route, query, got.status, got.body, location)
+			}
+			if holdsCard(got.body) || got.header.Get("X-Injected") != "" {
+				t.Errorf("%s?%s: %v %s", route, query, got.header, got.body)
+			}
+		}
+	}
+	if got := g.do(t, http.MethodGet, "/orders", mine, ""); strings.Count(got.body, `"id"`) != 1 {
+		t.Errorf("what was refused made orders: %s", got.body)
+	}
+	if text := g.log.String(); holdsCard(text) || strings.Contains(text, "level=ERROR") {
+		t.Errorf("the log is:\n%s", text)
+	}
+}
+
+// TestHead: with a token HEAD is answered as GET is, on every route.
+func TestHead(t *testing.T) {
+	g := startTarget(t)
+	mine := g.of(t, "mine", everything)
+	id := g.create(t, mine, `{"amount": 1, "paymentToken": "tok_declined"}`)
+	if got := g.do(t, http.MethodGet, "/orders/"+id, mine, "", "Prefer", "wait=20"); !strings.Contains(got.body, `"FAILED"`) {
+		t.Fatal(got.body)
+	}
+	for _, path := range []string{"/orders", "/orders?limit=1", "/orders/" + id, "/orders/" + strings.ToUpper(id), "/orders/x", "/orders/" + id + "/events", "/healthz", "/openapi.json", "/docs"} {
+		get, head := g.do(t, http.MethodGet, path, mine, ""), g.do(t, http.MethodHead, path, mine, "")
+		for _, own := range []string{"Date", "Apigw-Requestid", "X-Amzn-Requestid"} {
+			get.header.Del(own)
+			head.header.Del(own)
+		}
+		get.body = ""
+		if d := cmp.Diff(get, head, cmp.AllowUnexported(answer{})); d != "" {
+			t.Errorf("%s (-GET +HEAD):\n%s", path, d)
+		}
+	}
+}
+
+// TestSchemeInAnyCase: the scheme of a token is not case-sensitive.
+func TestSchemeInAnyCase(t *testing.T) {
+	g := startTarget(t)
+	token := strings.TrimPrefix(g.of(t, "mine", everything), "Bearer ")
+	id := g.create(t, "bearer "+token, `{"amount": 1, "paymentToken": "tok_declined"}`)
+	for _, scheme := range []string{"bearer ", "BEARER ", "BeaReR "} {
+		for _, path := range []string{"/orders", "/orders/" + id, "/orders/" + id + "/events"} {
+			if got := g.do(t, http.MethodGet, path, scheme+token, ""); got.status != http.StatusOK {
+				t.Errorf("%q, %s: %d %s", scheme, path, got.status, got.body)
+			}
+		}
+	}
+	for _, scheme := range []string{"Basic ", "bearer: ", "bearer", "bearer bearer "} {
+		for _, path := range []string{"/orders", "/orders/" + id + "/events"} {
+			if got := g.do(t, http.MethodGet, path, scheme+token, ""); got.status != http.StatusUnauthorized {
+				t.Errorf("%q, %s: %d %s", scheme, path, got.status, got.body)
+			}
+		}
+	}
+}
+
+// attackCard is a number that Stripe publishes for tests.
+const attackCard = "4000056655665556"
+
+// TestAttackCards: a card number is refused wherever it appears, and stored nowhere.
+func TestAttackCards(t *testing.T) {
+	const card, marker = attackCard, "what-may-be-kept"
+	g := startTarget(t)
+	mine := g.of(t, "mine", everything)
+	for name, tt := range map[string]struct{ body, at string }{
+		"amount":                {`{"amount": ` + card + `}`, "body.amount"},
+		"currency":              {`{"amount": 1, "currency": "` + card + `"}`, "body.currency"},
+		"customerId":            {`{"amount": 1, "customerId": "` + card + `"}`, "body.customerId"},
+		"paymentToken":          {`{"amount": 1, "paymentToken": "` + card + `"}`, "body.paymentToken"},
+		"paymentToken, inside":  {`{"amount": 1, "paymentToken": "tok ` + card + `"}`, "body.paymentToken"},
+		"sku":                   {`{"items": [{"sku": "` + card + `", "quantity": 1, "unitPrice": 1}]}`, "body.items[0].sku"},
+		"quantity":              {`{"items": [{"sku": "a", "quantity": ` + card + `, "unitPrice": 1}]}`, "body.items[0].quantity"},
+		"unitPrice":             {`{"items": [{"sku": "a", "quantity": 1, "unitPrice": ` + card + `}]}`, "body.items[0].unitPrice"},
+		"metadata's value":      {`{"amount": 1, "metadata": {"a": "` + card + `"}}`, "body.metadata.a"},
+		"metadata's name":       {`{"amount": 1, "metadata": {"` + card + `": "a"}}`, "body.metadata"},
+		"an unknown field":      {`{"amount": 1, "card": "` + card + `"}`, "body.card"},
+		"an unknown field name": {`{"amount": 1, "` + card + `": 1}`, "body"},
+		"deep inside":           {`{"amount": 1, "a": [{"b": ["` + card + `"]}]}`, "body.a[0].b[0]"},
+		"twice":                 {`{"amount": 1, "` + card + `": 1, "` + card + `": 1}`, "body"},
+		"in groups":             {`{"amount": 1, "customerId": "4000 0566 5566 5556"}`, "body.customerId"},
+		"with dashes":           {`{"amount": 1, "customerId": "4000-0566-5566-5556"}`, "body.customerId"},
+		"in prose":              {`{"amount": 1, "metadata": {"a": "card 4000 0566 5566 5556 exp 12/27 123"}}`, "body.metadata.a"},
+		"in escapes":            {`{"amount": 1, "customerId": "\u0034000056655665556"}`, "body.customerId"},
+		"in fullwidth digits":   {`{"amount": 1, "customerId": "４０００ ０５６６ ５５６６ ５５５６"}`, "body.customerId"},
+		"in no JSON":            {`{"amount": 1, "customerId": "` + card, "body"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := g.do(t, http.MethodPost, "/orders", mine, body, "Idempotency-Key", "key-of-"+strings.Map(letters, name))
-			if got.status != http.StatusUnprocessableEntity || holdsCard(got.body, card) {
+			got := g.do(t, http.MethodPost, "/orders", mine, tt.body, "Idempotency-Key", "key-of-"+strings.Map(letters, name))
+			if got.status != http.StatusUnprocessableEntity || holdsCard(got.body) ||
+				!strings.Contains(got.body, "/docs#card-number") || !strings.Contains(got.body, `"location":"`+tt.at+`"`) {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+	id := g.create(t, mine, `{"amount": 1}`)
+	for name, tt := range map[string]struct {
+		method, path, key string
+		status            int
+	}{
+		"the idempotency key":        {http.MethodPost, "/orders", card, http.StatusUnprocessableEntity},
+		"the key, with dashes":       {http.MethodPost, "/orders", "4000-0566-5566-5556", http.StatusUnprocessableEntity},
+		"a query parameter":          {http.MethodGet, "/orders?cursor=" + card, "", http.StatusUnprocessableEntity},
+		"an unknown parameter":       {http.MethodGet, "/orders/" + id + "?card=4000+0566+5566+5556", "", http.StatusUnprocessableEntity},
+		"a parameter's name":         {http.MethodGet, "/orders?" + card, "", http.StatusUnprocessableEntity},
+		"an action's parameter":      {http.MethodPost, "/orders/" + id + "/cancel?card=" + card, "", http.StatusUnprocessableEntity},
+		"an id":                      {http.MethodGet, "/orders/" + card, "", http.StatusNotFound},
+		"an id, canceled":            {http.MethodPost, "/orders/" + card + "/cancel", "", http.StatusNotFound},
+		"a path that does not exist": {http.MethodGet, "/cards/" + card, "", http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body, header := "", []string{}
+			if tt.key != "" {
+				body, header = `{"amount": 1}`, []string{"Idempotency-Key", tt.key}
+			}
+			got := g.do(t, tt.method, tt.path, mine, body, header...)
+			if got.status != tt.status || holdsCard(got.body) {
 				t.Errorf("%d %s", got.status, got.body)
 			}
 		})
@@ -386,7 +574,7 @@ func TestAttackCards(t *testing.T) {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		if holdsCard(string(text), card) {
+		if holdsCard(string(text)) {
 			t.Errorf("%s holds the card number", path)
 		}
 		found = found || bytes.Contains(text, []byte(marker))
@@ -395,7 +583,7 @@ func TestAttackCards(t *testing.T) {
 	if err != nil || !found {
 		t.Errorf("an order's own text was not found: %v", err)
 	}
-	if text := g.log.String(); holdsCard(text, card) {
+	if text := g.log.String(); holdsCard(text) {
 		t.Errorf("the log holds the card number:\n%s", text)
 	}
 }
@@ -408,9 +596,9 @@ func letters(r rune) rune {
 	return -1
 }
 
-// holdsCard reports whether text contains the number, in groups or not.
-func holdsCard(text, card string) bool {
-	return strings.Contains(strings.NewReplacer(" ", "", "-", "").Replace(text), card)
+// holdsCard reports whether text contains attackCard, in groups or not.
+func holdsCard(text string) bool {
+	return strings.Contains(strings.NewReplacer(" ", "", "-", "").Replace(text), attackCard)
 }
 
 // TestAttackKeys: a new key is fetched once; unknown keys cause no more fetches.

@@ -202,7 +202,7 @@ func TestStartPage(t *testing.T) {
 		own    *devIssuer
 		want   []string
 	}{
-		"anyone": {config{}, nil, []string{"anyone", "--auth jwt"}},
+		"anyone": {config{}, nil, []string{"any program on this machine", "--auth jwt"}},
 		"an issuer": {config{Access: access{Tokens: true, Issuer: "https://i.test", Audience: "a"}}, nil,
 			[]string{"access tokens of https://i.test for a"}},
 		"its own": {config{Addr: defaultAddr, Data: defaultData, Access: access{Tokens: true, Issuer: "http://" + defaultAddr, Audience: devAudience}},

@@ -37,7 +37,7 @@ func startPage(c config, t *template.Template, url string, own *devIssuer) error
 func pageAccess(page io.Writer, c config, own *devIssuer) {
 	fmt.Fprintln(page, "\nAccess")
 	if !c.Access.Tokens {
-		fmt.Fprintln(page, "  anyone; --auth jwt requires access tokens")
+		fmt.Fprintln(page, "  any program on this machine; --auth jwt requires access tokens")
 		return
 	}
 	fmt.Fprintf(page, "  access tokens of %s for %s\n", c.Access.Issuer, c.Access.Audience)

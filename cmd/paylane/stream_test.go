@@ -83,7 +83,9 @@ func TestShutdownEndsStreams(t *testing.T) {
 // TestFunctionURLs: a function URL is served at its own path and at the template's
 // LocalPaths; everything else belongs to the HTTP API.
 func TestFunctionURLs(t *testing.T) {
-	url := startRunner(t, testConfig(t))
+	c := testConfig(t)
+	c.Parameters = map[string]string{"AllowedOrigins": "https://a.test"}
+	url := startRunner(t, c)
 	id := ordered(t, url, "tok_declined")
 	rows := []struct {
 		method, path string
@@ -155,7 +157,7 @@ func TestThousandStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = connection.Close() }()
-		fmt.Fprintf(connection, "GET /orders/%s/events HTTP/1.1\r\nHost: x\r\n\r\n", id)
+		fmt.Fprintf(connection, "GET /orders/%s/events HTTP/1.1\r\nHost: localhost\r\n\r\n", id)
 		connections[i] = connection
 	}
 	for _, connection := range connections {

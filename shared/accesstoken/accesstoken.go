@@ -79,11 +79,18 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return "invalid access token: " + e.Description }
 
-// Bearer returns the token in the value that it is sent in: the token alone, or "Bearer "
-// and the token. It returns "" if there is none. Repeated values are joined, as in an
-// event, and are then not a valid token.
+// Bearer returns the token in the value that it is sent in: the token alone, or "Bearer ",
+// in any case (RFC 9110, section 11.1), and the token. It returns "" if there is none.
+// Repeated values are joined, as in an event, and are then not a valid token.
+//
+// AWS documents no case for "Bearer" at API Gateway.
 func Bearer(values ...string) string {
-	return strings.TrimPrefix(strings.Join(values, ","), "Bearer ")
+	const scheme = "Bearer "
+	value := strings.Join(values, ",")
+	if len(value) >= len(scheme) && strings.EqualFold(value[:len(scheme)], scheme) {
+		return value[len(scheme):]
+	}
+	return value
 }
 
 // Verify returns the claims of a token that is valid now. The error is an [*InvalidError]

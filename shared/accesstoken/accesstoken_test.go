@@ -100,7 +100,7 @@ func TestBad(t *testing.T) {
 
 func TestBearer(t *testing.T) {
 	for value, want := range map[string]string{
-		"": "", "a.b.c": "a.b.c", "Bearer a.b.c": "a.b.c", "Bearer ": "", "Bearer  a": " a", "bearer a": "bearer a", "Basic a": "Basic a",
+		"": "", "a.b.c": "a.b.c", "Bearer a.b.c": "a.b.c", "Bearer ": "", "Bearer  a": " a", "bearer a": "a", "BEARER a": "a", "bearer": "bearer", "Bearera": "Bearera", "Basic a": "Basic a",
 	} {
 		if got := accesstoken.Bearer(value); got != want {
 			t.Errorf("%q: %q, want %q", value, got, want)

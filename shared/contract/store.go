@@ -38,6 +38,10 @@ func RunStore(t *testing.T, open func(t *testing.T) order.Store) {
 		"list follows changes of status":               testListStatusChanges,
 		"list hides tombstones":                        testListTombstones,
 		"list visits each old order once among writes": testListAmongWrites,
+		"list filters by customer":                     testListCustomer,
+		"list of a customer goes on from any position": testListCustomerPositions,
+		"list filters by customer and status":          testListCustomerStatus,
+		"list of a customer among writes":              testListCustomerAmongWrites,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -31,6 +31,8 @@ func listIDs(ctx context.Context, s order.Store, q order.Query) (ids []string, e
 			switch {
 			case o.Tenant != q.Tenant:
 				return nil, fmt.Errorf("the list of %q has an order of %q", q.Tenant, o.Tenant)
+			case q.CustomerID != "" && o.CustomerID != q.CustomerID:
+				return nil, fmt.Errorf("the list of the customer %q has an order of %q", q.CustomerID, o.CustomerID)
 			case q.Status != "" && o.Status != q.Status:
 				return nil, fmt.Errorf("the list of %s has an order that is %s", q.Status, o.Status)
 			}
@@ -256,12 +258,13 @@ func testListAmongWrites(t *testing.T, s order.Store) {
 	writers.Wait()
 }
 
-// writeAmong creates orders and changes those of the old ones that are not FAILED,
-// until the context ends.
+// writeAmong creates orders of three customers and changes those of the old ones that are not
+// FAILED, until the context ends.
 func writeAmong(ctx context.Context, t *testing.T, s order.Store, old []order.Order, writer int, writes *atomic.Int64) {
 	t.Helper()
 	for n := 0; ctx.Err() == nil; n++ {
 		o := pendingOrder(old[0].Tenant, n-20)
+		o.CustomerID = []string{"a", "b", ""}[n%3]
 		err := s.Create(ctx, o)
 		if err == nil {
 			err = s.Update(ctx, inStatus(o, order.Statuses()[n%7]))

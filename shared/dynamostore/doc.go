@@ -13,8 +13,15 @@
 // order id, so that a busy tenant is not a hot partition; its sort key is createdAt#id.
 // byOutcome has only the orders that are FAILED, CANCELED, REFUNDING or REFUNDED, so that a
 // PAID order never pays for it: its partition key is "tenant#status#shard", its sort key
-// the same. Both hold only keys, so that a change of status does not write to byTenant. A
-// list reads the shards concurrently, merges them, and fetches the page's orders.
+// the same. byCustomer has only the orders that name a customer; its partition key is
+// "length#tenant#customer", where length is the tenant's in bytes, its sort key the same. It
+// has no shards: one customer does not place a thousand orders a second, and a list of the
+// orders of one is a single query. All hold only keys, so that a change of status does not
+// write to byTenant or byCustomer. A list reads its partitions concurrently, merges them, and
+// fetches the page's orders.
+//
+// An order of a build before byCustomer is in that index from its next update on, or, if it
+// has none, once a [Store.Scan] has read it.
 //
 // Indexes and scans are eventually consistent; everything else is strongly consistent.
 //

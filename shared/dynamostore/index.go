@@ -14,20 +14,33 @@ import (
 type index struct {
 	name string
 	// key is the attribute that is the partition key.
-	key       string
-	partition func(shard int) string
+	key        string
+	partitions []string
 }
 
 // indexFor returns the index that has the orders of a list and the fewest others.
 func indexFor(q order.Query) index {
-	if q.Status.Sparse() {
-		return index{"byOutcome", attrByOutcome, func(shard int) string { return outcomePartition(q.Tenant, q.Status, shard) }}
+	switch {
+	case q.CustomerID != "":
+		return index{"byCustomer", attrByCustomer, []string{customerPartition(q.Tenant, q.CustomerID)}}
+	case q.Status.Sparse():
+		return index{"byOutcome", attrByOutcome, perShard(func(shard int) string {
+			return outcomePartition(q.Tenant, q.Status, shard)
+		})}
 	}
-	return index{"byTenant", attrByTenant, func(shard int) string { return tenantPartition(q.Tenant, shard) }}
+	return index{"byTenant", attrByTenant, perShard(func(shard int) string { return tenantPartition(q.Tenant, shard) })}
 }
 
-// shards is the number of partitions that a tenant's orders are spread over in each index.
-// It may grow, but must never shrink: old orders stay in their old shards.
+func perShard(partition func(shard int) string) []string {
+	partitions := make([]string, shards)
+	for shard := range partitions {
+		partitions[shard] = partition(shard)
+	}
+	return partitions
+}
+
+// shards is the number of partitions that a tenant's orders are spread over in byTenant and
+// byOutcome. It may grow, but must never shrink: old orders stay in their old shards.
 const shards = 8
 
 func shardOf(id string) int {
@@ -42,6 +55,12 @@ func tenantPartition(tenant string, shard int) string {
 
 func outcomePartition(tenant string, s order.Status, shard int) string {
 	return tenant + "#" + string(s) + "#" + strconv.Itoa(shard)
+}
+
+// customerPartition begins with the tenant's length: the names of tenants and customers may
+// contain any separator.
+func customerPartition(tenant, customer string) string {
+	return strconv.Itoa(len(tenant)) + "#" + tenant + "#" + customer
 }
 
 // sortKey returns a text that sorts as its position does: milliseconds padded to 15 digits,

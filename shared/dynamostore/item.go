@@ -47,7 +47,8 @@ const (
 	attrCreation     = "w0" // the token of the write that created the order
 	attrByTenant     = "g"  // partition key of byTenant
 	attrByOutcome    = "o"  // partition key of byOutcome
-	attrSort         = "gs" // sort key of both indexes
+	attrByCustomer   = "gc" // partition key of byCustomer
+	attrSort         = "gs" // sort key of all indexes
 )
 
 // legAttrs are the attributes of one leg.
@@ -148,6 +149,9 @@ func encode(o order.Order) item {
 	if o.Status != order.Void {
 		it[attrByTenant] = text(tenantPartition(o.Tenant, shardOf(o.ID)))
 		it[attrSort] = text(sortKey(o.Position()))
+		if o.CustomerID != "" {
+			it[attrByCustomer] = text(customerPartition(o.Tenant, o.CustomerID))
+		}
 	}
 	if o.Status.Sparse() {
 		it[attrByOutcome] = text(outcomePartition(o.Tenant, o.Status, shardOf(o.ID)))
@@ -160,7 +164,7 @@ func names() []string {
 	return []string{
 		attrSchema, attrStatus, attrVersion, attrFirstVersion, attrAmount, attrCurrency, attrItems, attrCustomer,
 		attrToken, attrMetadata, attrFingerprint, attrRound, attrLease, attrPaymentRef, attrRefundRef, attrRefunds,
-		attrFailCode, attrFailMessage, attrCreated, attrUpdated, attrExpires, attrByTenant, attrByOutcome, attrSort,
+		attrFailCode, attrFailMessage, attrCreated, attrUpdated, attrExpires, attrByTenant, attrByOutcome, attrByCustomer, attrSort,
 		chargeAttrs.keySeq, chargeAttrs.tries, chargeAttrs.attempts,
 		refundAttrs.keySeq, refundAttrs.tries, refundAttrs.attempts,
 	}

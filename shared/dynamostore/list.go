@@ -54,7 +54,7 @@ func (s *Store) list(ctx context.Context, q order.Query) (order.Page, error) {
 				break
 			}
 			after = &entries[i].position
-			if o != nil && (q.Status == "" || o.Status == q.Status) {
+			if o != nil && matches(q, o) {
 				page.Orders = append(page.Orders, *o)
 			}
 		}
@@ -68,6 +68,12 @@ func (s *Store) list(ctx context.Context, q order.Query) (order.Page, error) {
 	}
 }
 
+// matches reports whether a list has an order. An entry of an index may be older than the
+// order.
+func matches(q order.Query, o *order.Order) bool {
+	return (q.Status == "" || o.Status == q.Status) && (q.CustomerID == "" || o.CustomerID == q.CustomerID)
+}
+
 // entry is an order's entry in an index.
 type entry struct {
 	key      string // of the table
@@ -75,32 +81,32 @@ type entry struct {
 	position order.Position
 }
 
-// newest reads all shards of an index concurrently and merges their newest entries, up to
-// limit; more reports whether others follow.
+// newest reads the list's partitions of an index concurrently and merges their newest entries,
+// up to limit; more reports whether others follow.
 func (s *Store) newest(
 	ctx context.Context, index index, after *order.Position, limit int,
 ) (entries []entry, more bool, err error) {
-	perShard := make([][]entry, shards)
+	found := make([][]entry, len(index.partitions))
 	g, ctx := errgroup.WithContext(ctx)
-	for shard := range shards {
+	for i, partition := range index.partitions {
 		g.Go(func() (err error) {
-			perShard[shard], err = s.queryShard(ctx, index, shard, after, limit+1)
+			found[i], err = s.queryPartition(ctx, index, partition, after, limit+1)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, false, err
 	}
-	all := slices.Concat(perShard...)
+	all := slices.Concat(found...)
 	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(b.sort, a.sort) })
 	return all[:min(limit, len(all))], len(all) > limit, nil
 }
 
-func (s *Store) queryShard(
-	ctx context.Context, index index, shard int, after *order.Position, limit int,
+func (s *Store) queryPartition(
+	ctx context.Context, index index, partition string, after *order.Position, limit int,
 ) (entries []entry, err error) {
 	e := newExpression()
-	condition := e.name(index.key) + " = " + e.value(text(index.partition(shard)))
+	condition := e.name(index.key) + " = " + e.value(text(partition))
 	if after != nil {
 		condition += " AND " + e.name(attrSort) + " < " + e.value(text(sortKey(*after)))
 	}

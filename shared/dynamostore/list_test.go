@@ -38,7 +38,7 @@ func indexOf(t *testing.T, orders []order.Order) *index {
 	for _, r := range f.Requests() {
 		item := r.Body["Item"].(map[string]any)
 		x.items[plain(item["pk"])] = item
-		x.keys = append(x.keys, map[string]any{"pk": item["pk"], "g": item["g"], "gs": item["gs"]})
+		x.keys = append(x.keys, map[string]any{"pk": item["pk"], "g": item["g"], "gc": item["gc"], "gs": item["gs"]})
 	}
 	slices.SortFunc(x.keys, func(a, b map[string]any) int { return cmp.Compare(plain(b["gs"]), plain(a["gs"])) })
 	return x
@@ -57,10 +57,11 @@ func (x *index) answer(_ int, r awstest.Request) awstest.Answer {
 func (x *index) query(r awstest.Request) map[string]any {
 	values := r.Body["ExpressionAttributeValues"].(map[string]any)
 	limit := int(r.Body["Limit"].(float64))
+	partition := map[string]string{"byTenant": "g", "byCustomer": "gc"}[r.Body["IndexName"].(string)]
 	items := []any{}
 	for _, k := range x.keys {
 		after, bounded := values[":1"]
-		if plain(k["g"]) != plain(values[":0"]) || bounded && plain(k["gs"]) >= plain(after) {
+		if plain(k[partition]) != plain(values[":0"]) || bounded && plain(k["gs"]) >= plain(after) {
 			continue
 		}
 		if len(items) == limit {
@@ -142,25 +143,34 @@ func TestListReads(t *testing.T) {
 func TestListIndexes(t *testing.T) {
 	position := order.Position{CreatedAt: at(0), ID: pending().ID}
 	for _, test := range []struct {
-		status order.Status
-		want   string
+		customer string
+		status   order.Status
+		want     string
 	}{
-		{"", "IndexName: byTenant\nKeyConditionExpression: g = tenant#0 AND gs < 001773480413589#" + position.ID},
-		{order.Pending, "IndexName: byTenant\nKeyConditionExpression: g = tenant#0 AND"},
-		{order.Processing, "IndexName: byTenant\nKeyConditionExpression: g = tenant#0 AND"},
-		{order.Paid, "IndexName: byTenant\nKeyConditionExpression: g = tenant#0 AND"},
-		{order.Failed, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#FAILED#0 AND"},
-		{order.Canceled, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#CANCELED#0 AND"},
-		{order.Refunding, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#REFUNDING#0 AND"},
-		{order.Refunded, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#REFUNDED#0 AND"},
+		{"", "", "IndexName: byTenant\nKeyConditionExpression: g = tenant#0 AND gs < 001773480413589#" + position.ID},
+		{"", order.Pending, "IndexName: byTenant\nKeyConditionExpression: g = tenant#0 AND"},
+		{"", order.Processing, "IndexName: byTenant\nKeyConditionExpression: g = tenant#0 AND"},
+		{"", order.Paid, "IndexName: byTenant\nKeyConditionExpression: g = tenant#0 AND"},
+		{"", order.Failed, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#FAILED#0 AND"},
+		{"", order.Canceled, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#CANCELED#0 AND"},
+		{"", order.Refunding, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#REFUNDING#0 AND"},
+		{"", order.Refunded, "IndexName: byOutcome\nKeyConditionExpression: o = tenant#REFUNDED#0 AND"},
+		{"c", "", "IndexName: byCustomer\nKeyConditionExpression: gc = 6#tenant#c AND gs < 001773480413589#" + position.ID},
+		{"c", order.Paid, "IndexName: byCustomer\nKeyConditionExpression: gc = 6#tenant#c AND"},
+		{"c", order.Failed, "IndexName: byCustomer\nKeyConditionExpression: gc = 6#tenant#c AND"},
 	} {
-		store, f := open(t, awstest.OK(map[string]any{"Items": []any{}}))
-		q := order.Query{Tenant: "tenant", Status: test.status, Limit: 5, After: &position}
-		if page, err := store.List(t.Context(), q); err != nil || page.Orders != nil || page.Next != nil {
-			t.Errorf("%s: %v, %v; want an empty page", test.status, page, err)
+		partitions := 8
+		if test.customer != "" {
+			partitions = 1
 		}
-		if got := f.lines(); len(got) != 8 || !strings.Contains(got[0], test.want) {
-			t.Errorf("%s: %d requests, the first is\n%s\nwant 8, with\n%s", test.status, len(got), got[0], test.want)
+		store, f := open(t, awstest.OK(map[string]any{"Items": []any{}}))
+		q := order.Query{Tenant: "tenant", CustomerID: test.customer, Status: test.status, Limit: 5, After: &position}
+		if page, err := store.List(t.Context(), q); err != nil || page.Orders != nil || page.Next != nil {
+			t.Errorf("%q %s: %v, %v; want an empty page", test.customer, test.status, page, err)
+		}
+		if got := f.lines(); len(got) != partitions || !strings.Contains(got[0], test.want) {
+			t.Errorf("%q %s: %d requests, the first is\n%s\nwant %d, with\n%s",
+				test.customer, test.status, len(got), got[0], partitions, test.want)
 		}
 	}
 }
@@ -213,6 +223,50 @@ func TestListStopsAtItsLimit(t *testing.T) {
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("the pages (-want +got):\n%s", diff)
+	}
+}
+
+// TestListOfACustomer: a page costs one query and one read of its orders. With a status,
+// the reads of a page are bounded as those of the tenant's list.
+func TestListOfACustomer(t *testing.T) {
+	orders := manyOrders(2300)
+	var alices []string
+	for i := range orders {
+		orders[i].CustomerID = []string{"alice", "bob"}[i%2]
+		if i%2 == 0 {
+			alices = append(alices, orders[i].ID)
+		}
+	}
+	orders[2100].Status = order.Failed
+	x := indexOf(t, orders)
+	store, f := serve(t, x.answer)
+	q := order.Query{Tenant: "tenant", CustomerID: "alice", Limit: 20}
+	page := must[order.Page](t)(store.List(t.Context(), q))
+	if diff := gocmp.Diff(alices[:20], ids(page.Orders)); diff != "" || page.Next == nil {
+		t.Errorf("the page, next %v (-want +got):\n%s", page.Next, diff)
+	}
+	if diff := gocmp.Diff(map[string]int{"Query": 1, "BatchGetItem": 1}, f.operations()); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+
+	q.Status = order.Failed
+	page = must[order.Page](t)(store.List(t.Context(), q))
+	if len(page.Orders) != 0 || page.Next == nil || page.Next.ID != alices[999] {
+		t.Fatalf("the filtered page has %d orders and goes on at %v, want none, and the 1,000th", len(page.Orders), page.Next)
+	}
+	q.After = page.Next
+	page = must[order.Page](t)(store.List(t.Context(), q))
+	if diff := gocmp.Diff([]string{orders[2100].ID}, ids(page.Orders)); diff != "" || page.Next != nil {
+		t.Errorf("the second page, next %v (-want +got):\n%s", page.Next, diff)
+	}
+
+	// An entry may lag behind its order.
+	renamed := orders[0]
+	renamed.CustomerID = "carol"
+	x.items["tenant/"+renamed.ID] = itemOf(t, renamed)
+	page = must[order.Page](t)(store.List(t.Context(), order.Query{Tenant: "tenant", CustomerID: "alice", Limit: 2}))
+	if diff := gocmp.Diff(alices[1:3], ids(page.Orders)); diff != "" {
+		t.Errorf("the page after an order got another customer (-want +got):\n%s", diff)
 	}
 }
 

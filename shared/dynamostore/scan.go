@@ -2,10 +2,12 @@ package dynamostore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"paylane/shared/order"
 )
@@ -15,7 +17,8 @@ var _ order.Scanner = (*Store)(nil)
 // Scan implements [order.Scanner] with DynamoDB's parallel scan ("Scanning tables in
 // DynamoDB"). Its reads are eventually consistent, at half the price: half a read unit
 // for each 4 KB that a page reads. If an item can't be decoded, the error names it: none
-// is left out silently.
+// is left out silently. An order that names a customer and is not in byCustomer, since an
+// older build wrote it, is entered there.
 func (s *Store) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, error) {
 	page, err := s.scan(ctx, q)
 	return page, wrap("scan the orders", err)
@@ -44,9 +47,15 @@ func (s *Store) scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, er
 			key := reader{item: it}
 			return order.ScanPage{}, fmt.Errorf("the item %q: %w", key.text(attrKey), err)
 		}
-		if o.Status != order.Void {
-			page.Orders = append(page.Orders, o)
+		if o.Status == order.Void {
+			continue
 		}
+		if o.CustomerID != "" && it[attrByCustomer] == nil {
+			if err := s.indexCustomer(ctx, o); err != nil {
+				return order.ScanPage{}, fmt.Errorf("index the order %s by customer: %w", o.ID, err)
+			}
+		}
+		page.Orders = append(page.Orders, o)
 	}
 	if len(out.LastEvaluatedKey) > 0 {
 		r := reader{item: out.LastEvaluatedKey}
@@ -54,4 +63,21 @@ func (s *Store) scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, er
 		err = r.err
 	}
 	return page, err
+}
+
+// indexCustomer enters an order into byCustomer. The order itself does not change, nor does
+// its version.
+func (s *Store) indexCustomer(ctx context.Context, o order.Order) error {
+	e := newExpression()
+	e.set(attrByCustomer, text(customerPartition(o.Tenant, o.CustomerID)))
+	_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &s.table, Key: keyOf(o.Ref), UpdateExpression: e.update(),
+		// Otherwise the order was written or removed meanwhile.
+		ConditionExpression:      aws.String(e.name(attrCustomer) + " = " + e.value(text(o.CustomerID))),
+		ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
+	}, s.calls)
+	if failed := new(types.ConditionalCheckFailedException); errors.As(err, &failed) {
+		return nil
+	}
+	return translate(ctx, err)
 }

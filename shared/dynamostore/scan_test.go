@@ -70,3 +70,46 @@ func TestScanUnavailable(t *testing.T) {
 		}
 	})
 }
+
+// TestScanIndexesCustomers: an order of a build before the index of customers is entered
+// there, and nothing else of it changes. Other orders are left alone.
+func TestScanIndexesCustomers(t *testing.T) {
+	named := pending()
+	named.CustomerID = "alice"
+	old := itemOf(t, named)
+	delete(old, "gc")
+	void := with(itemOf(t, order.NewVoid(named.Ref, at(0))), map[string]any{"cu": map[string]any{"S": "alice"}})
+	scan := func(t *testing.T, answer awstest.Answer, items ...any) (order.ScanPage, []string, error) {
+		t.Helper()
+		store, f := open(t, awstest.OK(map[string]any{"Items": items}), answer)
+		page, err := store.Scan(t.Context(), order.ScanQuery{Segments: 1, Limit: 10})
+		var writes []string
+		for _, r := range f.Requests()[1:] {
+			writes = append(writes, shown(r))
+		}
+		return page, writes, err
+	}
+	want := []string{"UpdateItem\nConditionExpression: cu = alice\nKey: {pk=tenant/" + named.ID + "}\n" +
+		"UpdateExpression: SET gc = 6#tenant#alice"}
+	for name, answer := range map[string]awstest.Answer{
+		"written":             awstest.OK(struct{}{}),
+		"gone or renamed now": refuses(http.StatusBadRequest, "ConditionalCheckFailedException"),
+	} {
+		page, writes, err := scan(t, answer, old)
+		if diff := cmp.Diff([]order.Order{named}, page.Orders); diff != "" || err != nil {
+			t.Errorf("%s: the page, %v (-want +got):\n%s", name, err, diff)
+		}
+		if diff := cmp.Diff(want, writes); diff != "" {
+			t.Errorf("%s: the writes (-want +got):\n%s", name, diff)
+		}
+	}
+	if _, writes, err := scan(t, awstest.OK(struct{}{}), itemOf(t, named), itemOf(t, pending()), void); writes != nil || err != nil {
+		t.Errorf("without a missing entry: the writes %v, %v", writes, err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		page, _, err := scan(t, refuses(http.StatusBadRequest, "ThrottlingException"), old)
+		if !errors.Is(err, order.ErrUnavailable) || page.Orders != nil {
+			t.Errorf("throttled: %v, %v; want order.ErrUnavailable", page, err)
+		}
+	})
+}

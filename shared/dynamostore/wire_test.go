@@ -86,6 +86,9 @@ func TestRequests(t *testing.T) {
 	paid := must[order.Order](t)(claimed.PaidWith("PAY-0A1B2C3D", at(2)))
 	failed := must[order.Order](t)(claimed.FailedWith(order.OutcomeDeclined, order.Failure{Code: "expired_card"}, at(2)))
 	void := order.NewVoid(o.Ref, at(0))
+	alices := o
+	alices.CustomerID = "alice/#1"
+	alicesCanceled := must[order.Order](t)(alices.Cancel(at(2)))
 	const id = "01a204cb-dd3f-7a1f-8ee4-487272d016b5"
 	for _, test := range []struct {
 		name string
@@ -97,6 +100,19 @@ func TestRequests(t *testing.T) {
 				"Item: {a=12000 c=KRW cr=1773480413589 g=tenant#0 gs=001773480413589#" + id + " n=1 pk=tenant/" + id +
 				" r=1 s=PENDING t=tok_ok up=1773480413589 v=1 w0=TOKEN}\n" +
 				"ReturnValuesOnConditionCheckFailure: ALL_OLD",
+		}},
+		{"create for a customer, in its index", func(s *dynamostore.Store) error { return s.Create(t.Context(), alices) }, []string{
+			"PutItem\nConditionExpression: attribute_not_exists(pk)\n" +
+				"Item: {a=12000 c=KRW cr=1773480413589 cu=alice/#1 g=tenant#0 gc=6#tenant#alice/#1 gs=001773480413589#" + id +
+				" n=1 pk=tenant/" + id + " r=1 s=PENDING t=tok_ok up=1773480413589 v=1 w0=TOKEN}\n" +
+				"ReturnValuesOnConditionCheckFailure: ALL_OLD",
+		}},
+		// The index entry is what it was, so DynamoDB writes none. A claim does not mention it.
+		{"cancel for a customer", func(s *dynamostore.Store) error { return s.Update(t.Context(), alicesCanceled) }, []string{
+			"UpdateItem\nConditionExpression: n = 1\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
+				"UpdateExpression: SET w = TOKEN, v = 1, s = CANCELED, n = 2, a = 12000, c = KRW, cu = alice/#1, t = tok_ok, r = 1," +
+				" cr = 1773480413589, up = 1773480415589, g = tenant#0, o = tenant#CANCELED#0, gc = 6#tenant#alice/#1," +
+				" gs = 001773480413589#" + id + " REMOVE n0, i, m, f, l, p, rr, rf, fc, fm, x, ck, ct, ca, rk, rt, ra",
 		}},
 		{"claim", func(s *dynamostore.Store) error {
 			_, err := s.Claim(t.Context(), o.Ref, claim(order.KindCharge))
@@ -125,20 +141,20 @@ func TestRequests(t *testing.T) {
 				"UpdateExpression: SET w = TOKEN, v = 1, s = PAID, n = 3, a = 12000, c = KRW, t = tok_ok, r = 1, p = PAY-0A1B2C3D," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, gs = 001773480413589#" + id +
 				", ck = 1, ct = 1, ca = [{o=approved t=1773480414589}]" +
-				" REMOVE n0, i, cu, m, f, l, rr, rf, fc, fm, x, o, rk, rt, ra",
+				" REMOVE n0, i, cu, m, f, l, rr, rf, fc, fm, x, o, gc, rk, rt, ra",
 		}},
 		{"settle as failed, in the index of outcomes", func(s *dynamostore.Store) error { return s.Update(t.Context(), failed) }, []string{
 			"UpdateItem\nConditionExpression: n = 2\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET w = TOKEN, v = 1, s = FAILED, n = 3, a = 12000, c = KRW, t = tok_ok, r = 1, fc = expired_card, fm = ," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, o = tenant#FAILED#0, gs = 001773480413589#" + id +
 				", ck = 1, ct = 1, ca = [{c=expired_card o=declined t=1773480414589}]" +
-				" REMOVE n0, i, cu, m, f, l, p, rr, rf, x, rk, rt, ra",
+				" REMOVE n0, i, cu, m, f, l, p, rr, rf, x, gc, rk, rt, ra",
 		}},
 		{"an order in a tombstone's place", func(s *dynamostore.Store) error { return s.Update(t.Context(), o.InPlaceOf(void)) }, []string{
 			"UpdateItem\nConditionExpression: n = 1\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET w = TOKEN, w0 = TOKEN, v = 1, s = PENDING, n = 2, n0 = 2, a = 12000, c = KRW, t = tok_ok, r = 1," +
 				" cr = 1773480413589, up = 1773480413589, g = tenant#0, gs = 001773480413589#" + id +
-				" REMOVE i, cu, m, f, l, p, rr, rf, fc, fm, x, o, ck, ct, ca, rk, rt, ra",
+				" REMOVE i, cu, m, f, l, p, rr, rf, fc, fm, x, o, gc, ck, ct, ca, rk, rt, ra",
 		}},
 		{"a tombstone, in no index", func(s *dynamostore.Store) error { return s.Create(t.Context(), void) }, []string{
 			"PutItem\nConditionExpression: attribute_not_exists(pk)\n" +

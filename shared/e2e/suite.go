@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -97,14 +98,15 @@ func testPaid(t *testing.T, g Target) {
 }
 
 func testList(t *testing.T, g Target) {
+	customer := rand.Text()
 	var want []string
 	for range 5 {
-		want = append(want, g.create(t, paidWith("tok_insufficient_funds")).ID)
+		want = append(want, g.create(t, `{"amount": 1200, "customerId": "`+customer+`", "paymentToken": "tok_insufficient_funds"}`).ID)
 	}
 	for _, id := range want {
 		g.end(t, id)
 	}
-	for _, query := range []string{"limit=2", "limit=2&status=FAILED"} {
+	for _, query := range []string{"limit=2", "limit=2&status=FAILED", "limit=2&customerId=" + customer, "limit=1&status=FAILED&customerId=" + customer} {
 		seen := map[string]int{}
 		var last string
 		for path, pages := "/orders?"+query, 0; path != ""; pages++ {

@@ -89,7 +89,7 @@ func annotate(i *telemetry.Invocation, event events.APIGatewayV2HTTPRequest, r e
 			i.Time(telemetry.TimeToAccept, took)
 		}
 	}
-	if order.ValidID(id) {
+	if id = strings.ToLower(id); order.ValidID(id) {
 		i.Annotate(slog.String("order_id", id))
 	}
 }

@@ -49,6 +49,9 @@ func TestStreamTenant(t *testing.T) {
 	}{
 		{"good", []string{good}, "", "a", 0},
 		{"the query's tenant is ignored", []string{good}, "?tenant=b", "a", 0},
+		{"bearer", []string{"bearer" + strings.TrimPrefix(good, "Bearer")}, "", "a", 0},
+		{"another parameter", []string{good}, "?order=b", "", 422},
+		{"another parameter, without a token", nil, "?order=b", "", 401},
 		{"missing", nil, "", "", 401},
 		{"two headers", []string{good, good}, "", "", 401},
 		{"truncated", []string{good[:len(good)-4]}, "", "", 401},

@@ -1,14 +1,10 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"path"
 	"reflect"
@@ -21,9 +17,6 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/pipeline"
 )
-
-// maxBody is how large a request's body may be, in bytes.
-const maxBody = 64 << 10
 
 // Config is what [New] needs. All fields but EventsURL and Caller are required.
 type Config struct {
@@ -70,7 +63,7 @@ func init() { huma.ValidateStrictCasing = true }
 // humaConfig configures huma with JSON only, this package's problems, and nothing added
 // to bodies.
 func humaConfig() huma.Config {
-	json := huma.Format{Marshal: writeJSON, Unmarshal: readJSON}
+	json := huma.Format{Marshal: writeJSON, Unmarshal: json.Unmarshal}
 	schemas := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
 		return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Body")
 	})
@@ -92,81 +85,60 @@ func (a *api) register(h huma.API) {
 	route := func(id, method, path, summary string, status int) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: path, Summary: summary,
-			DefaultStatus: status, Middlewares: huma.Middlewares{a.authorize},
+			DefaultStatus: status, Middlewares: huma.Middlewares{a.authorize, refuseCardKeys, refuseCodings},
 		}
 	}
-	create := route("create-order", http.MethodPost, "/orders", "Place an order", http.StatusCreated)
-	refund := route("refund-order", http.MethodPost, "/orders/{id}/refund", "Refund a PAID order, or a part", http.StatusAccepted)
-	pay := route("pay-order", http.MethodPost, "/orders/{id}/pay", "Pay a FAILED order with another token", http.StatusAccepted)
-	for _, op := range []*huma.Operation{&create, &refund, &pay} {
-		op.Middlewares = append(op.Middlewares, guardBody)
-		op.MaxBodyBytes = maxBody + 1 // huma's limit is exclusive
-	}
-	huma.Register(h, create, a.create)
+	huma.Register(h, withBody(h, route("create-order", http.MethodPost, "/orders", "Place an order", http.StatusCreated)), a.create)
 	huma.Register(h, route("list-orders", http.MethodGet, "/orders", "List orders", http.StatusOK), a.list)
 	huma.Register(h, route("get-order", http.MethodGet, "/orders/{id}", "Get an order, or wait for it", http.StatusOK), a.get)
 	huma.Register(h, route("cancel-order", http.MethodPost, "/orders/{id}/cancel", "Cancel a PENDING order", http.StatusOK), a.cancel)
-	huma.Register(h, refund, a.refund)
-	huma.Register(h, pay, a.pay)
+	huma.Register(h, withBody(h, route("refund-order", http.MethodPost, "/orders/{id}/refund", "Refund a PAID order, or a part", http.StatusAccepted)), a.refund)
+	huma.Register(h, withBody(h, route("pay-order", http.MethodPost, "/orders/{id}/pay", "Pay a FAILED order with another token", http.StatusAccepted)), a.pay)
 	huma.Register(h, route("retry-order", http.MethodPost, "/orders/{id}/retry", "Retry a FAILED order", http.StatusAccepted), a.retry)
 }
 
 // openRoutes adds the routes that need no access token.
 func openRoutes(mux *http.ServeMux, tokens gateway.TokenDescription) {
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+	open := func(pattern string, serve http.HandlerFunc) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if p := checkQuery(r.URL.RawQuery); p != nil {
+				writeProblem(w, p)
+				return
+			}
+			serve(w, r)
+		})
+	}
+	open("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
 	})
-	mux.HandleFunc("GET /openapi.json", serveDocument(tokens))
-	mux.HandleFunc("GET /docs", servePage(tokens))
+	open("GET /openapi.json", serveDocument(tokens))
+	open("GET /docs", servePage(tokens))
 }
 
-// guardBody refuses what must not reach a decoder: another media type, a body that is too
-// large, a card number.
-func guardBody(ctx huma.Context, next func(huma.Context)) {
+// refuseCodings refuses a body with a content coding, such as gzip: none is decoded here.
+func refuseCodings(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
-	if text := r.Header.Get("Content-Type"); text != "" {
-		// Case and parameters are insignificant (RFC 9110, section 8.3.1).
-		mediaType, _, err := mime.ParseMediaType(text)
-		if err != nil || mediaType != "application/json" {
-			writeProblem(w, wrongMediaType())
+	codings := strings.Join(r.Header.Values("Content-Encoding"), ",")
+	for coding := range strings.SplitSeq(codings, ",") {
+		if coding = strings.Trim(coding, blanks); coding != "" && !strings.EqualFold(coding, "identity") {
+			writeProblem(w, contentCoding())
 			return
 		}
-		r.Header.Set("Content-Type", mediaType)
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	switch {
-	case err != nil:
-		writeProblem(w, plain(http.StatusBadRequest, "The body could not be read."))
-	case len(body) > maxBody:
-		writeProblem(w, tooLarge())
-	case holdsCardNumber(body):
-		writeProblem(w, cardNumber())
-	default:
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		next(ctx)
-	}
+	next(ctx)
 }
 
-func writeJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
-}
-
-var errNotJSON = errors.New("is not valid JSON")
-
-// readJSON decodes as encoding/json does. Its errors are fit for a caller.
-func readJSON(data []byte, v any) error {
-	err := json.Unmarshal(data, v)
-	var mismatch *json.UnmarshalTypeError
-	if errors.As(err, &mismatch) {
-		return fmt.Errorf("%s must be a whole number that fits in 64 bits, written without a fraction or an exponent", mismatch.Field)
+// refuseCardKeys refuses a card number in the idempotency key, from which an order's id is
+// derived. [checkQuery] and [withBody] do the same for the rest; no other part of a request
+// is stored or logged, nor is a path that is not an order's id.
+func refuseCardKeys(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	if holdsCard(strings.Join(r.Header.Values("Idempotency-Key"), " ")) {
+		writeProblem(w, cardNumber(cardDetail("header.Idempotency-Key")))
+		return
 	}
-	if err != nil {
-		return errNotJSON
-	}
-	return nil
+	next(ctx)
 }
 
 // cleanPaths answers a path with empty or dot segments as what it is, one that does not

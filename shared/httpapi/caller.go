@@ -58,38 +58,54 @@ func (a *api) eventsLink(ctx context.Context, id string) string {
 	return "<" + a.EventsURL + callerOf(ctx).link("/orders/"+id+"/events", nil) + `>; rel="events"`
 }
 
-// authorize determines whose orders the request is about.
+// noStore is the Cache-Control of problems, and of answers with orders other than that of
+// GET /orders/{id}: without an ETag a cache could not revalidate them.
+const noStore = "private, no-store"
+
+// authorize determines whose orders the request is about, and refuses a query with other
+// parameters than the operation's.
+//
+// Answers differ by Authorization, which needs no Vary (RFC 9110, section 12.5.5).
 func (a *api) authorize(ctx huma.Context, next func(huma.Context)) {
 	tenant, ok := a.Tenant(ctx.Context())
 	if !ok {
 		tenant = ""
 	}
-	at := ctx.URL()
-	c, p := callerBy(tenant, tenant == everyTenant && a.Operator(ctx.Context()), &at)
+	r, w := humago.Unwrap(ctx)
+	var names []string
+	if r.URL.RawQuery != "" {
+		names = queryNames(ctx.Operation())
+	}
+	c, p := callerBy(tenant, tenant == everyTenant && a.Operator(ctx.Context()), r.URL, names)
 	if p != nil {
-		_, w := humago.Unwrap(ctx)
 		writeProblem(w, p)
 		return
 	}
+	w.Header().Set("Cache-Control", noStore)
 	next(huma.WithValue(ctx, callerKey{}, c))
 }
 
 // callerBy returns the caller whose token claims a tenant: that tenant, or the one in the
-// query if the claim is everyTenant and the token is an operator's.
-func callerBy(claimed string, operator bool, at *url.URL) (caller, *Problem) {
+// query if the claim is everyTenant and the token is an operator's. The query may have no
+// parameters but those named.
+func callerBy(claimed string, operator bool, at *url.URL, names []string) (caller, *Problem) {
 	switch {
 	case claimed == "":
 		return caller{}, noTenant()
-	case claimed != everyTenant:
-		return caller{tenant: claimed}, nil
-	case !operator:
+	case claimed == everyTenant && !operator:
 		return caller{}, everyTenantForbidden()
 	}
-	named := at.Query()["tenant"]
-	if len(named) != 1 || !validTenant(named[0]) {
+	if p := checkQuery(at.RawQuery, names...); p != nil {
+		return caller{}, p
+	}
+	if claimed != everyTenant {
+		return caller{tenant: claimed}, nil
+	}
+	named := at.Query().Get("tenant")
+	if !validTenant(named) {
 		return caller{}, tenantUnnamed()
 	}
-	return caller{tenant: named[0], named: true}, nil
+	return caller{tenant: named, named: true}, nil
 }
 
 // validTenant reports whether a text may name a tenant: visible ASCII, as in an OAuth

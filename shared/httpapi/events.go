@@ -37,6 +37,10 @@ type Identity struct {
 	Expires time.Time
 }
 
+// lastEventIDParameter is where an EventSource in a library, such as event-source-polyfill,
+// sends its Last-Event-ID.
+const lastEventIDParameter = "lastEventId"
+
 type events struct{ EventsConfig }
 
 // NewEvents returns the handler of GET /orders/{id}/events, which sends an order's changes
@@ -75,7 +79,7 @@ func (e events) route(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		writeProblem(w, methodNotAllowed(http.MethodGet, http.MethodHead))
 	default:
-		r.SetPathValue("id", id)
+		r.SetPathValue("id", strings.ToLower(id)) // a UUID is the same in any case
 		e.serve(w, r)
 	}
 }
@@ -86,13 +90,14 @@ func (e events) serve(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, report(r.Context(), e.Log, err))
 		return
 	}
-	caller, refusal := callerBy(identity.Tenant, identity.Operator, r.URL)
+	caller, refusal := callerBy(identity.Tenant, identity.Operator, r.URL, []string{lastEventIDParameter, "tenant"})
 	if refusal != nil {
 		writeProblem(w, refusal)
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), e.lifetime(r.Context(), identity.Expires), order.ErrUnavailable)
 	defer cancel()
+	lastEventID := cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get(lastEventIDParameter))
 	ref := order.Ref{Tenant: caller.tenant, ID: r.PathValue("id")}
 	var out *eventWriter // once the answer has begun
 	last := int64(noVersion)
@@ -108,7 +113,7 @@ func (e events) serve(w http.ResponseWriter, r *http.Request) {
 			e.Log.ErrorContext(ctx, "a stream failed", "order", ref.ID, "error", err)
 			return
 		case out == nil:
-			last = lastSeen(r.Header.Get("Last-Event-ID"), o)
+			last = lastSeen(lastEventID, o)
 			if !begin(w, r, last == o.Version && o.Status.End()) {
 				return
 			}
@@ -130,7 +135,7 @@ func (e events) serve(w http.ResponseWriter, r *http.Request) {
 // begin writes the head of the answer. It reports whether events follow.
 func begin(w http.ResponseWriter, r *http.Request, seenTheEnd bool) bool {
 	header := w.Header()
-	header.Set("Cache-Control", "no-store")
+	header.Set("Cache-Control", noStore)
 	if seenTheEnd {
 		w.WriteHeader(http.StatusNoContent)
 		return false

@@ -180,7 +180,7 @@ func TestPolled(t *testing.T) {
 			"0s retry: 1000", "0s 1 PENDING", "100ms 2 PROCESSING", "15s :", "21.2s 4 PROCESSING", "22.7s 5 PAID",
 		}, w.writes)
 		h := w.Header()
-		diff(t, "headers", []any{200, "text/event-stream", "no-store"}, []any{w.Code, h.Get("Content-Type"), h.Get("Cache-Control")})
+		diff(t, "headers", []any{200, "text/event-stream", "private, no-store"}, []any{w.Code, h.Get("Content-Type"), h.Get("Cache-Control")})
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"html/template"
 	"maps"
-	"math"
 	"net/http"
 	"os"
 	"reflect"
@@ -93,7 +92,7 @@ func newDocument() *huma.OpenAPI {
 	doc.Components.Parameters = map[string]*huma.Param{
 		"id": {
 			Name: "id", In: "path", Required: true, Description: "The order's id.",
-			Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid", Pattern: idPattern}, Example: exampleID,
+			Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid", Pattern: pathIDPattern}, Example: exampleID,
 		},
 		"tenant": {
 			Name: "tenant", In: "query", Description: aboutTenant, Schema: &huma.Schema{Type: huma.TypeString},
@@ -146,6 +145,15 @@ func (d operationDoc) describe(doc *huma.OpenAPI) {
 			d.responses["400"] = problems("The request names no tenant", tenantUnnamed())
 		}
 	}
+	usual := map[string]string{"422": "UnprocessableContent"}
+	if d.method == http.MethodPost {
+		usual["415"] = "UnsupportedMediaType"
+	}
+	for status, name := range usual {
+		if d.responses[status] == nil {
+			d.responses[status] = &huma.Response{Ref: "#/components/responses/" + name}
+		}
+	}
 	for status, name := range map[string]string{"429": "TooManyRequests", "500": "InternalServerError", "503": "ServiceUnavailable"} {
 		d.responses[status] = &huma.Response{Ref: "#/components/responses/" + name}
 	}
@@ -157,6 +165,12 @@ func (d operationDoc) describe(doc *huma.OpenAPI) {
 				r.Headers = map[string]*huma.Header{}
 			}
 			r.Headers["Apigw-Requestid"] = headerRef("Apigw-Requestid")
+			if status == "415" {
+				r.Headers["Accept-Encoding"] = headerRef("Accept-Encoding")
+			}
+			if r.Headers["Cache-Control"] == nil && d.scope != "" {
+				r.Headers["Cache-Control"] = headerRef("Cache-Control-no-store")
+			}
 			if d.links && status[0] == '2' {
 				r.Links = linkRefs("get", "cancel", "refund", "pay", "retry", "events")
 			}
@@ -182,6 +196,9 @@ func operationAt(doc *huma.OpenAPI, method, path string) *huma.Operation {
 		op.Parameters = []*huma.Param{{Name: "id"}, {
 			Name: "Last-Event-ID", In: "header", Schema: &huma.Schema{Type: huma.TypeString}, Example: "2",
 			Description: "The id of the last event that was received; an EventSource sends it by itself when it reconnects. The order's present state is then sent only if it is newer.",
+		}, {
+			Name: lastEventIDParameter, In: "query", Schema: &huma.Schema{Type: huma.TypeString}, Example: "2",
+			Description: "Last-Event-ID, for an EventSource that sends it here. The header takes precedence.",
 		}}
 	case "/healthz":
 		op.OperationID, op.Summary = "get-health", "Check that the service is up"
@@ -198,7 +215,9 @@ const (
 	idPattern     = `^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`
 	etagPattern   = `^"[1-9][0-9]*"$`
 	cursorPattern = `^[A-Za-z0-9_-]{34}$`
-	keyPattern    = `^[!-~]{1,255}$`
+	keyPattern    = `^[!-+.-~-]{1,255}$` // no comma
+	pathIDPattern = `^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$`
+	textPattern   = `^[^\x00]*$`
 	timePattern   = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$`
 )
 
@@ -212,7 +231,7 @@ func describeParameter(p *huma.Param) {
 		p.Schema.Pattern = cursorPattern
 	case "Prefer":
 		p.Example = "wait=20"
-	case "If-None-Match":
+	case "If-Match", "If-None-Match":
 		p.Example = `"1"`
 	}
 }
@@ -256,15 +275,18 @@ func describeSchemas(schemas huma.Registry) {
 		metadata.MaxProperties = ptr(order.MaxMetadata)
 		metadata.AdditionalProperties = &huma.Schema{Type: huma.TypeString, MaxLength: ptr(order.MaxMetadataValue)}
 		metadata.Examples = []any{map[string]string{"cart": "77"}}
-		metadata.Extensions = map[string]any{"propertyNames": map[string]int{"minLength": 1, "maxLength": order.MaxMetadataKey}}
+		metadata.Extensions = map[string]any{"propertyNames": map[string]any{"minLength": 1, "maxLength": order.MaxMetadataKey}}
 	}
 	for _, amount := range []*huma.Schema{
 		create.Properties["amount"], placed.Properties["amount"],
 		all["CreateItem"].Properties["unitPrice"], all["Item"].Properties["unitPrice"],
 		all["RefundRequest"].Properties["amount"], all["Refund"].Properties["amount"], placed.Properties["refundedAmount"],
 	} {
-		amount.Extensions = map[string]any{"maximum": int64(math.MaxInt64)} // too precise for huma's float64
+		amount.Extensions = map[string]any{"maximum": order.MaxAmount}
 	}
+	create.Properties["customerId"].Pattern, all["CreateItem"].Properties["sku"].Pattern = textPattern, textPattern
+	create.Properties["metadata"].AdditionalProperties.(*huma.Schema).Pattern = textPattern
+	create.Properties["metadata"].Extensions["propertyNames"].(map[string]any)["pattern"] = textPattern
 	create.Required = []string{"paymentToken" + ifRequired}
 	token := create.Properties["paymentToken"]
 	token.Description = "Stands for the means of payment at the gateway. ${token.doc} Never a card number."

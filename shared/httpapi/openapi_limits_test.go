@@ -69,8 +69,9 @@ func TestLimits(t *testing.T) {
 		"Idempotency-Key maxLength": func(n *big.Int) request {
 			return request{method: http.MethodPost, path: "/orders", body: tea, header: map[string]string{"Idempotency-Key": strings.Repeat("k", int(n.Int64()))}}
 		},
-		"limit minimum": func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
-		"limit maximum": func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
+		"customerId maxLength": func(n *big.Int) request { return request{path: "/orders?customerId=" + repeat(n.Int64())} },
+		"limit minimum":        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
+		"limit maximum":        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
 		// The pattern and the list of codes are stricter; see TestPatterns.
 		"CreateRequest currency minLength":     nil,
 		"CreateRequest currency maxLength":     nil,
@@ -181,7 +182,10 @@ func TestPatterns(t *testing.T) {
 		}, []string{"KRW", "USD", "krw", "ABC", "XXX", "XTS", "XAU", "HRK", "ZWG", "US", "USDX", ""}},
 		{"key", pattern(parameter("/orders", "post", "Idempotency-Key")), func(s string) request {
 			return request{method: http.MethodPost, path: "/orders", body: tea, header: map[string]string{"Idempotency-Key": s}}
-		}, []string{"k", "!", "~", "a b", "a\t", "ä", "\x7f", ""}},
+		}, []string{"k", "!", "~", "+", "-", ".", ",", "a,b", "a b", "a\t", "ä", "\x7f", ""}},
+		{"text", pattern(at(t, create, "customerId")), func(s string) request {
+			return body(t, map[string]any{"amount": 1, "customerId": s, "metadata": map[string]string{"k" + s: s}})
+		}, []string{"", "\x01", "a\n", "😀", "\x00", "a\x00b"}},
 		{"cursor", pattern(parameter("/orders", "get", "cursor")), func(s string) request {
 			return request{path: "/orders?cursor=" + url.QueryEscape(s)}
 		}, []string{next, next + "A", next[1:], next[:33] + "=", next[:33] + "\n", ""}},

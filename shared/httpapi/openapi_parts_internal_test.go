@@ -12,10 +12,23 @@ import (
 const aboutAPI = `Takes orders at once and collects their payments behind a queue. A new order is PENDING; ` +
 	`follow it to its end (PAID, FAILED, CANCELED or REFUNDED) by its events, by GET with Prefer: wait=20, or by its ETag.` + "\n\n" +
 	`Send an Idempotency-Key with each order. After a timeout, a 429 or a 5xx, send the same request again with the same key. ` +
-	`A body that contains anything like a card number is refused.` + "\n\n" +
-	`Times are RFC 3339 in UTC with milliseconds. Amounts are whole numbers in the currency's minor unit (cents for USD), written without a fraction or an exponent. ` +
+	aboutCards + "\n\n" +
+	`Times are RFC 3339 in UTC with milliseconds. Amounts are whole numbers in the currency's minor unit (cents for USD), at most 2^53 − 1, written without a fraction or an exponent. ` +
+	`JSON is read strictly: a member that appears twice, half of a surrogate pair, U+0000, or what is not UTF-8 is answered with 400. ` +
 	`In a request, null is the same as leaving a field out. In an answer, fields that do not apply are absent, never null, and fields may be added in the future.` + "\n\n" +
-	`An unknown path is answered with 404, a method that a path does not have with 405 and Allow.`
+	`Each operation takes the query parameters listed for it, each at most once: with any other, the answer is 422 and names it. ` +
+	`HEAD needs what GET needs and is answered as GET, without the body. ` +
+	`A body with a Content-Encoding is refused with 415. The ids of orders and the scheme Bearer may be sent in any case.` + "\n\n" +
+	`An unknown path is answered with 404, a method that a path does not have with 405 and Allow.` + "\n\n" +
+	`Pages of other origins may call the API from a browser only if the deployment allows their origin (AllowedOrigins). ` +
+	`They can then send every header of this document and read ETag, Location, Link, Retry-After, Idempotency-Replayed, ` +
+	`Preference-Applied, WWW-Authenticate and Apigw-Requestid. A local runner without --auth jwt refuses all other pages with 403, ` +
+	`and hosts other than localhost and loopback addresses with 421, both as plain text.`
+
+const aboutCards = `A card number in a body, a query parameter or an Idempotency-Key is refused with 422, and the problem names the field: ` +
+	`14 to 19 digits with single blanks or dashes between groups that have an issuer's prefix and length and pass the Luhn check. ` +
+	`What a letter, a digit or an underscore touches, or a dash joins to something further, is not one: UUIDs, hashes, IBANs and EAN-13 pass. ` +
+	`Of random numbers of 14, 16 and 19 digits about 1 in 270, 35 and 53 are refused: send such a number with letters directly before it, as in SKU-1234.`
 
 const aboutTokens = `An access token (JWT, RFC 9068) of the issuer that the deployment trusts, signed with RSA. ` +
 	`Its client_id is the tenant (the claim can be configured); its scope must include the one that the operation requires. ` +
@@ -39,27 +52,27 @@ func operations() []operationDoc {
 		{http.MethodPost, "/orders", tagOrders, scopeWrite, aboutCreate, createResponses(), true},
 		{http.MethodGet, "/orders", tagOrders, ScopeRead, "Newest first. Pass a page's next as cursor to get the page after it, until there is no next.", listResponses(), false},
 		{http.MethodGet, "/orders/{id}", tagOrders, ScopeRead, aboutGet, getResponses(), true},
-		{http.MethodPost, "/orders/{id}/cancel", tagOrders, scopeWrite, "Only before its payment has started. Canceling twice is the same as once.", map[string]*huma.Response{
+		{http.MethodPost, "/orders/{id}/cancel", tagOrders, scopeWrite, "Only before its payment has started. Canceling twice is the same as once." + aboutConditions, map[string]*huma.Response{
 			"200": changed("It is CANCELED", exampleCanceled()),
-			"404": notFound(), "409": conflict(order.EventCancel, order.Paid), "413": gatewayTooLarge(),
+			"404": notFound(), "409": conflict(order.EventCancel, order.Paid), "412": otherVersion(), "413": gatewayTooLarge(),
 		}, true},
-		{http.MethodPost, "/orders/{id}/refund", tagOrders, scopeWrite, aboutRefund, bodied(map[string]*huma.Response{
+		{http.MethodPost, "/orders/{id}/refund", tagOrders, scopeWrite, aboutRefund + aboutConditions, bodied(map[string]*huma.Response{
 			"202": changed("The refund has started", exampleRefunding()),
 			"200": replayable(changed("The same was asked for before", exampleRefunding())),
 			"400": problems("The body is not JSON, the key is missing or malformed, or the request names no tenant", brokenJSON(), keyRequired(), keyMalformed(), tenantUnnamed()),
-			"404": notFound(), "409": conflict(order.EventRefund, order.Pending, order.Refunding),
-			"422": problems("The request is not valid, or its key was used for another", problemOfError(tooMuch()), cardNumber(), problemOfError(pipeline.ErrKeyReused)),
+			"404": notFound(), "409": conflict(order.EventRefund, order.Pending, order.Refunding), "412": otherVersion(),
+			"422": problems("The request is not valid, or its key was used for another", problemOfError(tooMuch()), cardNumber(cardDetail("body.reason")), problemOfError(pipeline.ErrKeyReused)),
 		}), true},
-		{http.MethodPost, "/orders/{id}/pay", tagOrders, scopeWrite, aboutPay, bodied(map[string]*huma.Response{
+		{http.MethodPost, "/orders/{id}/pay", tagOrders, scopeWrite, aboutPay + aboutConditions, bodied(map[string]*huma.Response{
 			"202": changed("It is PENDING again", exampleRetried()),
 			"200": changed("It is being paid with this token already", exampleRetried()),
 			"400": problems("The body is not JSON, or the request names no tenant", brokenJSON(), tenantUnnamed()),
-			"404": notFound(), "409": conflict(order.EventRepay, order.Paid),
-			"422": problems("The token is missing, or not one of the gateway's", typeInvalid.problem(seeErrors, FieldDetail{Location: "body", Message: "expected required property paymentToken to be present"}), cardNumber()),
+			"404": notFound(), "409": conflict(order.EventRepay, order.Paid), "412": otherVersion(),
+			"422": problems("The token is missing, or not one of the gateway's", typeInvalid.problem(seeErrors, FieldDetail{Location: "body", Message: "expected required property paymentToken to be present"}), cardNumber(cardDetail("body.paymentToken"))),
 		}), true},
-		{http.MethodPost, "/orders/{id}/retry", tagOperators, ScopeOperate, "Only an order whose payment failed without being declined.", map[string]*huma.Response{
+		{http.MethodPost, "/orders/{id}/retry", tagOperators, ScopeOperate, "Only an order whose payment failed without being declined." + aboutConditions, map[string]*huma.Response{
 			"202": changed("It is PENDING again", exampleRetried()),
-			"404": notFound(), "409": conflict(order.EventRetry, order.Paid, order.Failed), "413": gatewayTooLarge(),
+			"404": notFound(), "409": conflict(order.EventRetry, order.Paid, order.Failed), "412": otherVersion(), "413": gatewayTooLarge(),
 		}, true},
 		{http.MethodGet, "/orders/{id}/events", tagOrders, ScopeRead, aboutEvents, eventsResponses(), false},
 		{http.MethodGet, "/healthz", tagService, "", "", map[string]*huma.Response{"200": {
@@ -89,7 +102,7 @@ const aboutPay = "For an order that FAILED, declined or not: a new round of atte
 // bodied adds the answers to a body that is refused before it is read.
 func bodied(responses map[string]*huma.Response) map[string]*huma.Response {
 	responses["413"] = orGateway(problems("The body is too large: over 64 KiB here, or over API Gateway's own limit", tooLarge()), "Request Entity Too Large")
-	responses["415"] = problems("The body is of another media type", wrongMediaType())
+	responses["415"] = problems("The body has another media type, or a content coding", wrongMediaType(), contentCoding())
 	return responses
 }
 
@@ -100,8 +113,7 @@ func replayable(r *huma.Response) *huma.Response {
 }
 
 func brokenJSON() *Problem {
-	broken := notJSON()
-	broken.Errors = []FieldDetail{{Location: "body", Message: errNotJSON.Error()}}
+	_, _, broken := readBody([]byte("{"))
 	return broken
 }
 
@@ -112,22 +124,25 @@ func tooMuch() error {
 const aboutCreate = "When the answer arrives, the order is durable and its payment is on its way. " +
 	"The same Idempotency-Key with the same body gets the first answer again, byte for byte; with another body it is refused."
 
+// aboutConditions ends the description of every action on an order.
+const aboutConditions = " If-Match and If-None-Match are evaluated, on the version that is changed, before the order's state is."
+
 const aboutGet = "With Prefer: wait=N the answer comes as soon as the order has ended, or after N seconds, whatever its state. " +
-	"With If-None-Match as well, it comes as soon as the order is at another version."
+	"With If-None-Match as well, it comes as soon as the order is at another version. " +
+	"If-Match is evaluated before If-None-Match, and on the order as it is after the wait, which ends once If-Match fails."
 
 func createResponses() map[string]*huma.Response {
 	disagree := &order.InvalidError{Fields: []order.FieldError{{
 		Location: "amount", Message: "must equal the sum of the items, 12000; omit it to have it computed",
 	}}}
-	broken := notJSON()
-	broken.Errors = []FieldDetail{{Location: "body", Message: errNotJSON.Error()}}
+	_, _, broken := readBody([]byte("{\"amount\": 12000,\n \"amount\": 12000}"))
 	return map[string]*huma.Response{
 		"201": answer("The order was placed, now or by an earlier request with the same key", createdExamples(), "Location", "Link", "Idempotency-Replayed"),
-		"400": problems("The body is not JSON, the key is malformed, or the request names no tenant", broken, keyMalformed(), tenantUnnamed()),
+		"400": problems("The body is not strict JSON (the detail says where), the key is malformed, or the request names no tenant", broken, keyMalformed(), tenantUnnamed()),
 		"413": orGateway(problems("The body is too large: over 64 KiB, or over API Gateway's own limit", tooLarge()), "Request Entity Too Large"),
-		"415": problems("The body has another media type", wrongMediaType()),
+		"415": problems("The body has another media type, or a content coding", wrongMediaType(), contentCoding()),
 		"422": problems("The request is not valid or contains a card number, or its key was used for another",
-			problemOfError(disagree), cardNumber(), problemOfError(pipeline.ErrKeyReused)),
+			problemOfError(disagree), cardNumber(cardDetail("body.metadata.note")), problemOfError(pipeline.ErrKeyReused)),
 	}
 }
 
@@ -142,16 +157,18 @@ func listResponses() map[string]*huma.Response {
 	return map[string]*huma.Response{
 		"200": page,
 		"400": problems("The cursor is not valid, or the request names no tenant", badCursor(), tenantUnnamed()),
-		"422": problems("A parameter is not valid", typeInvalid.problem(seeErrors, FieldDetail{Location: "query.limit", Message: "expected number <= 100"})),
+		"422": problems("A parameter is not valid, or not one of those above",
+			typeInvalid.problem(seeErrors, FieldDetail{Location: "query.limit", Message: "expected number <= 100"}),
+			checkQuery("limit=1&limit=1", "limit")),
 	}
 }
 
 func getResponses() map[string]*huma.Response {
-	conditional := []string{"ETag", "Cache-Control", "Preference-Applied", "Link"}
+	conditional := []string{"ETag", "Cache-Control", "Vary", "Preference-Applied", "Link"}
 	return map[string]*huma.Response{
 		"200": answer("The order", map[string]any{"paid": examplePaid(), "declined": exampleDeclined()}, conditional...),
 		"304": {Description: "The order is still at the version of If-None-Match", Headers: headerRefs(conditional...)},
-		"404": notFound(),
+		"404": notFound(), "412": otherVersion(),
 	}
 }
 
@@ -164,7 +181,7 @@ func eventsResponses() map[string]*huma.Response {
 	noToken := problems("The access token is missing or not valid", plain(http.StatusUnauthorized, "Send an access token in the header Authorization."))
 	noToken.Headers = headerRefs("WWW-Authenticate")
 	return map[string]*huma.Response{
-		"200": {Description: "The events as they happen; the schema is that of one event", Headers: headerRefs("Cache-Control"), Content: map[string]*huma.MediaType{
+		"200": {Description: "The events as they happen; the schema is that of one event", Content: map[string]*huma.MediaType{
 			"text/event-stream": {
 				Schema: &huma.Schema{
 					Type: huma.TypeObject, Required: []string{"event", "id", "data"},
@@ -173,7 +190,7 @@ func eventsResponses() map[string]*huma.Response {
 				Example: exampleEvent(),
 			},
 		}},
-		"204": {Description: "The order has ended at the version of Last-Event-ID: nothing will follow, and an EventSource stops reconnecting", Headers: headerRefs("Cache-Control")},
+		"204": {Description: "The order has ended at the version of Last-Event-ID: nothing will follow, and an EventSource stops reconnecting"},
 		"401": noToken,
 		"404": notFound(),
 	}
@@ -193,6 +210,10 @@ func changed(description string, o orderBody) *huma.Response {
 
 func notFound() *huma.Response {
 	return &huma.Response{Ref: "#/components/responses/NotFound"}
+}
+
+func otherVersion() *huma.Response {
+	return &huma.Response{Ref: "#/components/responses/PreconditionFailed"}
 }
 
 func gatewayTooLarge() *huma.Response {
@@ -219,6 +240,9 @@ func sharedResponses() map[string]*huma.Response {
 		"Unauthorized":          orGateway(&huma.Response{Description: "The access token is missing or not valid", Headers: headerRefs("WWW-Authenticate")}, "Unauthorized"),
 		"Forbidden":             orGateway(problems("The token lacks the scope (answered by API Gateway), or does not name a tenant that it may", noTenant(), everyTenantForbidden()), "Forbidden"),
 		"NotFound":              problems("This tenant has no such order", problemOfError(order.ErrNotFound)),
+		"PreconditionFailed":    problems("The order is at another version than If-Match or If-None-Match asks for; nothing was done", preconditionFailed()),
+		"UnsupportedMediaType":  problems("The body has a content coding", contentCoding()),
+		"UnprocessableContent":  problems("The query has a parameter that is unknown, or repeated", checkQuery("limit=1")),
 		"RequestEntityTooLarge": orGateway(&huma.Response{Description: "The body exceeds API Gateway's limit"}, "Request Entity Too Large"),
 		"TooManyRequests":       orGateway(&huma.Response{Description: "Too many requests; try again in a moment"}, "Too Many Requests"),
 		"InternalServerError":   orGateway(problems("The request could not be answered; its outcome is unknown", plain(http.StatusInternalServerError, "")), "Internal Server Error"),
@@ -229,8 +253,12 @@ func sharedResponses() map[string]*huma.Response {
 			r.Headers = map[string]*huma.Header{}
 		}
 		r.Headers["Apigw-Requestid"] = headerRef("Apigw-Requestid")
-		if name == "ServiceUnavailable" {
+		r.Headers["Cache-Control"] = headerRef("Cache-Control-no-store")
+		switch name {
+		case "ServiceUnavailable":
 			r.Headers["Retry-After"] = headerRef("Retry-After")
+		case "UnsupportedMediaType":
+			r.Headers["Accept-Encoding"] = headerRef("Accept-Encoding")
 		}
 	}
 	return out
@@ -256,15 +284,18 @@ func headers() map[string]*huma.Header {
 	}
 	tenant := ", with the query parameter tenant for an operator over all tenants"
 	return map[string]*huma.Header{
-		"Location":             text("Where the order is"+tenant+".", `^/orders/`, "/orders/"+exampleID, true),
-		"Link":                 text("Where the order's events are"+tenant+".", `>; rel="events"$`, "</orders/"+exampleID+`/events>; rel="events"`, true),
-		"Link-next":            text("Where the next page is, if there is one"+tenant+".", `>; rel="next"$`, "</orders?cursor="+exampleCursor+`&limit=1>; rel="next"`, false),
-		"Idempotency-Replayed": text("true if the order existed already.", `^true$`, "true", false),
-		"ETag":                 text("The order's version, in quotes.", etagPattern, `"1"`, true),
-		"Cache-Control":        text("Private caches may keep the answer if they revalidate it each time.", "", "private, no-cache", true),
-		"Preference-Applied":   text("The wait that was granted, if one was requested.", `^wait=([0-9]|1[0-9]|20)$`, "wait=20", false),
-		"Retry-After":          text("Seconds to wait before the next try.", `^[0-9]+$`, "1", false),
-		"WWW-Authenticate":     text("What is wrong with the token.", `^Bearer`, `Bearer scope="" error="invalid_token" error_description="the token does not have a valid audience"`, false),
-		"Apigw-Requestid":      text("API Gateway's id of the request: quote it when you ask about one.", "", "JKJaXmPLvHcESHA=", false),
+		"Location":               text("Where the order is"+tenant+".", `^/orders/`, "/orders/"+exampleID, true),
+		"Link":                   text("Where the order's events are"+tenant+".", `>; rel="events"$`, "</orders/"+exampleID+`/events>; rel="events"`, true),
+		"Link-next":              text("Where the next page is, if there is one"+tenant+".", `>; rel="next"$`, "</orders?cursor="+exampleCursor+`&limit=1>; rel="next"`, false),
+		"Idempotency-Replayed":   text("true if the order existed already.", `^true$`, "true", false),
+		"ETag":                   text("The order's version, in quotes.", etagPattern, `"1"`, true),
+		"Cache-Control":          text("Private caches may keep the answer if they revalidate it each time.", "", "private, no-cache", true),
+		"Cache-Control-no-store": text("No cache may keep the answer. An error of API Gateway's own lacks this.", "", noStore, false),
+		"Vary":                   text("An answer to a request with Prefer is for requests with the same Prefer.", "^Prefer$", "Prefer", true),
+		"Accept-Encoding":        text("The content codings that a body may have, if it has one that it may not.", "^identity$", "identity", false),
+		"Preference-Applied":     text("The wait that was granted, if one was requested.", `^wait=([0-9]|1[0-9]|20)$`, "wait=20", false),
+		"Retry-After":            text("Seconds to wait before the next try.", `^[0-9]+$`, "1", false),
+		"WWW-Authenticate":       text("What is wrong with the token.", `^Bearer`, `Bearer scope="" error="invalid_token" error_description="the token does not have a valid audience"`, false),
+		"Apigw-Requestid":        text("API Gateway's id of the request: quote it when you ask about one.", "", "JKJaXmPLvHcESHA=", false),
 	}
 }

@@ -212,18 +212,23 @@ func TestProblemExamples(t *testing.T) {
 	}
 	a.do(t, usedRefund)
 	usedRefund.body = `{"amount": 2}`
+	zipped := func(path, body string) request {
+		r := post(path, body)
+		r.header = map[string]string{"Content-Encoding": "gzip"}
+		return r
+	}
 	of := func(r request, tenant string, operator bool) request {
 		r.tenant, r.operator = tenant, operator
 		return r
 	}
 	rows := map[string]request{
-		"post /orders 400 bad-request":                           post("/orders", "{"),
+		"post /orders 400 bad-request":                           post("/orders", "{\"amount\": 12000,\n \"amount\": 12000}"),
 		"post /orders 400 idempotency-key-malformed":             keyed("a b", tea),
 		"post /orders 400 tenant-unnamed":                        of(post("/orders", tea), "*", true),
 		"post /orders 413 request-entity-too-large":              post("/orders", strings.Repeat(" ", 64<<10+1)),
 		"post /orders 415 unsupported-media-type":                form("/orders"),
 		"post /orders 422 invalid-request":                       post("/orders", strings.Replace(tea, "12000", "12001", 1)),
-		"post /orders 422 card-number":                           post("/orders", `{"amount": 4111111111111111}`),
+		"post /orders 422 card-number":                           post("/orders", `{"amount": 1, "metadata": {"note": "4111 1111 1111 1111"}}`),
 		"post /orders 422 idempotency-key-reused":                keyed("used", tea),
 		"get /orders 400 bad-cursor":                             {path: "/orders?cursor=abc"},
 		"get /orders 422 invalid-request":                        {path: "/orders?limit=101"},
@@ -259,6 +264,13 @@ func TestProblemExamples(t *testing.T) {
 		"InternalServerError internal-server-error":              {path: missing},
 		"get /orders/{id}/events 400 tenant-unnamed":             {}, // answered by the other handler
 		"get /orders/{id}/events 401 unauthorized":               {},
+		"get /orders 422 invalid-request-2":                      {path: "/orders?limit=1&limit=1"},
+		"post /orders 415 unsupported-media-type-2":              zipped("/orders", tea),
+		"post /orders/{id}/refund 415 unsupported-media-type-2":  zipped(one+"/refund", ""),
+		"post /orders/{id}/pay 415 unsupported-media-type-2":     zipped(one+"/pay", "{}"),
+		"UnsupportedMediaType unsupported-media-type":            zipped(missing+"/cancel", ""),
+		"UnprocessableContent invalid-request":                   {path: "/healthz?limit=1"},
+		"PreconditionFailed precondition-failed":                 {path: in(), header: map[string]string{"If-Match": `"2"`}},
 	}
 	broken := func(err error) *api {
 		return newAPI(t, func(c *pipeline.CheckoutConfig) { c.Store = failing{c.Store, err} })
@@ -317,8 +329,22 @@ func TestScopes(t *testing.T) {
 		"get /orders/{id}/events": "orders/read", "get /healthz": "", "get /openapi.json": "", "get /docs": "",
 	}
 	route := regexp.MustCompile(`Method: (\w+), Path: "?(/orders[^",]*)"?, Auth: \{AuthorizationScopes: \[([^\]]+)\]`)
+	heads := make(map[string]string) // which the document has in words
 	for _, found := range route.FindAllSubmatch(template, -1) {
-		want[strings.ToLower(string(found[1]))+" "+string(found[2])] = string(found[3])
+		method, path, scope := strings.ToLower(string(found[1])), string(found[2]), string(found[3])
+		if method == "head" {
+			heads["get "+path] = scope
+		} else {
+			want[method+" "+path] = scope
+		}
+	}
+	if len(heads) == 0 {
+		t.Error("the template has no routes for HEAD")
+	}
+	for get, scope := range heads {
+		if want[get] != scope {
+			t.Errorf("HEAD needs %s, %s needs %s", scope, get, want[get])
+		}
 	}
 	got := make(map[string]string)
 	ids := make(map[string]bool)

@@ -7,10 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"paylane/shared/order"
+	"paylane/shared/pipeline"
 )
 
 // headerValues returns a request header as API Gateway passes it on, its repeats joined
@@ -26,7 +28,7 @@ func headerValues(ctx huma.Context, name string) (value string, present bool) {
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters. A repeated request with the same key and body gets the first answer again. Keys never expire."`
+	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters other than a comma, sent once. A repeated request with the same key and body gets the first answer again. Keys never expire."`
 	Body createRequest
 
 	keyPresent bool
@@ -62,38 +64,79 @@ func (a *api) create(ctx context.Context, in *createInput) (*createOutput, error
 	return out, nil
 }
 
-type idInput struct {
-	ID string `path:"id" doc:"The order's id."`
+// OrderInput is what requests about one order have in common. It is exported for huma,
+// which skips an embedded struct that is not.
+type OrderInput struct {
+	ID          string `path:"id" doc:"The order's id."`
+	IfMatch     string `header:"If-Match" doc:"The ETags of which the order must have one, or * for any; the answer is 412, and nothing is done, if it has another. W/ never matches (RFC 9110, section 13.1.1)."`
+	IfNoneMatch string `header:"If-None-Match" doc:"The ETags that the order must not have. If it has one of them, the answer is 304 to GET, and otherwise 412, and nothing is done (RFC 9110, section 13.1.2)."`
+
+	conditional bool // by If-Match, which may be empty
+}
+
+// Resolve implements huma.Resolver.
+func (in *OrderInput) Resolve(ctx huma.Context) []error {
+	in.ID = strings.ToLower(in.ID) // a UUID is the same in any case (RFC 9562, section 4)
+	in.IfMatch, in.conditional = headerValues(ctx, "If-Match")
+	in.IfNoneMatch, _ = headerValues(ctx, "If-None-Match")
+	return nil
+}
+
+func (in *OrderInput) ref(ctx context.Context) order.Ref {
+	return order.Ref{Tenant: tenantOf(ctx), ID: in.ID}
+}
+
+// excluded reports whether If-Match does not allow the order's version.
+func (in *OrderInput) excluded(o order.Order) bool {
+	return in.conditional && !matchesETag(in.IfMatch, etag(o.Version), false)
+}
+
+// unchanged reports whether If-None-Match has the order's version.
+func (in *OrderInput) unchanged(o order.Order) bool {
+	return matchesETag(in.IfNoneMatch, etag(o.Version), true)
+}
+
+// checkout returns the Checkout for a request's action: it changes the order only in a
+// version that the request allows. Both conditions are evaluated in the order of RFC 9110,
+// section 13.2.2, as the first part of the action: an order in a state that does not allow
+// it is a 412, too, if its version is another than the caller's.
+func (a *api) checkout(in *OrderInput) *pipeline.Checkout {
+	return a.Checkout.OnlyIf(func(o order.Order) error {
+		if in.excluded(o) || in.unchanged(o) {
+			return preconditionFailed()
+		}
+		return nil
+	})
 }
 
 type getInput struct {
-	ID          string `path:"id" doc:"The order's id."`
-	Prefer      string `header:"Prefer" doc:"wait=N waits up to N seconds, at most 20, for the order's end, or with If-None-Match for its next change (RFC 7240)." example:"wait=20"`
-	IfNoneMatch string `header:"If-None-Match" doc:"The ETag you have; the answer is 304 if it is still current."`
+	OrderInput
+
+	Prefer string `header:"Prefer" doc:"wait=N waits up to N seconds, at most 20, for the order's end, or with If-None-Match for its next change (RFC 7240)." example:"wait=20"`
 }
 
 // Resolve implements huma.Resolver.
 func (in *getInput) Resolve(ctx huma.Context) []error {
 	in.Prefer, _ = headerValues(ctx, "Prefer")
-	in.IfNoneMatch, _ = headerValues(ctx, "If-None-Match")
-	return nil
+	return in.OrderInput.Resolve(ctx)
 }
 
 type getOutput struct {
 	Status       int
 	ETag         string `header:"ETag"`
 	CacheControl string `header:"Cache-Control"`
+	Vary         string `header:"Vary"`
 	Applied      string `header:"Preference-Applied"`
 	Link         string `header:"Link"`
 	Body         orderBody
 }
 
 func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
-	ref := order.Ref{Tenant: tenantOf(ctx), ID: in.ID}
-	unchanged := func(o order.Order) bool {
-		return in.IfNoneMatch != "" && matchesETag(in.IfNoneMatch, etag(o.Version))
+	out := &getOutput{
+		// An answer that was waited for has Preference-Applied, so it is not one to a request
+		// that does not wait (RFC 7240, section 2).
+		Status: http.StatusOK, CacheControl: "private, no-cache", Vary: "Prefer", Link: a.eventsLink(ctx, in.ID),
 	}
-	out := &getOutput{Status: http.StatusOK, CacheControl: "private, no-cache", Link: a.eventsLink(ctx, in.ID)}
 	var o order.Order
 	var err error
 	if wait, ok := preferWait(in.Prefer); ok {
@@ -102,44 +145,50 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 		defer stop()
 		patience, cancel := context.WithTimeout(caller, wait)
 		defer cancel()
-		o, err = a.Checkout.Await(ctx, ref, patience, func(o order.Order) bool {
+		o, err = a.Checkout.Await(ctx, in.ref(ctx), patience, func(o order.Order) bool {
 			if in.IfNoneMatch != "" {
-				return !unchanged(o)
+				return !in.unchanged(o) || in.excluded(o)
 			}
-			return o.Status.End()
+			return o.Status.End() || in.excluded(o)
 		})
 	} else {
-		o, err = a.Checkout.Get(ctx, ref)
+		o, err = a.Checkout.Get(ctx, in.ref(ctx))
 	}
 	if err != nil {
 		return nil, report(ctx, a.Log, err)
 	}
+	if in.excluded(o) {
+		return nil, preconditionFailed()
+	}
 	out.ETag, out.Body = etag(o.Version), newOrderBody(o)
-	if unchanged(o) {
+	if in.unchanged(o) {
 		out.Status = http.StatusNotModified
 	}
 	return out, nil
 }
 
 type listInput struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The largest number of orders in a page."`
-	Status string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders with this status. A page may then be short, or empty, and still have a next."`
-	Cursor string `query:"cursor" doc:"The previous page's next."`
+	Limit      int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The largest number of orders in a page."`
+	Status     string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders with this status. A page may then be short, or empty, and still have a next."`
+	CustomerID string `query:"customerId" maxLength:"64" doc:"Only orders with this customerId, character by character. Together with status, a page may be short, or empty, and still have a next."`
+	Cursor     string `query:"cursor" doc:"The previous page's next."`
 
 	cursorPresent bool
 }
 
-// Resolve implements huma.Resolver, to see what is empty, which huma takes for absent, or
-// repeated, of which huma takes the first.
+// Resolve implements huma.Resolver, to see what is empty, which huma takes for absent.
 func (in *listInput) Resolve(ctx huma.Context) []error {
 	at := ctx.URL()
 	query := at.Query()
 	in.cursorPresent = query.Has("cursor")
 	var bad []error
-	for _, name := range []string{"limit", "status", "cursor"} {
-		if values := query[name]; len(values) > 1 || len(values) == 1 && values[0] == "" && name != "cursor" {
-			bad = append(bad, &huma.ErrorDetail{Location: "query." + name, Message: "must not be empty or repeated"})
+	for _, name := range []string{"limit", "status", "customerId"} {
+		if query.Has(name) && query.Get(name) == "" {
+			bad = append(bad, &huma.ErrorDetail{Location: "query." + name, Message: "must not be empty"})
 		}
+	}
+	if !utf8.ValidString(query.Get("customerId")) {
+		bad = append(bad, &huma.ErrorDetail{Location: "query.customerId", Message: "must be UTF-8"})
 	}
 	return bad
 }
@@ -155,7 +204,7 @@ type orderListBody struct {
 }
 
 func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
-	q := order.Query{Tenant: tenantOf(ctx), Status: order.Status(in.Status), Limit: in.Limit}
+	q := order.Query{Tenant: tenantOf(ctx), CustomerID: in.CustomerID, Status: order.Status(in.Status), Limit: in.Limit}
 	if in.cursorPresent {
 		after, err := decodeCursor(in.Cursor)
 		if err != nil {
@@ -181,6 +230,9 @@ func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 		if in.Status != "" {
 			query.Set("status", in.Status)
 		}
+		if in.CustomerID != "" {
+			query.Set("customerId", in.CustomerID)
+		}
 		out.Link = "<" + callerOf(ctx).link("/orders", query) + `>; rel="next"`
 	}
 	return out, nil
@@ -193,14 +245,15 @@ type changeOutput struct {
 	Body     orderBody
 }
 
-func (a *api) cancel(ctx context.Context, in *idInput) (*changeOutput, error) {
-	o, err := a.Checkout.Cancel(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
+func (a *api) cancel(ctx context.Context, in *OrderInput) (*changeOutput, error) {
+	o, err := a.checkout(in).Cancel(ctx, in.ref(ctx))
 	return a.changed(ctx, http.StatusOK, o, err)
 }
 
 type refundInput struct {
-	ID   string `path:"id" doc:"The order's id."`
-	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters. A repeated request with the same key shows the same refund. Required with an amount."`
+	OrderInput
+
+	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters other than a comma. A repeated request with the same key shows the same refund. Required with an amount."`
 	Body *refundRequest
 
 	keyPresent bool
@@ -209,7 +262,7 @@ type refundInput struct {
 // Resolve implements huma.Resolver; see createInput.
 func (in *refundInput) Resolve(ctx huma.Context) []error {
 	in.Key, in.keyPresent = headerValues(ctx, "Idempotency-Key")
-	return nil
+	return in.OrderInput.Resolve(ctx)
 }
 
 func (a *api) refund(ctx context.Context, in *refundInput) (*changeOutput, error) {
@@ -220,7 +273,7 @@ func (a *api) refund(ctx context.Context, in *refundInput) (*changeOutput, error
 	if in.Body != nil {
 		r = order.RefundRequest{Amount: in.Body.Amount, Reason: in.Body.Reason}
 	}
-	o, begun, err := a.Checkout.Refund(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID}, in.Key, r)
+	o, begun, err := a.checkout(&in.OrderInput).Refund(ctx, in.ref(ctx), in.Key, r)
 	out, err := a.changed(ctx, begunStatus(begun), o, err)
 	if err == nil && in.keyPresent && !begun {
 		out.Replayed = "true"
@@ -229,12 +282,13 @@ func (a *api) refund(ctx context.Context, in *refundInput) (*changeOutput, error
 }
 
 type payInput struct {
-	ID   string `path:"id" doc:"The order's id."`
+	OrderInput
+
 	Body payRequest
 }
 
 func (a *api) pay(ctx context.Context, in *payInput) (*changeOutput, error) {
-	o, begun, err := a.Checkout.Pay(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID}, order.Token(in.Body.PaymentToken))
+	o, begun, err := a.checkout(&in.OrderInput).Pay(ctx, in.ref(ctx), order.Token(in.Body.PaymentToken))
 	return a.changed(ctx, begunStatus(begun), o, err)
 }
 
@@ -246,8 +300,8 @@ func begunStatus(begun bool) int {
 	return http.StatusOK
 }
 
-func (a *api) retry(ctx context.Context, in *idInput) (*changeOutput, error) {
-	o, err := a.Checkout.Retry(ctx, order.Ref{Tenant: tenantOf(ctx), ID: in.ID})
+func (a *api) retry(ctx context.Context, in *OrderInput) (*changeOutput, error) {
+	o, err := a.checkout(in).Retry(ctx, in.ref(ctx))
 	return a.changed(ctx, http.StatusAccepted, o, err)
 }
 

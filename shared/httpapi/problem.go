@@ -65,6 +65,7 @@ var (
 	typeState         = problemType{"wrong-state", "The order's state does not allow that", http.StatusConflict}
 	typeTenant        = problemType{"no-tenant", "The token names no tenant", http.StatusForbidden}
 	typeTenantUnnamed = problemType{"tenant-unnamed", "The request names no tenant", http.StatusBadRequest}
+	typePrecondition  = problemType{"precondition-failed", "The order is at another version", http.StatusPreconditionFailed}
 	typeUnavailable   = problemType{"unavailable", "Temporarily unavailable", http.StatusServiceUnavailable}
 )
 
@@ -140,7 +141,7 @@ func problemFor(err error) (p *Problem, known bool) {
 // document.
 
 func keyMalformed() *Problem {
-	return typeKeyMalformed.problem("Idempotency-Key must be 1 to 255 visible ASCII characters, without spaces.")
+	return typeKeyMalformed.problem("Send Idempotency-Key once, in 1 to 255 visible ASCII characters other than a comma.")
 }
 
 func keyRequired() *Problem {
@@ -151,8 +152,14 @@ func badCursor() *Problem {
 	return typeCursor.problem("Pass the previous page's next unchanged, or no cursor to start at the newest order.")
 }
 
-func cardNumber() *Problem {
-	return typeCard.problem("Never send card numbers here: have the payment gateway's client turn the card into a token, and send the token as paymentToken.")
+// cardNumber is the problem of card numbers in these fields.
+func cardNumber(fields ...FieldDetail) *Problem {
+	return typeCard.problem("Never send card numbers here: have the payment gateway's client turn the card into a token, and send the token as paymentToken. "+
+		"If it is another number that has the form of a card's, an article's for example, send it with letters directly before it, as in SKU-1234.", fields...)
+}
+
+func cardDetail(location string) FieldDetail {
+	return FieldDetail{Location: location, Message: "has the form of a card number"}
 }
 
 func noTenant() *Problem {
@@ -164,10 +171,8 @@ func everyTenantForbidden() *Problem {
 }
 
 func tenantUnnamed() *Problem {
-	return typeTenantUnnamed.problem(fmt.Sprintf("This access token is for all tenants: name one in the query parameter tenant, once, in 1 to %d visible ASCII characters other than *.", maxTenant))
+	return typeTenantUnnamed.problem(fmt.Sprintf("This access token is for all tenants: name one in the query parameter tenant, in 1 to %d visible ASCII characters other than *.", maxTenant))
 }
-
-func notJSON() *Problem { return plain(http.StatusBadRequest, "The body must be JSON.") }
 
 func tooLarge() *Problem {
 	return plain(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body must not exceed %d bytes.", maxBody))
@@ -190,6 +195,16 @@ func methodNotAllowed(allowed ...string) *Problem {
 
 func wrongMediaType() *Problem {
 	return plain(http.StatusUnsupportedMediaType, "Send the body as application/json.")
+}
+
+func contentCoding() *Problem {
+	p := plain(http.StatusUnsupportedMediaType, "Send the body without a Content-Encoding.")
+	p.headers = http.Header{"Accept-Encoding": {"identity"}}
+	return p
+}
+
+func preconditionFailed() *Problem {
+	return typePrecondition.problem("The order's version is not one that If-Match allows, or one that If-None-Match excludes. Get the order to see what changed.")
 }
 
 func stateDetail(e *order.TransitionError) string {
@@ -223,30 +238,30 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 		panic(err) // strings and integers always encode
 	}
 	w.Header().Set("Content-Type", p.ContentType(""))
+	w.Header().Set("Cache-Control", noStore)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // the caller has gone if this fails
 }
 
-// toProblem is a huma transformer that turns huma's own errors into problems. It drops
-// their values, which repeat what was sent.
+// toProblem is a huma transformer that turns huma's own errors into problems.
 func toProblem(_ huma.Context, _ string, v any) (any, error) {
 	e, ok := v.(*huma.ErrorModel)
 	if !ok {
 		return v, nil
 	}
 	p := plain(e.Status, "")
-	switch e.Status {
-	case http.StatusUnprocessableEntity:
+	if e.Status == http.StatusUnprocessableEntity {
 		p = typeInvalid.problem(seeErrors)
-	case http.StatusBadRequest:
-		p = notJSON()
 	}
 	for _, f := range e.Errors {
-		p.Errors = append(p.Errors, FieldDetail{
-			Location: f.Location,
-			// Only the first line: huma's hint at the schema follows.
-			Message: strings.TrimSpace(strings.SplitN(f.Message, "\n", 2)[0]),
-		})
+		p.Errors = append(p.Errors, fieldDetail(f))
 	}
 	return p, nil
+}
+
+// fieldDetail drops the value from huma's detail, which repeats what was sent.
+func fieldDetail(e *huma.ErrorDetail) FieldDetail {
+	// Only the first line: huma's hint at the schema follows.
+	message, _, _ := strings.Cut(e.Message, "\n")
+	return FieldDetail{Location: e.Location, Message: strings.TrimSpace(message)}
 }

@@ -13,6 +13,9 @@ import (
 
 // Limits of a request; text is counted in characters.
 const (
+	// MaxAmount is the largest amount, price or sum: 2^53 − 1, up to which every reader of
+	// JSON keeps integers exact (RFC 8259, section 6). Stored orders may exceed it.
+	MaxAmount        = int64(1<<53 - 1)
 	MaxItems         = 100
 	MaxQuantity      = 10_000
 	MaxSKU           = 64
@@ -86,6 +89,9 @@ func (r Request) Normalize(token Token) (Request, error) {
 		if r.Amount < 1 {
 			add("amount", "must be at least 1, in the currency's minor unit; it is required unless there are items")
 		}
+		if r.Amount > MaxAmount {
+			add("amount", "must be at most %d", MaxAmount)
+		}
 	} else {
 		before := len(bad.Fields)
 		total := sumItems(r.Items, r.Currency, add)
@@ -139,12 +145,16 @@ func sumItems(items []Item, currency Currency, add func(location, format string,
 			add(at("unitPrice"), "must not be negative")
 			continue
 		}
+		if item.UnitPrice > MaxAmount {
+			add(at("unitPrice"), "must be at most %d", MaxAmount)
+			continue
+		}
 		line, err := Money{Amount: item.UnitPrice, Currency: currency}.Times(item.Quantity)
 		if err == nil {
 			total, err = total.Plus(line.Amount)
 		}
-		if err != nil {
-			add(at("unitPrice"), "the sum of the items is too large")
+		if err != nil || total.Amount > MaxAmount {
+			add(at("unitPrice"), "the sum of the items must be at most %d", MaxAmount)
 			return Money{}
 		}
 	}
@@ -187,13 +197,15 @@ func KeyedID(tenant, key string) string {
 	return uuid.NewSHA1(space, []byte(key)).String()
 }
 
-// ValidKey reports whether an idempotency key is 1 to 255 visible ASCII characters.
+// ValidKey reports whether an idempotency key is 1 to 255 visible ASCII characters without a
+// comma, by which gateways join a header that was sent twice. Orders of earlier builds may
+// have a key with one.
 func ValidKey(key string) bool {
 	if len(key) < 1 || len(key) > MaxKey {
 		return false
 	}
 	for i := range len(key) {
-		if key[i] < '!' || key[i] > '~' {
+		if key[i] < '!' || key[i] > '~' || key[i] == ',' {
 			return false
 		}
 	}

@@ -40,9 +40,12 @@ func TestNormalizeRefuses(t *testing.T) {
 		{"quantity 0", order.Request{Items: item(func(i *order.Item) { i.Quantity = 0 })}, "items[0].quantity"},
 		{"quantity too large", order.Request{Items: item(func(i *order.Item) { i.Quantity = 10_001 })}, "items[0].quantity"},
 		{"negative price", order.Request{Items: item(func(i *order.Item) { i.UnitPrice = -1 })}, "items[0].unitPrice"},
-		{"a line overflows", order.Request{Items: item(func(i *order.Item) { i.UnitPrice = math.MaxInt64 })}, "items[0].unitPrice"},
-		{"the sum overflows", order.Request{Items: append(
-			item(func(i *order.Item) { i.Quantity, i.UnitPrice = 1, math.MaxInt64 }),
+		{"a line overflows", order.Request{Items: item(func(i *order.Item) { i.Quantity, i.UnitPrice = order.MaxQuantity, order.MaxAmount })}, "items[0].unitPrice"},
+		{"amount too large", order.Request{Amount: order.MaxAmount + 1}, "amount"},
+		{"price too large", order.Request{Items: item(func(i *order.Item) { i.Quantity, i.UnitPrice = 1, order.MaxAmount+1 })}, "items[0].unitPrice"},
+		{"a line too large", order.Request{Items: item(func(i *order.Item) { i.Quantity, i.UnitPrice = 2, order.MaxAmount/2+1 })}, "items[0].unitPrice"},
+		{"the sum too large", order.Request{Items: append(
+			item(func(i *order.Item) { i.Quantity, i.UnitPrice = 1, order.MaxAmount }),
 			item(func(i *order.Item) { i.Quantity, i.UnitPrice = 1, 1 })...)}, "items[1].unitPrice"},
 		{"lower case currency", order.Request{Amount: 1, Currency: "usd"}, "currency"},
 		{"unknown currency", order.Request{Amount: 1, Currency: "ABC"}, "currency"},
@@ -92,10 +95,10 @@ func TestNormalizeFillsIn(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	edge, err := order.Request{
-		Amount: math.MaxInt64, CustomerID: strings.Repeat("é", 64),
+		Amount: order.MaxAmount, CustomerID: strings.Repeat("é", 64),
 		Metadata: map[string]string{strings.Repeat("k", 40): strings.Repeat("v", 500)},
 	}.Normalize("tok_ok")
-	if err != nil || edge.Amount != math.MaxInt64 {
+	if err != nil || edge.Amount != order.MaxAmount {
 		t.Errorf("a request at its limits: %+v, %v", edge, err)
 	}
 }
@@ -143,7 +146,7 @@ func TestFingerprint(t *testing.T) {
 func TestKeys(t *testing.T) {
 	for key, want := range map[string]bool{
 		"a": true, "!~": true, strings.Repeat("k", 255): true,
-		"": false, " ": false, "a b": false, "a\tb": false, "é": false, "\x7f": false, strings.Repeat("k", 256): false,
+		"": false, " ": false, "a b": false, ",": false, "a,b": false, "+-": true, "a\tb": false, "é": false, "\x7f": false, strings.Repeat("k", 256): false,
 	} {
 		if got := order.ValidKey(key); got != want {
 			t.Errorf("ValidKey(%q) = %v", key, got)

@@ -62,9 +62,11 @@ type Store interface {
 	// List returns a page of the tenant's orders, newest first: by CreatedAt, then
 	// ID, both descending. A page has at most q.Limit orders; with a status it may
 	// have fewer, or none, and still a Next. No Next means the end. Following Next
-	// visits every order that existed, with that status, from before the first page
-	// until after the last exactly once, whatever is written meanwhile. A list may
-	// lag behind writes; each order it returns is whole.
+	// visits every order that existed, of that customer and with that status, from
+	// before the first page until after the last exactly once, whatever is written
+	// meanwhile. A list may lag behind writes; each order it returns is whole. What a
+	// page reads is bounded: a list of a customer reads no other customer's orders, and
+	// a page that passes over many orders of another status ends short.
 	List(ctx context.Context, q Query) (Page, error)
 }
 
@@ -79,6 +81,9 @@ type Watcher interface {
 // Query asks for a page of a tenant's orders.
 type Query struct {
 	Tenant string
+	// CustomerID leaves out orders of any other customer, compared byte by byte; empty keeps
+	// all, with a customer or without.
+	CustomerID string
 	// Status leaves out orders of any other status; empty keeps all.
 	Status Status
 	// Limit is at least 1.

@@ -343,6 +343,7 @@ func (h *history) check(t *testing.T, db *pebblestore.DB, cut int) {
 			listed[o.Ref] = o
 		}
 		h.checkStatusLists(t, db, tenant, page.Orders)
+		h.checkCustomerLists(t, db, tenant, page.Orders)
 	}
 	for ref, versions := range h.tried {
 		o, err := db.Store().Get(t.Context(), ref)
@@ -386,6 +387,33 @@ func (h *history) checkStatusLists(t *testing.T, db *pebblestore.DB, tenant stri
 		}
 		if diff := cmp.Diff(want, page.Orders); diff != "" {
 			t.Errorf("the list of %s (-want +got):\n%s", status, diff)
+		}
+	}
+}
+
+// checkCustomerLists lists every customer that an order has, or may have had at some version.
+func (h *history) checkCustomerLists(t *testing.T, db *pebblestore.DB, tenant string, all []order.Order) {
+	t.Helper()
+	want := map[string][]order.Order{}
+	for ref, versions := range h.tried {
+		for _, tried := range versions {
+			for _, o := range tried {
+				if ref.Tenant == tenant && o.CustomerID != "" {
+					want[o.CustomerID] = nil
+				}
+			}
+		}
+	}
+	for _, o := range all {
+		want[o.CustomerID] = append(want[o.CustomerID], o)
+	}
+	for customer, want := range want {
+		page, err := db.Store().List(t.Context(), order.Query{Tenant: tenant, CustomerID: customer, Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, page.Orders); diff != "" {
+			t.Errorf("the list of a customer (-want +got):\n%s", diff)
 		}
 	}
 }

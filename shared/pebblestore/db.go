@@ -37,7 +37,7 @@ type DB struct {
 	queues   atomic.Pointer[[]*Queue] // replaced, never changed
 
 	life    sync.Mutex
-	opened  bool // a failure before is only Open's error
+	serving bool // a failure before is only Open's error
 	closing bool
 	failure error
 	failed  chan struct{} // closed when failure is set
@@ -123,7 +123,7 @@ func (d *DB) fail(err error) error {
 		return d.failure
 	}
 	d.failure = err
-	if d.opened {
+	if d.serving {
 		d.failure = fmt.Errorf("%w: the database in %s failed: %w", order.ErrUnavailable, d.dir, err)
 		d.logger.Error("the database failed and can't be used by this process any longer", "dir", d.dir, "error", err)
 		d.fatal(d.failure)

@@ -38,7 +38,9 @@
 //
 // The first letter of a key says what it is for (keys.go): the orders; the list of a
 // tenant's orders, newest first; the sparse lists of those that FAILED, were CANCELED or
-// refunded; the tombstones by expiry; the messages of each queue. A queue keeps an index
-// of its messages in memory, built by one scan when it is opened. Records begin with the
-// version of their schema: older ones are read, newer ones refused.
+// refunded, and of each customer's; the tombstones by expiry; the messages of each queue. A
+// queue keeps an index of its messages in memory, built by one scan when it is opened.
+// Records begin with the version of their schema: older ones are read, newer ones refused. A
+// database that a build before the lists of customers has opened gets them at the next Open,
+// by one scan of the orders.
 package pebblestore

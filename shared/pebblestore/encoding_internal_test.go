@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -211,11 +212,16 @@ func FuzzKeys(f *testing.F) {
 		if got, ok := parseVoidKey(voidKey(nil, stampOf(at1), ref1)); !ok || got != ref1 {
 			t.Errorf("the tombstone %q comes back as %q", ref1, got)
 		}
-		for _, status := range []order.Status{"", order.Failed} {
-			key1 := listKey(nil, tenant1, status, stampOf(at1), id1)
-			key2 := listKey(nil, tenant2, status, stampOf(at2), id2)
-			prefix := listPrefix(nil, tenant1, status)
-			if created, id := parseListKey(key1, prefix); created != stampOf(at1) || id != id1 {
+		for _, prefixOf := range []func(tenant string) []byte{
+			func(tenant string) []byte { return listPrefix(nil, tenant, "") },
+			func(tenant string) []byte { return listPrefix(nil, tenant, order.Failed) },
+			func(tenant string) []byte { return customerPrefix(nil, tenant, "customer") },
+			func(customer string) []byte { return customerPrefix(nil, "tenant", customer) },
+		} {
+			prefix := prefixOf(tenant1)
+			key1 := placeKey(slices.Clone(prefix), stampOf(at1), id1)
+			key2 := placeKey(prefixOf(tenant2), stampOf(at2), id2)
+			if created, id := parsePlaceKey(key1, prefix); created != stampOf(at1) || id != id1 {
 				t.Errorf("the place of %q comes back as %q", id1, id)
 			}
 			inRange := bytes.Compare(key2, prefix) >= 0 && bytes.Compare(key2, prefixEnd(prefix)) < 0

@@ -14,9 +14,11 @@ const (
 	kindOrder    byte = 'o' // tenant, id -> the order
 	kindList     byte = 'l' // tenant, creation, id -> nothing
 	kindOutcome  byte = 's' // tenant, status, creation, id -> nothing; some statuses only
+	kindCustomer byte = 'c' // tenant, customer, creation, id -> nothing; orders with a customer
 	kindVoid     byte = 'v' // expiry, tenant, id -> nothing; tombstones only
 	kindMessage  byte = 'q' // queue, number, part -> a message or its receive state
 	kindOpenings byte = 'n' // how often the database was opened
+	kindIndexed  byte = 'i' // the newest opening by a build that writes all of these indexes
 )
 
 // The parts of a message: its content, written once, and its receive state, written by each
@@ -51,15 +53,19 @@ func listPrefix(key []byte, tenant string, status order.Status) []byte {
 	return append(appendText(append(key, kindOutcome), tenant), statusCode(status))
 }
 
-// listKey returns the key of an order in a list. Keys sort by creation, then by id; a list
-// is read backwards.
-func listKey(key []byte, tenant string, status order.Status, created stamp, id string) []byte {
-	key = listPrefix(key, tenant, status)
-	return append(binary.BigEndian.AppendUint64(key, uint64(created)), id...)
+// customerPrefix returns the prefix of the list of one customer.
+func customerPrefix(key []byte, tenant, customer string) []byte {
+	return appendText(appendText(append(key, kindCustomer), tenant), customer)
 }
 
-// parseListKey reads a key that begins with a list's prefix.
-func parseListKey(key, prefix []byte) (created stamp, id string) {
+// placeKey appends an order's place to a list's prefix. Keys sort by creation, then by id; a
+// list is read backwards.
+func placeKey(prefix []byte, created stamp, id string) []byte {
+	return append(binary.BigEndian.AppendUint64(prefix, uint64(created)), id...)
+}
+
+// parsePlaceKey reads a key that begins with a list's prefix.
+func parsePlaceKey(key, prefix []byte) (created stamp, id string) {
 	place := key[len(prefix):]
 	return stamp(binary.BigEndian.Uint64(place)), string(place[8:])
 }

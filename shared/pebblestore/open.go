@@ -122,7 +122,7 @@ func (d *DB) open(fsys vfs.FS) (err error) {
 	if d.failure != nil {
 		return d.failure
 	}
-	d.opened = err == nil
+	d.serving = err == nil
 	return damaged(err)
 }
 
@@ -196,22 +196,82 @@ func (d *DB) options(fsys vfs.FS) *pebble.Options {
 	return o
 }
 
-// countOpening durably counts this opening of the database.
+// countOpening durably counts this opening of the database. If the opening before was by a
+// build that writes fewer indexes, they are completed first.
 func (d *DB) countOpening() error {
-	key := []byte{kindOpenings}
-	value, closer, err := d.pebble.Get(key)
+	openings, err := d.opened(kindOpenings)
+	if err != nil {
+		return err
+	}
+	indexed, err := d.opened(kindIndexed)
+	if err != nil {
+		return err
+	}
+	if indexed != openings {
+		if err := d.indexCustomers(); err != nil {
+			return fmt.Errorf("index the orders by customer: %w", damaged(err))
+		}
+	}
+	d.opening = openings + 1
+	value := binary.BigEndian.AppendUint64(nil, d.opening)
+	b := d.pebble.NewBatch()
+	err = errors.Join(b.Set([]byte{kindOpenings}, value, nil), b.Set([]byte{kindIndexed}, value, nil))
+	if err == nil {
+		err = b.Commit(pebble.Sync)
+	}
+	return errors.Join(err, b.Close())
+}
+
+// opened reads the number of an opening; 0 is none.
+func (d *DB) opened(kind byte) (uint64, error) {
+	value, closer, err := d.pebble.Get([]byte{kind})
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
+		return 0, nil
 	case err != nil:
-		return damaged(err)
-	case len(value) != 8:
-		return fmt.Errorf("%w: the count of openings: %w", ErrDamaged, errRecord)
-	default:
-		d.opening = binary.BigEndian.Uint64(value)
+		return 0, damaged(err)
 	}
-	if closer != nil {
-		_ = closer.Close()
+	defer func() { _ = closer.Close() }()
+	if len(value) != 8 {
+		return 0, fmt.Errorf("%w: the count of openings: %w", ErrDamaged, errRecord)
 	}
-	d.opening++
-	return d.pebble.Set(key, binary.BigEndian.AppendUint64(nil, d.opening), pebble.Sync)
+	return binary.BigEndian.Uint64(value), nil
+}
+
+// indexCustomers adds the entries of all orders to the lists of customers. Its writes are
+// durable with the next one that is synced, and may be made again.
+func (d *DB) indexCustomers() (err error) {
+	const batchBytes = 1 << 20
+	iter, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{kindOrder}, UpperBound: prefixEnd([]byte{kindOrder})})
+	if err != nil {
+		return err
+	}
+	b, n := d.pebble.NewBatch(), 0
+	defer func() { err = errors.Join(err, iter.Error(), iter.Close(), b.Close()) }()
+	flush := func() error {
+		err := errors.Join(b.Commit(pebble.NoSync), b.Close())
+		b = d.pebble.NewBatch()
+		return err
+	}
+	for ok := iter.First(); ok; ok = iter.Next() {
+		o, err := scanned(iter)
+		if err != nil {
+			return err
+		}
+		key := indexKey(nil, indexCustomer, header{status: o.Status, created: stampOf(o.CreatedAt)}, o.CustomerID, o.Ref)
+		if len(key) == 0 {
+			continue
+		}
+		if err := b.Set(key, nil, nil); err != nil {
+			return err
+		}
+		n++
+		if b.Len() >= batchBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	d.logger.Info("indexed the orders of an earlier build by customer", "dir", d.dir, "orders", n)
+	return flush()
 }

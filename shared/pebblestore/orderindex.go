@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -16,7 +17,7 @@ const maxFiltered = 1000
 
 // putOrder adds an order's record to a batch, and replaces the index entries of the record
 // before.
-func (s *Store) putOrder(b *pebble.Batch, key []byte, before header, o *order.Order) error {
+func (s *Store) putOrder(b *pebble.Batch, key []byte, before stored, o *order.Order) error {
 	buf := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(buf)
 	record, err := appendOrder((*buf)[:0], o)
@@ -25,13 +26,17 @@ func (s *Store) putOrder(b *pebble.Batch, key []byte, before header, o *order.Or
 	}
 	*buf = record
 	after, err := readHeader(record)
+	if err != nil {
+		return err
+	}
+	customer, err := before.customer()
 	if err == nil {
 		err = b.Set(key, record, nil)
 	}
 	for index := range numIndexes {
 		// The batch has copied the record, so its buffer can hold the keys now.
-		was := indexKey((*buf)[:0], index, before, o.Ref)
-		is := indexKey(was[len(was):], index, after, o.Ref)
+		was := indexKey((*buf)[:0], index, before.header, customer, o.Ref)
+		is := indexKey(was[len(was):], index, after, o.CustomerID, o.Ref)
 		if bytes.Equal(was, is) {
 			continue
 		}
@@ -49,17 +54,21 @@ func (s *Store) putOrder(b *pebble.Batch, key []byte, before header, o *order.Or
 const (
 	indexList = iota
 	indexOutcome
+	indexCustomer
 	indexVoid
 	numIndexes
 )
 
 // indexKey appends an order's key in an index, or nothing if it is not in that index.
-func indexKey(key []byte, index int, h header, ref order.Ref) []byte {
+func indexKey(key []byte, index int, h header, customer string, ref order.Ref) []byte {
+	listed := h.status != "" && h.status != order.Void
 	switch {
-	case index == indexList && h.status != "" && h.status != order.Void:
-		return listKey(key, ref.Tenant, "", h.created, ref.ID)
+	case index == indexList && listed:
+		return placeKey(listPrefix(key, ref.Tenant, ""), h.created, ref.ID)
 	case index == indexOutcome && h.status.Sparse():
-		return listKey(key, ref.Tenant, h.status, h.created, ref.ID)
+		return placeKey(listPrefix(key, ref.Tenant, h.status), h.created, ref.ID)
+	case index == indexCustomer && listed && customer != "":
+		return placeKey(customerPrefix(key, ref.Tenant, customer), h.created, ref.ID)
 	case index == indexVoid && h.status == order.Void && h.expires != 0:
 		return voidKey(key, h.expires, ref)
 	}
@@ -97,18 +106,20 @@ func readPage[P any](ctx context.Context, db *DB, doing string, read func() (P, 
 // list also returns the writes that are not yet durable of all orders that it read: the
 // page rests on those that it left out, too.
 func (s *Store) list(ctx context.Context, q order.Query) (page order.Page, inflight []*commit, err error) {
-	limit, index, filter := max(q.Limit, 1), q.Status, order.Status("")
-	if q.Status != "" && !q.Status.Sparse() {
-		index, filter = "", q.Status
+	limit, prefix, filter := max(q.Limit, 1), listPrefix(nil, q.Tenant, ""), q.Status
+	switch {
+	case q.CustomerID != "":
+		prefix = customerPrefix(nil, q.Tenant, q.CustomerID)
+	case q.Status.Sparse():
+		prefix, filter = listPrefix(nil, q.Tenant, q.Status), ""
 	}
 	// With one snapshot for the index and the orders, the page shows one moment, and no
 	// writer waits for it.
 	snapshot := s.db.pebble.NewSnapshot()
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	prefix := listPrefix(nil, q.Tenant, index)
 	upper := prefixEnd(prefix)
 	if q.After != nil {
-		upper = listKey(nil, q.Tenant, index, stampOf(q.After.CreatedAt), q.After.ID)
+		upper = placeKey(slices.Clone(prefix), stampOf(q.After.CreatedAt), q.After.ID)
 	}
 	iter, err := snapshot.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: prefix, UpperBound: upper})
 	if err != nil {
@@ -122,7 +133,7 @@ func (s *Store) list(ctx context.Context, q order.Query) (page order.Page, infli
 			page.Next = &last
 			break
 		}
-		created, id := parseListKey(iter.Key(), prefix)
+		created, id := parsePlaceKey(iter.Key(), prefix)
 		ref := order.Ref{Tenant: q.Tenant, ID: id}
 		o, ok, err := readListed(snapshot, ref, filter)
 		if err != nil {

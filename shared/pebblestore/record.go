@@ -155,16 +155,7 @@ func decodeOrder(ref order.Ref, record []byte) (order.Order, error) {
 		Ref: ref, Status: h.status, Version: h.version,
 		CreatedAt: h.created.time(), ExpiresAt: h.expires.time(),
 	}
-	o.FirstVersion = r.varint()
-	o.Total.Amount = r.varint()
-	o.Total.Currency = order.Currency(r.text())
-	if n := r.count(); n > 0 {
-		o.Items = make([]order.Item, n)
-	}
-	for i := range o.Items {
-		o.Items[i] = order.Item{SKU: r.text(), Quantity: r.varint(), UnitPrice: r.varint()}
-	}
-	o.CustomerID = r.text()
+	r.front(&o)
 	o.PaymentToken = order.Token(r.text())
 	if n := r.count(); n > 0 {
 		o.Metadata = make(map[string]string, n)
@@ -195,6 +186,16 @@ func decodeOrder(ref order.Ref, record []byte) (order.Order, error) {
 		return order.Order{}, errRecord
 	}
 	return o, nil
+}
+
+// readCustomer reads only the customer of an order's record.
+func readCustomer(record []byte) (string, error) {
+	r, o := reader{rest: string(record[headerBytes:])}, order.Order{}
+	r.front(&o)
+	if r.failed {
+		return "", errRecord
+	}
+	return o.CustomerID, nil
 }
 
 // reader takes values off the front of a record. Past the record's end it returns zeros and
@@ -258,6 +259,20 @@ func (r *reader) stamp() stamp {
 		return 0
 	}
 	return stamp(binary.BigEndian.Uint64([]byte(b)))
+}
+
+// front reads the part of an order's record from the header to the customer.
+func (r *reader) front(o *order.Order) {
+	o.FirstVersion = r.varint()
+	o.Total.Amount = r.varint()
+	o.Total.Currency = order.Currency(r.text())
+	if n := r.count(); n > 0 {
+		o.Items = make([]order.Item, n)
+	}
+	for i := range o.Items {
+		o.Items[i] = order.Item{SKU: r.text(), Quantity: r.varint(), UnitPrice: r.varint()}
+	}
+	o.CustomerID = r.text()
 }
 
 func (r *reader) leg() order.Leg {

@@ -72,6 +72,18 @@ func (s stored) order() (order.Order, error) {
 }
 
 // conflict returns the error that shows the order as it is.
+// customer returns the order's customer, or "" if there is no record.
+func (s stored) customer() (string, error) {
+	if s.record == nil {
+		return "", nil
+	}
+	customer, err := readCustomer(s.record)
+	if err != nil {
+		return "", fmt.Errorf("%w: order %s: %w", ErrDamaged, s.ref.ID, err)
+	}
+	return customer, nil
+}
+
 func (s stored) conflict() error {
 	current, err := s.order()
 	if err != nil {
@@ -173,7 +185,7 @@ func (s *Store) apply(st *stripe, ref order.Ref, decide func(stored) (order.Orde
 		return order.Order{}, st.pending(ref), err
 	}
 	b := s.db.pebble.NewBatch()
-	if err := s.putOrder(b, key, current.header, &next); err != nil {
+	if err := s.putOrder(b, key, current, &next); err != nil {
 		_ = b.Close()
 		return order.Order{}, nil, err
 	}

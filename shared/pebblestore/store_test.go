@@ -39,6 +39,9 @@ func TestAFilteredPageIsBounded(t *testing.T) {
 		creates.Go(func() {
 			o := newOrder("t", fmt.Sprintf("%04d", i))
 			o.CreatedAt = time.UnixMilli(int64(i))
+			if i%2 == 0 {
+				o.CustomerID = "even"
+			}
 			if i == 10 {
 				o.Status = order.Paid
 			}
@@ -52,23 +55,28 @@ func TestAFilteredPageIsBounded(t *testing.T) {
 	}
 	creates.Wait()
 	for _, test := range []struct {
-		status order.Status
-		found  []int // by page
+		customer string
+		status   order.Status
+		found    []int // by page
 	}{
-		{order.Paid, []int{0, 0, 1}},
-		{order.Processing, []int{0, 0, 0}},
-		{order.Failed, []int{1}}, // has an index
-		{order.Pending, []int{10}},
+		{"", order.Paid, []int{0, 0, 1}},
+		{"", order.Processing, []int{0, 0, 0}},
+		{"", order.Failed, []int{1}}, // has an index
+		{"", order.Pending, []int{10}},
+		{"even", order.Paid, []int{0, 1}},
+		{"even", order.Failed, []int{0, 1}},
+		{"even", order.Pending, []int{10}},
+		{"odd", order.Paid, []int{0}},
 	} {
-		q := order.Query{Tenant: "t", Status: test.status, Limit: 10}
+		q := order.Query{Tenant: "t", CustomerID: test.customer, Status: test.status, Limit: 10}
 		for i, want := range test.found {
 			page, err := s.List(t.Context(), q)
 			if err != nil || len(page.Orders) != want {
-				t.Errorf("page %d of %s has %d orders, want %d (%v)", i, test.status, len(page.Orders), want, err)
+				t.Errorf("page %d of %s of %q has %d orders, want %d (%v)", i, test.status, test.customer, len(page.Orders), want, err)
 			}
 			last := i == len(test.found)-1
 			if (page.Next == nil) != (last && test.status != order.Pending) {
-				t.Fatalf("page %d of %s has the next %v", i, test.status, page.Next)
+				t.Fatalf("page %d of %s of %q has the next %v", i, test.status, test.customer, page.Next)
 			}
 			q.After = page.Next
 		}
@@ -131,9 +139,9 @@ func TestTombstonesExpire(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		// Two orders, each with its list entry, and the count of openings.
-		if keys := countKeys(t, fs); keys != 5 {
-			t.Errorf("%d keys are left, want 5", keys)
+		// Two orders, each with its list entry, and the two counts of openings.
+		if keys := countKeys(t, fs); keys != 6 {
+			t.Errorf("%d keys are left, want 6", keys)
 		}
 	})
 }
@@ -181,8 +189,8 @@ func TestADrainedQueueIsEmpty(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if keys := countKeys(t, fs); keys != 1 {
-			t.Errorf("%d keys are left, want the count of openings", keys)
+		if keys := countKeys(t, fs); keys != 2 {
+			t.Errorf("%d keys are left, want the two counts of openings", keys)
 		}
 	})
 }

@@ -15,9 +15,8 @@ import (
 var (
 	// ErrKeyReused reports that an idempotency key came again with another request.
 	ErrKeyReused = errors.New("the idempotency key was used for another request")
-	// ErrKeyMalformed reports that an idempotency key is not 1 to 255 visible ASCII
-	// characters.
-	ErrKeyMalformed = errors.New("the idempotency key must be 1 to 255 visible ASCII characters")
+	// ErrKeyMalformed reports that an idempotency key is not what [order.ValidKey] allows.
+	ErrKeyMalformed = errors.New("the idempotency key must be 1 to 255 visible ASCII characters other than a comma")
 	// ErrKeyRequired reports a request without an idempotency key that would move money
 	// again if it were repeated.
 	ErrKeyRequired = errors.New("an idempotency key is required")
@@ -44,8 +43,10 @@ type Checkout struct {
 	store  order.Store
 	queue  Sender
 	tokens gateway.Tokens
+	token  order.Token // the default
 	now    func() time.Time
 	newID  func() (string, error)
+	onlyIf func(order.Order) error
 }
 
 // CheckoutConfig is what a [Checkout] needs. All fields are required.
@@ -61,7 +62,19 @@ type CheckoutConfig struct {
 
 // NewCheckout returns a Checkout.
 func NewCheckout(c CheckoutConfig) *Checkout {
-	return &Checkout{Reader: NewReader(c.Store), store: c.Store, queue: c.Queue, tokens: c.Tokens, now: c.Now, newID: c.NewID}
+	return &Checkout{
+		Reader: NewReader(c.Store), store: c.Store, queue: c.Queue,
+		tokens: c.Tokens, token: c.Tokens.Describe().Default, now: c.Now, newID: c.NewID,
+	}
+}
+
+// OnlyIf returns a Checkout that changes an existing order only in a version of which
+// condition returns nil, and otherwise returns the condition's error. No other version can
+// be changed in between.
+func (c *Checkout) OnlyIf(condition func(order.Order) error) *Checkout {
+	conditional := *c
+	conditional.onlyIf = condition
+	return &conditional
 }
 
 // Create places an order. Once it returns nil the order is durable, and so is its
@@ -125,7 +138,7 @@ func (c *Checkout) put(ctx context.Context, o order.Order) (order.Order, bool, e
 }
 
 func (c *Checkout) normalize(r order.Request) (order.Request, error) {
-	normalized, err := r.Normalize(c.tokens.Describe().Default)
+	normalized, err := r.Normalize(c.token)
 	var bad *order.InvalidError
 	if err != nil && !errors.As(err, &bad) {
 		return order.Request{}, err
@@ -243,6 +256,11 @@ func (c *Checkout) change(
 		return order.Order{}, err
 	}
 	for range maxConflicts {
+		if c.onlyIf != nil {
+			if err := c.onlyIf(current); err != nil {
+				return order.Order{}, err
+			}
+		}
 		next, err := step(current)
 		if err != nil {
 			return order.Order{}, err

@@ -138,7 +138,9 @@ func TestPaylane(t *testing.T) {
 	}, pick(p.attributes(t, tmpl, "PaymentDLQ")))
 	table := p.table(t, tmpl)
 	diff(t, "the table's keys", "pk:HASH", keys(table.KeySchema))
-	diff(t, "its indexes", []string{"byOutcome o:HASH gs:RANGE KEYS_ONLY", "byTenant g:HASH gs:RANGE KEYS_ONLY"}, indexes(table))
+	diff(t, "its indexes", []string{
+		"byCustomer gc:HASH gs:RANGE KEYS_ONLY", "byOutcome o:HASH gs:RANGE KEYS_ONLY", "byTenant g:HASH gs:RANGE KEYS_ONLY",
+	}, indexes(table))
 	diff(t, "its billing mode", ddbtypes.BillingModePayPerRequest, table.BillingModeSummary.BillingMode)
 	diff(t, "its status", ddbtypes.TableStatusActive, table.TableStatus)
 	diff(t, "its time to live", []string{"ENABLED", "x"}, p.timeToLive(t, tmpl))

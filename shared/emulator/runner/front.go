@@ -40,9 +40,10 @@ func newFront(c Config, t *template.Template, invokers map[string]emulator.Invok
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", c.Template, function.Line, err)
 		}
-		f.urls[function.LogicalID] = url
+		guarded := c.guardOrigin(function.URL.CORS, url)
+		f.urls[function.LogicalID] = guarded
 		for _, path := range function.URL.LocalPaths {
-			f.paths = append(f.paths, localPath{segmentsOf(path), url})
+			f.paths = append(f.paths, localPath{segmentsOf(path), guarded})
 		}
 	}
 	return f, nil

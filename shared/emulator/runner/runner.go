@@ -46,7 +46,9 @@ type Config struct {
 	// of the caller's own.
 	Wrap func(http.Handler) http.Handler
 	// Tokens are what the HTTP API's JWT authorizers accept. If nil, they let every
-	// request through.
+	// request through, and web pages are kept out: a request needs a loopback name or
+	// the host of Addr as its Host, and its Origin, if it has one, must be the same or in
+	// the template's CORS settings.
 	Tokens *Tokens
 
 	// Endpoint is the base URL of SQS and DynamoDB, such as http://127.0.0.1:4566. A

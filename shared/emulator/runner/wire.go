@@ -89,9 +89,13 @@ func (a *app) addHTTP(c Config, invokers map[string]emulator.Invoker) error {
 	if a.handler = front; len(front.urls) == 0 {
 		a.handler = gateway
 	}
-	if a.handler != nil && c.Wrap != nil {
+	if a.handler == nil {
+		return nil
+	}
+	if c.Wrap != nil {
 		a.handler = c.Wrap(a.handler)
 	}
+	a.handler = c.guardHost(a.handler)
 	return nil
 }
 
@@ -105,7 +109,11 @@ func (c Config) gateway(api template.HTTPAPI, invokers map[string]emulator.Invok
 		}
 		o.Authorizer = tokens
 	}
-	return apigateway.New(api, o)
+	served, err := apigateway.New(api, o)
+	if err != nil {
+		return nil, err
+	}
+	return c.guardOrigin(api.CORS, served), nil
 }
 
 // trust makes the API's authorizers accept the tokens.

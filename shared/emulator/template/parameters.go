@@ -45,19 +45,21 @@ func (r *reader) parameter(e entry) *node {
 		}
 		text = standard.text
 	}
-	r.checkParameter(e, path, typ.text, text)
 	if typ.text != "CommaDelimitedList" && !strings.Contains(typ.text, "List<") &&
 		!strings.HasSuffix(typ.text, "<CommaDelimitedList>") {
+		r.checkParameter(e, path, typ.text, text)
 		return e.at.textNode(text)
 	}
 	var items []*node
 	for item := range strings.SplitSeq(text, ",") {
-		items = append(items, e.at.textNode(strings.TrimSpace(item)))
+		item = strings.TrimSpace(item)
+		r.checkParameter(e, path, typ.text, item)
+		items = append(items, e.at.textNode(item))
 	}
 	return e.at.listNode(items)
 }
 
-// checkParameter checks the value against the parameter's constraints.
+// checkParameter checks a value, or one of a list, against the parameter's constraints.
 func (r *reader) checkParameter(e entry, path, typ, text string) {
 	refuse := func(why string) {
 		if described := e.value.get("ConstraintDescription"); described != nil && described.kind == scalar {

@@ -254,13 +254,15 @@ func TestTemplateProblems(t *testing.T) {
 			`line 1: Globals: SAM has no section "Table"`}},
 		{name: "parameters", source: "Parameters:\n  A: {Type: String}\n  B: {Type: Number, Default: 5, MaxValue: 4}\n" +
 			"  C: {Type: String, Default: x, AllowedValues: [y], ConstraintDescription: take y}\n" +
-			"  D: {Type: String, Default: secret, NoEcho: true, AllowedPattern: '[0-9]+'}\nResources: {}\n",
+			"  D: {Type: String, Default: secret, NoEcho: true, AllowedPattern: '[0-9]+'}\n" +
+			"  F: {Type: CommaDelimitedList, Default: 'a, b,ab', AllowedPattern: '[a-z]'}\nResources: {}\n",
 			options: template.Options{Parameters: map[string]string{"E": "x"}}, want: []string{
 				`the template has no parameter "E"`,
 				"line 2: Parameters.A: it has no Default, so it must be given a value",
 				`line 3: Parameters.B: its value "5" is too large`,
 				`line 4: Parameters.C: its value "x" is not one of its AllowedValues: take y`,
-				"line 5: Parameters.D: its value (hidden by NoEcho) does not match its AllowedPattern"}},
+				"line 5: Parameters.D: its value (hidden by NoEcho) does not match its AllowedPattern",
+				`line 6: Parameters.F: its value "ab" does not match its AllowedPattern`}},
 		{name: "conditions", source: "Conditions:\n  A: !Condition B\n  B: !Not [!Condition A]\n  C: yes\n  D: !Equals [!Ref X, y]\nResources: {}\n", want: []string{
 			"line 3: Conditions.B: condition A depends on itself",
 			"line 4: Conditions.C: this is not a condition: it must be Fn::Equals, Fn::And, Fn::Or, Fn::Not or Condition",

@@ -69,6 +69,11 @@ func (c *CORS) Allow(h http.Header, r *http.Request, preflight bool) {
 	set("Access-Control-Expose-Headers", c.exposed)
 }
 
+// Allows reports whether pages of the origin may read responses.
+func (c *CORS) Allows(origin string) bool {
+	return c != nil && c.allowedOrigin(origin) != ""
+}
+
 // allowedOrigin returns the value of Access-Control-Allow-Origin; empty if the origin is
 // not allowed.
 func (c *CORS) allowedOrigin(origin string) string {

@@ -111,7 +111,7 @@ func escapeControls(query string) string {
 func badRequest() events.APIGatewayV2HTTPResponse {
 	return events.APIGatewayV2HTTPResponse{
 		StatusCode: http.StatusBadRequest,
-		Headers:    map[string]string{"content-type": "application/problem+json"},
+		Headers:    map[string]string{"content-type": "application/problem+json", "cache-control": "private, no-store"},
 		Body:       `{"type":"about:blank","title":"Bad Request","status":400,"detail":"The event is not an HTTP request."}`,
 	}
 }
