@@ -23,8 +23,9 @@ type embedded struct {
 	functions []*emulator.InProcess
 }
 
-func newEmbedded(c config, t *template.Template) (*embedded, error) {
-	db, err := pebblestore.Open(pebblestore.Options{Dir: c.Data, Now: c.Now, Logger: c.Log})
+// newEmbedded opens the platform. Fatal is called if the database fails later.
+func newEmbedded(c config, t *template.Template, fatal func(error)) (*embedded, error) {
+	db, err := pebblestore.Open(pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal})
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			}
 			return gateways.New(name, p.Now)
 		},
-		Now: p.Now, Jitter: p.Jitter, Log: p.Log, OneOrigin: true, Client: p.Access.Client,
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}
 	switch folder := path.Clean(f.CodeURI); folder {
 	case "functions/api":

@@ -84,7 +84,7 @@ func makeKey(path string) error {
 		return fmt.Errorf("encode it: %w", err)
 	}
 	folder := filepath.Dir(path)
-	if err := os.MkdirAll(folder, 0o750); err != nil {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
 	file, err := os.CreateTemp(folder, devKeyFile+".*") // with mode 0600

@@ -15,9 +15,11 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
 	"paylane/shared/emulator/runner"
@@ -91,6 +93,18 @@ func newLogger(w io.Writer, verbose, json bool) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
+// firstFailure logs nothing after the database failed: each request in flight fails then,
+// for a reason that is already in the log.
+type firstFailure struct {
+	slog.Handler
+	ended atomic.Bool
+}
+
+// Enabled implements [slog.Handler].
+func (f *firstFailure) Enabled(ctx context.Context, level slog.Level) bool {
+	return !f.ended.Load() && f.Handler.Enabled(ctx, level)
+}
+
 // config is everything that a run depends on.
 type config struct {
 	Addr     string
@@ -114,6 +128,8 @@ type config struct {
 	Jitter func(n int) int
 	// Gateway is used instead of the one that the template names, unless nil.
 	Gateway gateway.Provider
+	// FS is used instead of the disk, unless nil.
+	FS vfs.FS
 }
 
 // templateFlags adds the flags of commands that read a template.
@@ -181,8 +197,19 @@ func run(ctx context.Context, c config) error {
 	if c.Access.Tokens {
 		options.Tokens = &runner.Tokens{Issuer: c.Access.Issuer, Audience: c.Access.audience(), Client: c.Access.Client}
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	if c.Endpoint == "" {
-		options.Platform = func(_ context.Context, t *template.Template) (runner.Platform, error) { return newEmbedded(c, t) }
+		log := &firstFailure{Handler: c.Log.Handler()}
+		c.Log = slog.New(log)
+		options.Logger = c.Log
+		fatal := func(error) { // which the database has logged, and its Close returns
+			log.ended.Store(true)
+			stop()
+		}
+		options.Platform = func(_ context.Context, t *template.Template) (runner.Platform, error) {
+			return newEmbedded(c, t, fatal)
+		}
 	}
 	options.Parameters = c.parameters()
 	r, err := runner.Start(ctx, options)

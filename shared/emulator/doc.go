@@ -26,6 +26,8 @@
 // In one process, and only there: invocations run concurrently where Lambda would run
 // each in its own process, so a handler must be safe for concurrent use; a handler that
 // ignores its timeout is abandoned, with its context canceled, but can't be killed; one
+// that waits can tell that its caller has left ([Caller]), and need not wait until its
+// timeout, while all else that was asked is done to its end as on Lambda; one
 // that streams sees its context end when its client leaves, and when the runner ends; a
 // panic in a goroutine that it started (lambdaurl.Wrap starts one), or os.Exit, ends the
 // whole runner; and all share one environment, with what aws-lambda-go reads from it: the

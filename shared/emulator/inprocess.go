@@ -171,8 +171,29 @@ func (f *InProcess) begin(parent context.Context, i *Invocation) (run context.Co
 	if i.TraceID == "" {
 		i.TraceID = aws.TraceID(f.config.Random, now)
 	}
+	if i.Caller != nil {
+		parent = context.WithValue(parent, callerKey{}, i.Caller)
+	}
 	run, cancel = f.context(parent, *i, now)
 	return run, cancel, nil
+}
+
+type callerKey struct{}
+
+// Caller returns a context that ends when the invocation with this context ends, or its
+// caller has left, as [Invocation.Caller] says. A handler that waits for something has no
+// reason to do so after that. On Lambda it can't know.
+func Caller(invocation context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(invocation)
+	caller, ok := invocation.Value(callerKey{}).(context.Context)
+	if !ok {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(caller, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 func limit(reserved *int) int64 {

@@ -65,6 +65,10 @@ type Invocation struct {
 	// generates one.
 	TraceID string
 	Event   Event
+	// Caller ends when whoever asked for the invocation has left; nil is not known. The
+	// invocation goes on all the same, as on AWS, but in [InProcess] the handler can tell,
+	// see [Caller].
+	Caller context.Context //nolint:containedctx // it is passed on at once
 }
 
 // Event is what a function is invoked with.

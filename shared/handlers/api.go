@@ -61,7 +61,7 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 			telemetry.From(ctx).Annotate(slog.String("tenant", tenant))
 			return tenant, ok
 		},
-		Tokens: tokens.Describe(), Operator: mayOperate, EventsURL: e.EventsURL, Log: s.Log,
+		Tokens: tokens.Describe(), Operator: mayOperate, EventsURL: e.EventsURL, Caller: s.Caller, Log: s.Log,
 	}))
 	return observed(s.Telemetry, func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		began := s.Now()

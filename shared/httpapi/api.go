@@ -18,7 +18,7 @@ import (
 	"paylane/shared/pipeline"
 )
 
-// Config is what [New] needs. All fields but EventsURL are required.
+// Config is what [New] needs. All fields but EventsURL and Caller are required.
 type Config struct {
 	Checkout *pipeline.Checkout
 	// Tokens describes the payment tokens of the gateway in use, for the document.
@@ -33,7 +33,10 @@ type Config struct {
 	// EventsURL is the origin that serves GET /orders/{id}/events; empty if it is this
 	// handler's own.
 	EventsURL string
-	Log       *slog.Logger
+	// Caller returns a context that ends with the request's, or once its caller has left;
+	// nil is [context.WithCancel].
+	Caller func(context.Context) (context.Context, context.CancelFunc)
+	Log    *slog.Logger
 }
 
 type api struct{ Config }
@@ -41,6 +44,9 @@ type api struct{ Config }
 // New returns the handler of the API, except for the events of [NewEvents].
 func New(c Config) http.Handler {
 	c.EventsURL = strings.TrimRight(c.EventsURL, "/")
+	if c.Caller == nil {
+		c.Caller = context.WithCancel
+	}
 	mux := http.NewServeMux()
 	(&api{c}).register(humago.New(mux, humaConfig()))
 	openRoutes(mux, c.Tokens)

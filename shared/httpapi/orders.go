@@ -141,7 +141,11 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 	var err error
 	if wait, ok := preferWait(in.Prefer); ok {
 		out.Applied = "wait=" + strconv.Itoa(int(wait/time.Second))
-		o, err = a.Checkout.Await(ctx, in.ref(ctx), wait, func(o order.Order) bool {
+		caller, stop := a.Caller(ctx)
+		defer stop()
+		patience, cancel := context.WithTimeout(caller, wait)
+		defer cancel()
+		o, err = a.Checkout.Await(ctx, in.ref(ctx), patience, func(o order.Order) bool {
 			if in.IfNoneMatch != "" {
 				return !in.unchanged(o) || in.excluded(o)
 			}

@@ -37,8 +37,10 @@ type DB struct {
 	queues   atomic.Pointer[[]*Queue] // replaced, never changed
 
 	life    sync.Mutex
+	serving bool // a failure before is only Open's error
 	closing bool
 	failure error
+	failed  chan struct{} // closed when failure is set
 	ended   chan struct{} // closed at the first of closing and failure
 	ops     sync.WaitGroup
 }
@@ -67,18 +69,23 @@ func (d *DB) Close() error {
 		close(d.ended)
 	}
 	d.life.Unlock()
-	d.ops.Wait()
-	for _, q := range *d.queues.Load() {
-		q.timer.Stop()
+	settled := make(chan struct{})
+	go func() {
+		d.ops.Wait()
+		for _, q := range *d.queues.Load() {
+			q.timer.Stop()
+		}
+		d.wal.close()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-d.failed: // pebble may be stuck; the process should end
 	}
-	d.wal.close()
-	d.life.Lock()
-	failure := d.failure
-	d.life.Unlock()
-	if failure != nil {
-		return failure // pebble may be stuck; the process should end
+	if err := d.failedWith(); err != nil {
+		return err
 	}
-	err := errors.Join(d.pebble.Close(), d.seal.Close(), d.lock.Close())
+	err := errors.Join(d.pebble.Close(), d.failedWith(), d.seal.Close(), d.lock.Close())
 	if err != nil {
 		return fmt.Errorf("close the database in %s: %w", d.dir, err)
 	}
@@ -107,22 +114,35 @@ func (d *DB) enter() error {
 	return nil
 }
 
-// fail ends the database for good, and returns the error that all calls now fail with.
+// fail ends the database for good, and returns the error that all calls now fail with. None
+// fails before that has been logged.
 func (d *DB) fail(err error) error {
 	d.life.Lock()
+	defer d.life.Unlock()
 	if d.failure != nil {
-		defer d.life.Unlock()
 		return d.failure
 	}
-	d.failure = fmt.Errorf("%w: the database in %s failed: %w", order.ErrUnavailable, d.dir, err)
+	d.failure = err
+	if d.serving {
+		d.failure = fmt.Errorf("%w: the database in %s failed: %w", order.ErrUnavailable, d.dir, err)
+		d.logger.Error("the database failed and can't be used by this process any longer", "dir", d.dir, "error", err)
+		d.fatal(d.failure)
+	}
+	close(d.failed)
 	if !d.closing {
 		close(d.ended)
 	}
-	failure := d.failure
-	d.life.Unlock()
-	d.logger.Error("the database failed and can't be used by this process any longer", "dir", d.dir, "error", err)
-	d.fatal(failure)
-	return failure
+	return d.failure
+}
+
+// failedWith returns the failure of the database, if it has failed.
+func (d *DB) failedWith() error {
+	select {
+	case <-d.failed:
+		return d.failure
+	default:
+		return nil
+	}
 }
 
 // unavailable wraps the error of a read.

@@ -22,8 +22,10 @@
 //     it covers the receive because that came earlier. A lost delete means that a
 //     message comes again, which may always happen in a queue.
 //
-// An fsync that fails is the end of the database: nothing more is acknowledged, since
-// what the disk then holds is unknown (see [Options.Fatal]).
+// A write or fsync that fails is the end of the database, also for want of space and also
+// that of a table: nothing more is acknowledged, since what the disk then holds is unknown
+// (see [Options.Fatal]). Pebble itself would write tables again and again, and crash if it
+// can't begin another log.
 //
 // # After a crash, or damage
 //

@@ -32,7 +32,8 @@ const format = pebble.FormatValueSeparation
 
 // Options configures a database.
 type Options struct {
-	// Dir holds the database and is created if absent.
+	// Dir holds the database and is created if absent. It and its files are for their owner
+	// only; a folder that holds other things too keeps its mode.
 	Dir string
 	// FS is the file system; nil is the disk.
 	FS vfs.FS
@@ -41,10 +42,11 @@ type Options struct {
 	// Logger logs pebble's messages at level debug, and errors above it; nil is
 	// slog.Default().
 	Logger *slog.Logger
-	// Fatal is called once, after a write or fsync failed. What the disk holds is then
-	// unknown, so nothing more is acknowledged and only a new process can go on: Fatal
-	// should end this one, without Close. The error has been logged. Nil exits with
-	// status 1.
+	// Fatal is called once, after a write or fsync failed, for want of space too. What the
+	// disk holds is then unknown, so nothing more is acknowledged and only a new process
+	// can go on: Fatal must have this one end, and must not wait for it, or use the
+	// database. The error has been logged; Close returns it without touching the disk. Nil
+	// exits with status 1.
 	Fatal func(error)
 }
 
@@ -54,7 +56,7 @@ func Open(o Options) (*DB, error) {
 	if o.Dir == "" {
 		return nil, errors.New("open the database: no directory given")
 	}
-	d := &DB{dir: o.Dir, now: o.Now, logger: o.Logger, fatal: o.Fatal, ended: make(chan struct{})}
+	d := &DB{dir: o.Dir, now: o.Now, logger: o.Logger, fatal: o.Fatal, ended: make(chan struct{}), failed: make(chan struct{})}
 	if d.now == nil {
 		d.now = time.Now //nolint:forbidigo // the default of a clock that can be passed in
 	}
@@ -66,14 +68,13 @@ func Open(o Options) (*DB, error) {
 	}
 	d.queues.Store(new([]*Queue))
 	if o.FS == nil {
-		o.FS = vfs.Default
+		o.FS = privateFS{vfs.Default}
 	}
 	if err := d.open(o.FS); err != nil {
 		return nil, fmt.Errorf("open the database in %s: %w", o.Dir, err)
 	}
-	d.wal = startWAL(d.pebble, d.advanced, d.fail)
+	d.wal = startWAL(d)
 	d.store = newStore(d)
-	d.seal.ReportFailures()
 	d.ops.Go(d.housekeeping)
 	return d, nil
 }
@@ -82,6 +83,11 @@ func Open(o Options) (*DB, error) {
 func (d *DB) open(fsys vfs.FS) (err error) {
 	if err := makeDir(fsys, d.dir); err != nil {
 		return err
+	}
+	if disk, ok := fsys.(privateFS); ok {
+		if err := disk.tighten(d.dir); err != nil {
+			return err
+		}
 	}
 	d.lock, err = pebble.LockDirectory(d.dir, fsys)
 	if err != nil {
@@ -101,13 +107,31 @@ func (d *DB) open(fsys vfs.FS) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil {
+		if err != nil && d.failedWith() == nil { // what is left behind may use it
 			_ = d.seal.Close()
 		}
 	}()
-	d.pebble, err = openPebble(d.dir, d.options(fsys))
-	if err != nil {
-		return damaged(err)
+	// Apart, because pebble does not return from some failures, such as a full disk: it
+	// tries again forever. Then it is left behind where it waits for the file system.
+	options, opened := d.options(fsys), make(chan error, 1)
+	go func() { opened <- d.start(options) }()
+	select {
+	case err = <-opened:
+	case <-d.failed:
+	}
+	d.life.Lock()
+	defer d.life.Unlock()
+	if d.failure != nil {
+		return d.failure
+	}
+	d.serving = err == nil
+	return damaged(err)
+}
+
+// start opens pebble.
+func (d *DB) start(o *pebble.Options) (err error) {
+	if d.pebble, err = openPebble(d.dir, o); err != nil {
+		return err
 	}
 	if err = d.countOpening(); err != nil {
 		_ = d.pebble.Close()
@@ -124,7 +148,7 @@ func makeDir(fsys vfs.FS, dir string) error {
 			break
 		}
 	}
-	if err := fsys.MkdirAll(dir, 0o755); err != nil {
+	if err := fsys.MkdirAll(dir, privateDir); err != nil {
 		return err
 	}
 	for _, p := range parents {
@@ -170,7 +194,7 @@ func (d *DB) options(fsys vfs.FS) *pebble.Options {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	logTo(o, d.logger, d.fail)
+	d.logTo(o)
 	return o
 }
 

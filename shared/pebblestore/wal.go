@@ -26,8 +26,10 @@ const syncDelay = 5 * time.Millisecond
 type wal struct {
 	pebble *pebble.DB
 	// fail records that the disk can no longer be trusted, and returns the error to
-	// return.
-	fail func(error) error
+	// return. Failed returns that error if it was called, for whatever file: what pebble
+	// says is then not true of the log either.
+	fail   func(error) error
+	failed func() error
 
 	// durable is how far the log is known to be on disk: every batch whose end is at most
 	// this is durable.
@@ -77,8 +79,8 @@ func (c *commit) wait(ctx context.Context) error {
 }
 
 // startWAL returns a wal that must be closed.
-func startWAL(db *pebble.DB, advanced func(), fail func(error) error) *wal {
-	w := &wal{pebble: db, advanced: advanced, fail: fail, stopped: make(chan struct{})}
+func startWAL(d *DB) *wal {
+	w := &wal{pebble: d.pebble, advanced: d.advanced, fail: d.fail, failed: d.failedWith, stopped: make(chan struct{})}
 	w.changed.L = &w.mu
 	w.lazy.timer = time.AfterFunc(time.Hour, w.lazyTimeout)
 	w.lazy.timer.Stop()
@@ -169,6 +171,8 @@ func (w *wal) run() {
 			err := c.batch.SyncWait()
 			if err != nil {
 				err = w.fail(fmt.Errorf("sync the log: %w", err))
+			} else {
+				err = w.failed()
 			}
 			w.finish(c, err)
 			batch[i] = nil

@@ -57,14 +57,12 @@ func (r Reader) Follow(ctx context.Context, ref order.Ref) iter.Seq2[order.Order
 	}
 }
 
-// Await returns the order as soon as done reports true of it, or as it is after
-// patience. The error is one of [Reader.Get], or the context's.
+// Await returns the order as soon as done reports true of it, or as it is when patience
+// ends. The error is one of [Reader.Get], or that of ctx.
 func (r Reader) Await(
-	ctx context.Context, ref order.Ref, patience time.Duration, done func(order.Order) bool,
+	ctx context.Context, ref order.Ref, patience context.Context, done func(order.Order) bool,
 ) (order.Order, error) {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for o, err := range r.states(ctx, ref, deadline.C) {
+	for o, err := range r.states(ctx, ref, patience.Done()) {
 		if err != nil || done(o) {
 			return o, err
 		}
@@ -82,8 +80,8 @@ const (
 	lastPoll  = 2 * time.Second
 )
 
-// states is [Reader.Follow] beyond the order's end, until something arrives on enough.
-func (r Reader) states(ctx context.Context, ref order.Ref, enough <-chan time.Time) iter.Seq2[order.Order, error] {
+// states is [Reader.Follow] beyond the order's end, until enough is closed.
+func (r Reader) states(ctx context.Context, ref order.Ref, enough <-chan struct{}) iter.Seq2[order.Order, error] {
 	return func(yield func(order.Order, error) bool) {
 		changed, stop := r.watch(ref)
 		defer stop()

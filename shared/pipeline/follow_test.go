@@ -190,15 +190,23 @@ func TestFollowBreaksOff(t *testing.T) {
 func TestAwaitPastTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &script{began: time.Now(), answers: []scripted{{0, 3, order.Paid, nil}, {time.Second, 4, order.Refunding, nil}}}
-		o, err := pipeline.NewReader(store).Await(t.Context(), order.Ref{Tenant: tenant, ID: order.KeyedID(tenant, "k")}, time.Minute,
+		o, err := pipeline.NewReader(store).Await(t.Context(), order.Ref{Tenant: tenant, ID: order.KeyedID(tenant, "k")}, patience(t, time.Minute),
 			func(o order.Order) bool { return o.Version > 3 })
 		if err != nil || o.Status != order.Refunding || time.Since(store.began) != 1500*time.Millisecond {
 			t.Errorf("%s, %v after %v", o.Status, err, time.Since(store.began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := pipeline.NewReader(store).Await(ctx, o.Ref, time.Minute, func(order.Order) bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := pipeline.NewReader(store).Await(ctx, o.Ref, patience(t, time.Minute), func(order.Order) bool { return false }); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the context ended: %v", err)
 		}
 	})
+}
+
+// patience is a context that ends after a while.
+func patience(t *testing.T, while time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), while)
+	t.Cleanup(cancel)
+	return ctx
 }

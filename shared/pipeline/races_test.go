@@ -158,20 +158,20 @@ func TestAwait(t *testing.T) {
 				o := w.create("tok_slow_3000")
 				ended := func(o order.Order) bool { return o.Status.End() }
 				start := time.Now()
-				early, err := w.checkout.Await(t.Context(), o.Ref, time.Second, ended)
+				early, err := w.checkout.Await(t.Context(), o.Ref, patience(t, time.Second), ended)
 				if took := time.Since(start); err != nil || early.Status != order.Pending || took != time.Second {
 					t.Errorf("impatient: %s, %v after %v", early.Status, err, took)
 				}
 				var got order.Order
 				var wg sync.WaitGroup
-				wg.Go(func() { got, err = w.checkout.Await(t.Context(), o.Ref, 20*time.Second, ended) })
+				wg.Go(func() { got, err = w.checkout.Await(t.Context(), o.Ref, patience(t, 20*time.Second), ended) })
 				w.poll(w.queue, w.payments.Handle, time.Second)
 				wg.Wait()
 				late := time.Since(w.get(o.Ref).UpdatedAt)
 				if err != nil || got.Status != order.Paid || late > 2*time.Second || watching && late > 2*time.Millisecond {
 					t.Errorf("patient: %s, %v, %v late", got.Status, err, late)
 				}
-				if _, err := w.checkout.Await(t.Context(), order.Ref{Tenant: tenant, ID: order.KeyedID("x", "y")}, time.Hour, ended); !errors.Is(err, order.ErrNotFound) {
+				if _, err := w.checkout.Await(t.Context(), order.Ref{Tenant: tenant, ID: order.KeyedID("x", "y")}, patience(t, time.Hour), ended); !errors.Is(err, order.ErrNotFound) {
 					t.Errorf("waiting for an unknown order: %v", err)
 				}
 				synctest.Wait()

@@ -157,11 +157,13 @@ func (g *Gateway) authorize(w http.ResponseWriter, r *http.Request, route *route
 }
 
 // invoke runs the function and responds with what it returns. The function outlives the
-// client and the integration's timeout.
+// client and the integration's timeout; a handler that only waits can tell that the client
+// has left.
 func (g *Gateway) invoke(ctx context.Context, w http.ResponseWriter, route *route, e *httpEvent) {
+	invocation := emulator.Invocation{TraceID: e.Headers["x-amzn-trace-id"], Event: e, Caller: ctx}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), route.Timeout)
 	defer cancel()
-	result, err := route.invoker.Invoke(ctx, emulator.Invocation{TraceID: e.Headers["x-amzn-trace-id"], Event: e})
+	result, err := route.invoker.Invoke(ctx, invocation)
 	var function *emulator.FunctionError
 	switch {
 	case err == nil:

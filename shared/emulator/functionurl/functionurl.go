@@ -92,6 +92,7 @@ func (u *URL) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		u.serveStream(w, r, invocation)
 		return
 	}
+	invocation.Caller = r.Context()
 	ctx := context.WithoutCancel(r.Context()) // the function outlives the client
 	result, err := u.options.Invoker.Invoke(ctx, invocation)
 	u.extend(http.NewResponseController(w))

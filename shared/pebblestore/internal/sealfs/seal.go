@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,8 +52,8 @@ type Seal struct {
 	mu       sync.Mutex
 	promises [slots]promise
 
-	fail      func(error) error
-	reporting atomic.Bool
+	fail   func(error) error
+	failed atomic.Bool
 }
 
 // promise says that this file is whole up to there. The zero value promises nothing.
@@ -73,8 +74,8 @@ const (
 )
 
 // Open opens the seal of the database in dir, and creates it if it is absent. Fail is
-// called with each failed write or fsync of a log or manifest after
-// [Seal.ReportFailures], before pebble learns of it, which panics at some of them.
+// called with each failed write or fsync of a file, before pebble learns of it, which
+// panics at some of them and tries others again at once, forever.
 func Open(fsys vfs.FS, dir string, fail func(error) error) (*Seal, error) {
 	name := fsys.PathJoin(dir, sealName)
 	file, err := fsys.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
@@ -114,15 +115,11 @@ func (s *Seal) checkPresent(fsys vfs.FS, dir string) error {
 	return nil
 }
 
-// ReportFailures has failures passed to fail. Until then they are only returned, which is
-// right while a database is being opened.
-func (s *Seal) ReportFailures() { s.reporting.Store(true) }
-
 // Changed receives a value when there are promises that are not synced yet.
 func (s *Seal) Changed() <-chan struct{} { return s.changed }
 
 // Sync makes the promises durable.
-func (s *Seal) Sync() error { return s.file.Sync() }
+func (s *Seal) Sync() error { return s.report("sync", sealName, s.file.Sync()) }
 
 // Close makes the promises durable and closes the seal's file.
 func (s *Seal) Close() error { return errors.Join(s.file.Sync(), s.file.Close()) }
@@ -169,9 +166,9 @@ func (s *Seal) withdraw(slot int, number uint64) error {
 	}
 	s.mu.Unlock()
 	if err == nil && promised {
-		err = s.Sync()
+		return s.Sync()
 	}
-	return err
+	return s.report("write", sealName, err)
 }
 
 // check checks a log or manifest before pebble reads it.
@@ -219,10 +216,27 @@ func parseFileName(name string) (slot int, number uint64, ok bool) {
 
 // report passes an error on to fail, and returns it.
 func (s *Seal) report(doing, name string, err error) error {
-	if err != nil && s.reporting.Load() {
-		_ = s.fail(fmt.Errorf("%s %s: %w", doing, name, err))
+	if err == nil || s.failed.Load() {
+		return err
 	}
+	described := err
+	if path := new(fs.PathError); !errors.As(err, &path) { // which says as much
+		described = fmt.Errorf("%s %s: %w", doing, name, err)
+	}
+	_ = s.fail(described)
+	s.failed.Store(true) // not before: from here on, logs only pretend to be written
 	return err
+}
+
+// errFailed is the error of writes to a manifest after a failure.
+var errFailed = errors.New("a write failed before")
+
+// halt precedes what changes a directory. After a failure pebble's background work would
+// try again at once, forever: it stops here for good.
+func (s *Seal) halt() {
+	if s.failed.Load() {
+		select {}
+	}
 }
 
 // FS returns a file system for pebble that keeps and checks the seal.
@@ -239,31 +253,60 @@ func (f sealedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File,
 	// A marker's name says which manifest counts. Pebble relies on the file system to
 	// make the manifest's own name durable before the marker's.
 	if strings.HasPrefix(f.PathBase(name), "marker.") {
-		if err := SyncDir(f.FS, f.PathDir(name)); err != nil {
+		if err := SyncDir(f, f.PathDir(name)); err != nil {
 			return nil, err
 		}
 	}
-	file, err := f.FS.Create(name, category)
-	return f.wrap(name, file, err)
+	return f.open(name, func() (vfs.File, error) { return f.FS.Create(name, category) })
 }
 
 func (f sealedFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	file, err := f.FS.ReuseForWrite(oldname, newname, category)
-	return f.wrap(newname, file, err)
+	return f.open(newname, func() (vfs.File, error) { return f.FS.ReuseForWrite(oldname, newname, category) })
 }
 
-func (f sealedFS) wrap(name string, file vfs.File, err error) (vfs.File, error) {
+// open opens a file for writing.
+func (f sealedFS) open(name string, open func() (vfs.File, error)) (vfs.File, error) {
 	slot, number, ok := parseFileName(f.PathBase(name))
-	if !ok {
-		return file, err
+	isLog := ok && slot == slotLog
+	if !isLog {
+		f.seal.halt()
 	}
+	file, err := vfs.File(nil), errFailed
+	if !f.seal.failed.Load() {
+		file, err = open()
+	}
+	if err = f.seal.report("create", name, err); err != nil {
+		if isLog {
+			return nowhere{}, nil // see logFile
+		}
+		return nil, err
+	}
+	watched := watchedFile{File: file, seal: f.seal, name: name}
+	sealed := sealedFile{watchedFile: watched, slot: slot, number: number}
+	switch {
+	case isLog:
+		return &logFile{sealed}, nil
+	case ok:
+		return &sealed, nil
+	}
+	return &watched, nil
+}
+
+func (f sealedFS) Rename(oldname, newname string) error {
+	f.seal.halt()
+	return f.seal.report("rename", oldname, f.FS.Rename(oldname, newname))
+}
+
+func (f sealedFS) OpenDir(name string) (vfs.File, error) {
+	file, err := f.FS.OpenDir(name)
 	if err != nil {
-		return file, f.seal.report("create", name, err)
+		return nil, err
 	}
-	return &sealedFile{File: file, seal: f.seal, name: name, slot: slot, number: number}, nil
+	return &watchedFile{File: file, seal: f.seal, name: name}, nil
 }
 
 func (f sealedFS) Remove(name string) error {
+	f.seal.halt()
 	if slot, number, ok := parseFileName(f.PathBase(name)); ok {
 		if err := f.seal.withdraw(slot, number); err != nil {
 			return err
@@ -281,32 +324,93 @@ func (f sealedFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	return f.FS.Open(name, opts...)
 }
 
+// watchedFile is a file or directory whose failures are reported.
+type watchedFile struct {
+	vfs.File
+	seal *Seal
+	name string
+}
+
+func (f *watchedFile) Write(p []byte) (int, error) {
+	n, err := f.File.Write(p)
+	return n, f.seal.report("write", f.name, err)
+}
+
+func (f *watchedFile) Sync() error     { return f.seal.report("sync", f.name, f.File.Sync()) }
+func (f *watchedFile) SyncData() error { return f.seal.report("sync", f.name, f.File.SyncData()) }
+
+func (f *watchedFile) SyncTo(length int64) (bool, error) {
+	full, err := f.File.SyncTo(length)
+	return full, f.seal.report("sync", f.name, err)
+}
+
 // sealedFile is a log or manifest that pebble writes. Its writes and syncs are never
 // concurrent (vfs.File).
 type sealedFile struct {
-	vfs.File
-	seal    *Seal
-	name    string
+	watchedFile
 	slot    int
 	number  uint64
 	written int64
 }
 
 func (f *sealedFile) Write(p []byte) (int, error) {
-	n, err := f.File.Write(p)
-	f.written += int64(n)
-	return n, f.seal.report("write", f.name, err)
-}
-
-func (f *sealedFile) Sync() error     { return f.synced(f.File.Sync()) }
-func (f *sealedFile) SyncData() error { return f.synced(f.File.SyncData()) }
-
-func (f *sealedFile) synced(err error) error {
-	if err == nil {
-		err = f.seal.set(f.slot, promise{file: f.number, length: f.written})
+	if f.seal.failed.Load() {
+		return 0, errFailed
 	}
-	return f.seal.report("sync", f.name, err)
+	n, err := f.watchedFile.Write(p)
+	f.written += int64(n)
+	return n, err
 }
+
+func (f *sealedFile) Sync() error     { return f.sync(f.watchedFile.Sync) }
+func (f *sealedFile) SyncData() error { return f.sync(f.watchedFile.SyncData) }
+
+func (f *sealedFile) sync(sync func() error) error {
+	if f.seal.failed.Load() { // a part of a write may be the file's end: promise nothing of it
+		return errFailed
+	}
+	if err := sync(); err != nil {
+		return err
+	}
+	return f.seal.report("seal", f.name, f.seal.set(f.slot, promise{file: f.number, length: f.written}))
+}
+
+// logFile is a log. Its failures are reported, but pebble does not see them: when it can't
+// change to another log it panics and unlocks a mutex that is not locked, which nothing
+// can recover from (DB.rotateWAL). Whoever fail tells must not trust what pebble says of
+// the log afterwards.
+type logFile struct{ sealedFile }
+
+func (f *logFile) Write(p []byte) (int, error) {
+	_, _ = f.sealedFile.Write(p) // reported
+	return len(p), nil
+}
+
+func (f *logFile) Sync() error {
+	_ = f.sealedFile.Sync()
+	return nil
+}
+
+func (f *logFile) SyncData() error {
+	_ = f.sealedFile.SyncData()
+	return nil
+}
+
+func (f *logFile) Close() error {
+	_ = f.seal.report("close", f.name, f.File.Close())
+	return nil
+}
+
+// nowhere is a log that could not be created, for pebble to write to all the same.
+type nowhere struct{ vfs.File }
+
+func (nowhere) Write(p []byte) (int, error)    { return len(p), nil }
+func (nowhere) Preallocate(int64, int64) error { return nil }
+func (nowhere) Sync() error                    { return nil }
+func (nowhere) SyncData() error                { return nil }
+func (nowhere) SyncTo(int64) (bool, error)     { return true, nil }
+func (nowhere) Close() error                   { return nil }
+func (nowhere) Fd() uintptr                    { return vfs.InvalidFd }
 
 // SyncDir makes the names in a directory durable.
 func SyncDir(fsys vfs.FS, dir string) error {
