@@ -7,7 +7,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 GOVULNCHECK_VERSION   := v1.9.0
 FUZZTIME              ?= 30s
 TOOLS                 := $(CURDIR)/bin
-FUNCTIONS             := api payment deadletter reconcile smoke stream
+FUNCTIONS             := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
 # Without it aws-lambda-go links net/rpc, and with it a template engine.
 LAMBDA_TAGS           := lambda.norpc
 MAX_ZIP               := 4000000
