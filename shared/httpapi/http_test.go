@@ -58,6 +58,7 @@ func TestClosedQuery(t *testing.T) {
 		{"a bad escape", "GET", "/orders", "status=%zz", []string{"query.status", "is not percent-encoded: write % as %25 and ; as %3B"}},
 		{"a bad escape in a name", "GET", "/orders", "%zz=1", []string{"query.%zz", unknown + list}},
 		{"a semicolon", "GET", "/orders", "limit=1;status=PAID", []string{"query.limit", "is not percent-encoded: write % as %25 and ; as %3B"}},
+		{"a semicolon that is percent-encoded", "GET", "/orders", "limit=1&customerId=a%3Bb&x=1", []string{"query.x", unknown + list}},
 		{"several", "GET", "/orders", "a=1&limit=1&b=2&limit=2", []string{
 			"query.a", unknown + list, "query.b", unknown + list, "query.limit", "must not be repeated",
 		}},

@@ -43,16 +43,15 @@ func checkQuery(rawQuery string, names ...string) *Problem {
 		if err == nil {
 			name = unescaped
 		}
-		if unescaped, e := url.QueryUnescape(value); e == nil {
-			value = unescaped
-		} else {
-			err = e
+		plain, invalid := url.QueryUnescape(value)
+		if invalid != nil {
+			err, plain = invalid, value
 		}
 		switch {
 		case holdsCard(name):
 			cards = append(cards, cardDetail("query"))
 			continue
-		case holdsCard(value):
+		case holdsCard(plain):
 			cards = append(cards, cardDetail("query."+shown(name)))
 			continue
 		}
