@@ -289,7 +289,10 @@ func (r *reader) leg() order.Leg {
 }
 
 func (r *reader) refunds() []order.Refund {
-	refunds := make([]order.Refund, r.count())
+	var refunds []order.Refund
+	if n := r.count(); n > 0 {
+		refunds = make([]order.Refund, n)
+	}
 	for i := range refunds {
 		refunds[i] = order.Refund{
 			ID: r.text(), Amount: r.varint(), All: r.byte() != 0,
