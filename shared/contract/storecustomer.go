@@ -3,8 +3,6 @@ package contract
 import (
 	"context"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,25 +150,5 @@ func testListCustomerAmongWrites(t *testing.T, s order.Store) {
 		converges(t, func(ctx context.Context) string { return diffList(ctx, s, list.q, newestFirst(list.want)) })
 	}
 
-	ctx, stop := context.WithCancel(t.Context())
-	var writers sync.WaitGroup
-	var writes atomic.Int64
-	for w := range 3 {
-		writers.Go(func() { writeAmong(ctx, t, s, orders, w, &writes) })
-	}
-	limits := []int{1, 7, 25}
-	for i := 0; i < len(limits) || writes.Load() < 2*old && !t.Failed(); i++ {
-		all.Limit, some.Limit = limits[i%len(limits)], limits[i%len(limits)]
-		ids, err := listIDs(t.Context(), s, all)
-		if err != nil {
-			t.Error(err)
-		}
-		wantOnce(t, ids, newestFirst(orders), func(string) bool { return true })
-		if ids, err = listIDs(t.Context(), s, some); err != nil {
-			t.Error(err)
-		}
-		wantOnce(t, ids, newestFirst(failed), func(string) bool { return true })
-	}
-	stop()
-	writers.Wait()
+	followAmongWrites(t, s, all, orders)
 }

@@ -234,6 +234,17 @@ func testListAmongWrites(t *testing.T, s order.Store) {
 		return ""
 	})
 
+	followAmongWrites(t, s, order.Query{Tenant: tenant}, orders)
+}
+
+// followAmongWrites follows a list that has these orders, and the one of those in it that are
+// FAILED, while other orders are created and those that are not FAILED change.
+func followAmongWrites(t *testing.T, s order.Store, q order.Query, orders []order.Order) {
+	t.Helper()
+	failed := map[string]bool{}
+	for _, o := range orders {
+		failed[o.ID] = o.Status == order.Failed
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
 	var writes atomic.Int64
@@ -241,18 +252,15 @@ func testListAmongWrites(t *testing.T, s order.Store) {
 		writers.Go(func() { writeAmong(ctx, t, s, orders, w, &writes) })
 	}
 	limits := []int{1, 7, 25}
-	for i := 0; i < len(limits) || writes.Load() < 2*old && !t.Failed(); i++ {
-		limit := limits[i%len(limits)]
-		all, err := listIDs(t.Context(), s, order.Query{Tenant: tenant, Limit: limit})
-		if err != nil {
-			t.Error(err)
+	for i := 0; i < len(limits) || writes.Load() < 2*int64(len(orders)) && !t.Failed(); i++ {
+		q.Limit = limits[i%len(limits)]
+		for _, q.Status = range []order.Status{"", order.Failed} {
+			ids, err := listIDs(t.Context(), s, q)
+			if err != nil {
+				t.Error(err)
+			}
+			wantOnce(t, ids, newestFirst(orders), func(id string) bool { return q.Status == "" || failed[id] })
 		}
-		wantOnce(t, all, newestFirst(orders), func(string) bool { return true })
-		some, err := listIDs(t.Context(), s, order.Query{Tenant: tenant, Status: order.Failed, Limit: limit})
-		if err != nil {
-			t.Error(err)
-		}
-		wantOnce(t, some, newestFirst(orders), func(id string) bool { return failed[id] })
 	}
 	stop()
 	writers.Wait()

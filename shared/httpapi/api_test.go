@@ -454,18 +454,24 @@ func TestPreferWait(t *testing.T) {
 	}
 }
 
-func TestList(t *testing.T) {
-	type list struct {
-		Orders []orderBody `json:"orders"`
-		Next   string      `json:"next"`
-	}
+// orderList is a page of orders.
+type orderList struct {
+	Orders []orderBody `json:"orders"`
+	Next   string      `json:"next"`
+}
+
+// apart sets a clock by which no two orders are of the same millisecond, whose order in a
+// list is not defined.
+func apart(c *pipeline.CheckoutConfig) {
 	now := time.Now()
-	a := newAPI(t, func(c *pipeline.CheckoutConfig) {
-		c.Now = func() time.Time { // orders of the same millisecond are in no particular order
-			now = now.Add(time.Millisecond)
-			return now
-		}
-	})
+	c.Now = func() time.Time {
+		now = now.Add(time.Millisecond)
+		return now
+	}
+}
+
+func TestList(t *testing.T) {
+	a := newAPI(t, apart)
 	if got := read(t, a.do(t, request{path: "/orders"})); got != `{"orders":[]}`+"\n" {
 		t.Errorf("no orders: %s", got)
 	}
@@ -478,7 +484,7 @@ func TestList(t *testing.T) {
 	path := "/orders?limit=2"
 	for pages := 0; path != "" && pages < 10; pages++ {
 		r := a.do(t, request{path: path})
-		l := decode[list](t, r)
+		l := decode[orderList](t, r)
 		for _, o := range l.Orders {
 			got = append([]string{o.ID}, got...)
 		}
@@ -493,11 +499,11 @@ func TestList(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("pages, oldest first (-want +got):\n%s", diff)
 	}
-	failed := decode[list](t, a.do(t, request{path: "/orders?status=FAILED"}))
+	failed := decode[orderList](t, a.do(t, request{path: "/orders?status=FAILED"}))
 	if len(failed.Orders) != 1 || failed.Orders[0].ID != want[2] {
 		t.Errorf("FAILED: %+v", failed)
 	}
-	if l := decode[list](t, a.do(t, request{path: "/orders", tenant: "u"})); len(l.Orders) != 0 {
+	if l := decode[orderList](t, a.do(t, request{path: "/orders", tenant: "u"})); len(l.Orders) != 0 {
 		t.Errorf("another tenant sees %+v", l)
 	}
 }

@@ -7,27 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"paylane/shared/pipeline"
 )
 
 // TestListByCustomer places orders of customers with awkward names in two tenants, and
 // follows each customer's list by its links.
 func TestListByCustomer(t *testing.T) {
-	type list struct {
-		Orders []orderBody `json:"orders"`
-		Next   string      `json:"next"`
-	}
-	now := time.Now()
-	a := newAPI(t, func(c *pipeline.CheckoutConfig) {
-		c.Now = func() time.Time { // orders of the same millisecond are in no particular order
-			now = now.Add(time.Millisecond)
-			return now
-		}
-	})
+	a := newAPI(t, apart)
 	customers := []string{"alice", "alice#1", "a/b", "a&status=PAID", "a+b c%2F", "고객 😀", strings.Repeat("é", 64)}
 	want := map[string][]string{} // newest first
 	for range 3 {
@@ -51,7 +38,7 @@ func TestListByCustomer(t *testing.T) {
 		for pages := 0; path != "" && pages < 10; pages++ {
 			r := a.do(t, request{path: path})
 			link := r.Header.Get("Link")
-			for _, o := range decode[list](t, r).Orders {
+			for _, o := range decode[orderList](t, r).Orders {
 				ids = append(ids, o.ID)
 			}
 			path = strings.TrimSuffix(strings.TrimPrefix(link, "<"), `>; rel="next"`)
@@ -74,12 +61,12 @@ func TestListByCustomer(t *testing.T) {
 	}
 
 	// A cursor is a place in time: with another filter it goes on from there.
-	all := decode[list](t, a.do(t, request{path: "/orders?limit=3"}))
+	all := decode[orderList](t, a.do(t, request{path: "/orders?limit=3"}))
 	got := follow("/orders?customerId=alice&cursor=" + all.Next)
 	if diff := cmp.Diff(want["alice"], got); diff != "" {
 		t.Errorf("alice's orders from a cursor of everybody's (-want +got):\n%s", diff)
 	}
-	alices := decode[list](t, a.do(t, request{path: "/orders?limit=1&customerId=alice"}))
+	alices := decode[orderList](t, a.do(t, request{path: "/orders?limit=1&customerId=alice"}))
 	if diff := cmp.Diff(want["a/b"][1:], follow("/orders?customerId=a%2Fb&cursor="+alices.Next)); diff != "" {
 		t.Errorf("another customer's orders from a cursor of alice's (-want +got):\n%s", diff)
 	}
