@@ -73,6 +73,8 @@ func (k *keys) find(ctx context.Context, kid string) (*rsa.PublicKey, error) {
 			return key, err
 		case fetched: // the kid is not among the keys that were just fetched
 			return nil, unknownKey()
+		case ctx.Err() != nil: // nobody waits, so nothing is fetched
+			return nil, fmt.Errorf("wait for the issuer's keys: %w", ctx.Err())
 		}
 		done := k.flight.DoChan("", func() (any, error) { return k.refresh(ctx, kid) })
 		select {
