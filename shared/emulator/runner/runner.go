@@ -223,7 +223,7 @@ func (c Config) read() (*template.Template, error) {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
 	o := template.Options{Parameters: c.Parameters, Region: c.Region}
-	if o.FunctionURLOrigin, err = URL(c.Addr); err != nil {
+	if o.Origin, err = URL(c.Addr); err != nil {
 		return nil, err
 	}
 	if c.Platform == nil && c.Endpoint != "" {

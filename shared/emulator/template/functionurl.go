@@ -87,7 +87,7 @@ func (r *reader) urlDomain(id string) string {
 // URL.
 func (r *reader) urlValue(n *node, path string, function *resource, attribute string) *node {
 	if attribute == "FunctionUrl" {
-		origin := r.options.FunctionURLOrigin
+		origin := r.options.Origin
 		switch {
 		case origin == "":
 			return n.textNode("https://" + r.urlDomain(r.urlID(function)) + "/")

@@ -44,7 +44,7 @@ func TestFunctionURLs(t *testing.T) {
 		{"http://127.0.0.1:3000", "http://127.0.0.1:3000/_url/Plain/", "http://127.0.0.1:3000/orders"},
 	}
 	for _, row := range rows {
-		got, err := template.Read("template.yaml", []byte(urls), template.Options{FunctionURLOrigin: row.origin})
+		got, err := template.Read("template.yaml", []byte(urls), template.Options{Origin: row.origin})
 		if err != nil {
 			t.Fatal(err)
 		}

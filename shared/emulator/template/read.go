@@ -21,13 +21,35 @@ type Options struct {
 	// SQSEndpoint is how the queues' URLs begin; empty is the region's own, such as
 	// https://sqs.us-east-1.amazonaws.com.
 	SQSEndpoint string
-	// APIEndpoints replace the values of GetAtt ApiEndpoint, by the API's logical id.
-	APIEndpoints map[string]string
-	// FunctionURLOrigin is where a local runner serves the function URLs, such as
-	// "http://127.0.0.1:3000": each below [LocalURLPath], or at the root where it has
-	// LocalPaths. Empty is their domain on AWS.
-	FunctionURLOrigin string
+	// Origin is where a local runner serves the HTTP API and the function URLs, such as
+	// "http://127.0.0.1:3000". A function URL is below [LocalURLPath], or at the root where
+	// it has LocalPaths. Empty is their domains on AWS.
+	Origin string
+	// Lookup returns values that a deployment reads elsewhere. Nil makes each of them a
+	// problem that says how to supply it.
+	Lookup func(Reference) (string, error)
 }
+
+// Reference is a value that a deployment reads from another service: that of a parameter
+// of a type such as AWS::SSM::Parameter::Value<String>, or of a dynamic reference such as
+// {{resolve:ssm:/shop/key}} ("Get values stored in other services using dynamic
+// references", CloudFormation user guide).
+type Reference struct {
+	// Service is "ssm", "ssm-secure" or "secretsmanager".
+	Service string
+	// Name is the parameter's name, or the secret's name or ARN.
+	Name string
+	// Version is a parameter's version; empty is the newest.
+	Version string
+	// Key, Stage and VersionID are a secret's: the key in its JSON, of which the value is
+	// taken; the version's staging label, and its id. Empty are the whole string, AWSCURRENT
+	// and none.
+	Key, Stage, VersionID string
+}
+
+// ErrLater is what a Lookup returns for a value that is not known yet but will be at the
+// start: whatever depends on it is left out, without a problem.
+var ErrLater = errors.New("the value is read at the start")
 
 // LocalURLPath is where a local runner serves function URLs: it is followed by the
 // function's logical id and a slash.

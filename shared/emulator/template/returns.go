@@ -178,7 +178,7 @@ func (r *reader) fill(pattern string, res *resource, name string) string {
 		"{suffix}", r.urlSuffix(),
 		"{url}", r.options.SQSEndpoint+"/"+r.options.AccountID+"/"+name,
 		"{api}", apiID(id),
-		"{endpoint}", r.apiEndpoint(res.id, id),
+		"{endpoint}", r.apiEndpoint(id),
 		"{uuid}", uuidOf(r.options.StackName+"/"+res.id),
 		"{hex}", hex.EncodeToString(id[:13]),
 		"{letters}", base32.StdEncoding.EncodeToString(id[:])[:9],
@@ -186,9 +186,9 @@ func (r *reader) fill(pattern string, res *resource, name string) string {
 }
 
 // apiEndpoint returns where the API is served: where [Options] says, or at AWS's address.
-func (r *reader) apiEndpoint(logicalID string, id [sha256.Size]byte) string {
-	if local, ok := r.options.APIEndpoints[logicalID]; ok {
-		return local
+func (r *reader) apiEndpoint(id [sha256.Size]byte) string {
+	if r.options.Origin != "" {
+		return r.options.Origin
 	}
 	return "https://" + r.apiDomain(apiID(id))
 }

@@ -14,6 +14,44 @@ type Template struct {
 	Tables    []Table
 	Mappings  []Mapping
 	Schedules []Schedule
+
+	// Externals are resources that the functions' code can reach, but that the emulator
+	// does not run itself.
+	Externals []External
+	// Outputs are the template's, for people.
+	Outputs []Output
+	// Skipped is everything in the template that has no effect locally.
+	Skipped []Skipped
+}
+
+// External is a resource that the functions' code can reach and that is somebody else's to
+// run: a topic, a bucket, a secret, a parameter of Systems Manager, a KMS key, a user pool.
+type External struct {
+	LogicalID string
+	Type      string
+	Name      string // the physical name
+	// Properties are CloudFormation's, resolved, as a [Table]'s are.
+	Properties map[string]any
+	Line       int
+}
+
+// Output is one of the template's Outputs.
+type Output struct {
+	Name, Description string
+	// Value is empty if it is not known locally; Unknown then says why.
+	Value, Unknown string
+	Line           int
+}
+
+// Skipped is a resource, property or key that has no effect locally.
+type Skipped struct {
+	// Path leads to it: "Resources.Api.Properties.Tracing".
+	Path string
+	// Type is a resource's type; empty for anything else.
+	Type string
+	// Reason says why, in a few words.
+	Reason string
+	Line   int
 }
 
 // Function is an AWS::Serverless::Function that runs a Go program.
