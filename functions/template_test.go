@@ -231,3 +231,115 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("only %d alarms found", alarms)
 	}
 }
+
+type alarm struct {
+	Period             int    `yaml:"Period"`
+	EvaluationPeriods  int    `yaml:"EvaluationPeriods"`
+	DatapointsToAlarm  int    `yaml:"DatapointsToAlarm"`
+	Threshold          int    `yaml:"Threshold"`
+	ComparisonOperator string `yaml:"ComparisonOperator"`
+	TreatMissingData   string `yaml:"TreatMissingData"`
+	Metrics            []struct {
+		ID         string `yaml:"Id"`
+		Expression string `yaml:"Expression"`
+		MetricStat struct {
+			Period int `yaml:"Period"`
+			Metric struct {
+				MetricName string `yaml:"MetricName"`
+				Dimensions []struct {
+					Value yaml.Node `yaml:"Value"`
+				} `yaml:"Dimensions"`
+			} `yaml:"Metric"`
+		} `yaml:"MetricStat"`
+	} `yaml:"Metrics"`
+}
+
+// seconds returns how far back the alarm looks, and the longest period of its metrics.
+func (a alarm) seconds() (back, period int) {
+	period = a.Period
+	for _, m := range a.Metrics {
+		period = max(period, m.MetricStat.Period)
+	}
+	return period * a.EvaluationPeriods, period
+}
+
+// resources decodes the template's resources of a type, by logical id.
+func resources[P any](t *testing.T, kind string) map[string]P {
+	t.Helper()
+	var root struct {
+		Resources map[string]struct {
+			Type       string    `yaml:"Type"`
+			Properties yaml.Node `yaml:"Properties"`
+		} `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(source(t), &root); err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]P)
+	for id, r := range root.Resources {
+		if r.Type != kind {
+			continue
+		}
+		var p P
+		if err := r.Properties.Decode(&p); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+		found[id] = p
+	}
+	return found
+}
+
+// TestAlarmPeriods: an alarm looks back a day at most, or seven with periods of an hour or
+// more (PutMetricAlarm, CloudWatch API reference).
+func TestAlarmPeriods(t *testing.T) {
+	const hour, day = 3600, 24 * 3600
+	for id, a := range resources[alarm](t, "AWS::CloudWatch::Alarm") {
+		longest := day
+		back, period := a.seconds()
+		if period >= hour {
+			longest *= 7
+		}
+		if back == 0 || back > longest {
+			t.Errorf("%s looks back %d s, CloudWatch allows 1 to %d", id, back, longest)
+		}
+	}
+}
+
+// TestNight: Lambda lets the reconcile function feed its own queue, and alarms tell of
+// invocations that it dropped all the same, of walks that fail for as long as they are tried,
+// and of a night whose walk did not end.
+func TestNight(t *testing.T) {
+	type function struct {
+		RecursiveLoop string `yaml:"RecursiveLoop"`
+	}
+	if got := resources[function](t, "AWS::Serverless::Function")["Reconcile"].RecursiveLoop; got != "Allow" {
+		t.Errorf("the function's RecursiveLoop is %q", got)
+	}
+	alarms, read := resources[alarm](t, "AWS::CloudWatch::Alarm"), read(t)
+	watched := make(map[string]bool)
+	for _, m := range alarms["RecursionAlarm"].Metrics {
+		for _, d := range m.MetricStat.Metric.Dimensions {
+			watched[d.Value.Value] = m.MetricStat.Metric.MetricName == "RecursiveInvocationsDropped"
+		}
+	}
+	for _, m := range read.Mappings {
+		if !watched[m.Function] {
+			t.Errorf("nothing tells if Lambda drops invocations of %s, which has a queue", m.Function)
+		}
+	}
+	failing := alarms["ReconcileErrorsAlarm"]
+	queue, _ := read.Queue("ReconcileQueue")
+	if back, _ := failing.seconds(); time.Duration(back)*time.Second < queue.VisibilityTimeout || failing.DatapointsToAlarm != 1 {
+		t.Errorf("the alarm on errors ends before the next try, after %v: %+v", queue.VisibilityTimeout, failing)
+	}
+	missing := alarms["ReconcileMissingAlarm"]
+	if back, _ := missing.seconds(); back != 26*3600 || missing.DatapointsToAlarm != 0 ||
+		missing.ComparisonOperator != "LessThanThreshold" || missing.Threshold != 1 {
+		t.Errorf("the alarm on a missing night looks at %d s: %+v", back, missing)
+	}
+	// A 0 for each hour without a walk, as the queue always has data: missing walks are breaching,
+	// and the time before the stack is not.
+	if len(missing.Metrics) != 3 || missing.Metrics[0].Expression != "MAX([walks, 0 * queue])" || missing.TreatMissingData != "notBreaching" {
+		t.Errorf("the alarm on a missing night takes missing data for something else: %+v", missing)
+	}
+}

@@ -17,6 +17,10 @@ import (
 	"paylane/shared/telemetry"
 )
 
+// maxInvocations ends a walk that is not done after that many. At a quarter of an hour each,
+// it has then taken a day, and the next night's walk begins.
+const maxInvocations = 100
+
 // errNoTime ends a walk that would go on forever.
 var errNoTime = errors.New("the function's timeout is too short, or ratePerSecond too low")
 
@@ -50,10 +54,13 @@ type ReconcileHandler = func(context.Context, json.RawMessage) (any, error)
 //
 //   - an event of EventBridge Scheduler: a run that settles, over the last RECONCILE_DAYS;
 //   - an SQS event of its own queue, to go on, with a batch response
-//     (ReportBatchItemFailures); the batch size should be 1, for each record takes an
-//     invocation's whole time;
+//     (ReportBatchItemFailures), or an error if no record could be handled; the batch size
+//     should be 1, for each record takes an invocation's whole time;
 //   - by hand {"from", "to", "apply", "ratePerSecond", "stuckAfter"}, all of them optional:
 //     a dry run over all orders unless "apply" is true. The last is a duration such as "90m".
+//
+// A walk that is not done after a hundred invocations is given up. The metric
+// [telemetry.Reconciled] counts the scheduled ones that are done.
 func Reconcile(environment map[string]string, s Services) (ReconcileHandler, error) {
 	e, err := environ.Parse[reconcileEnvironment](environment)
 	if err != nil {
@@ -77,18 +84,26 @@ func Reconcile(environment map[string]string, s Services) (ReconcileHandler, err
 			Source  string
 		}
 		_ = json.Unmarshal(event, &kind) // what is none of these is by hand, and refused there
-		switch {
-		case kind.Records != nil:
+		if kind.Records != nil {
 			return r.resume(ctx, event)
-		case kind.Source == "aws.scheduler":
+		}
+		var state pipeline.ReconcileState
+		var err error
+		if kind.Source == "aws.scheduler" {
 			from := s.Now().UTC().AddDate(0, 0, -int(e.Days))
-			return r.run(ctx, pipeline.NewReconcileState(from, time.Time{}, true, int(e.Rate)))
+			state = pipeline.NewReconcileState(from, time.Time{}, true, int(e.Rate))
+			state.Nightly = true
+		} else {
+			state, err = byHand(event, int(e.Rate))
 		}
-		state, err := byHand(event, int(e.Rate))
-		if err != nil {
-			return nil, err
+		var result ReconcileResult
+		if err == nil {
+			result, err = r.run(ctx, state)
 		}
-		return r.run(ctx, state)
+		if err != nil { // nobody may be waiting for the answer
+			r.log.ErrorContext(ctx, "could not reconcile", "error", err)
+		}
+		return result, err
 	}), nil
 }
 
@@ -139,9 +154,14 @@ func (r reconciler) resume(ctx context.Context, event json.RawMessage) (any, err
 		}
 		if err != nil {
 			r.log.ErrorContext(ctx, "could not go on reconciling", "message_id", record.MessageId, "error", err)
+			telemetry.From(ctx).Count(telemetry.Failed)
 			response.BatchItemFailures = append(response.BatchItemFailures,
 				events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
 		}
+	}
+	// All of these come back either way, but what a response lists is not among Lambda's Errors.
+	if failed := len(response.BatchItemFailures); failed > 0 && failed == len(batch.Records) {
+		return nil, fmt.Errorf("reconcile: none of %d records could be handled; the log says why", failed)
 	}
 	return response, nil
 }
@@ -153,6 +173,9 @@ func (r reconciler) run(ctx context.Context, state pipeline.ReconcileState) (Rec
 	next, done, err := r.pipeline.Run(ctx, state)
 	result := ReconcileResult{Done: done, Apply: next.Apply, Report: next.Report}
 	if done {
+		if next.Nightly {
+			telemetry.From(ctx).Count(telemetry.Reconciled)
+		}
 		r.log.InfoContext(ctx, "reconciled", "from", next.From, "to", next.To, "apply", next.Apply, "report", next.Report)
 		return result, nil
 	}
@@ -163,7 +186,15 @@ func (r reconciler) run(ctx context.Context, state pipeline.ReconcileState) (Rec
 	case err != nil:
 		r.log.ErrorContext(ctx, "a part of the orders could not be read; it is tried again", "error", err)
 	}
-	if _, err := r.queue.Send(ctx, rest, 0); err != nil {
+	next.Continued++
+	if next.Continued >= maxInvocations {
+		// As an error it would come back, and be given up again and again.
+		r.log.ErrorContext(ctx, "reconciling took too many invocations and is given up: "+
+			"raise RECONCILE_RATE, lower RECONCILE_DAYS, or ask for a shorter span", "report", next.Report)
+		telemetry.From(ctx).Count(telemetry.Failed)
+		return result, nil
+	}
+	if _, err := r.queue.Send(ctx, next.Encode(), 0); err != nil {
 		return result, fmt.Errorf("reconcile: send what is left to do: %w", err)
 	}
 	r.log.InfoContext(ctx, "reconciling goes on in another invocation", "report", next.Report)

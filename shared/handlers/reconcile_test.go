@@ -22,6 +22,7 @@ import (
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/pipeline"
 	"paylane/shared/queue"
+	"paylane/shared/telemetry"
 )
 
 // reconciling is the reconcile function with its store and its queue, in memory.
@@ -33,6 +34,7 @@ type reconciling struct {
 	services    handlers.Services
 	environment map[string]string
 	log         *bytes.Buffer
+	lines       *bytes.Buffer // one for each invocation
 	timeout     time.Duration
 }
 
@@ -40,9 +42,10 @@ func inReconciling(t *testing.T, test func(t *testing.T, r *reconciling)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		store, queue := pebbletest.Open(t, 90*time.Minute)
-		r := &reconciling{t: t, store: store, queue: queue, log: new(bytes.Buffer), timeout: 15 * time.Minute}
+		r := &reconciling{t: t, store: store, queue: queue, log: new(bytes.Buffer), lines: new(bytes.Buffer), timeout: 15 * time.Minute}
 		r.services, r.environment = handlerstest.Services(store, queue), handlerstest.Environment("RECONCILE_STUCK_AFTER", "1h")
 		r.services.Log = slog.New(slog.NewJSONHandler(r.log, nil))
+		r.services.Telemetry = telemetry.NewRecorder(r.lines, "stack", time.Now)
 		test(t, r)
 	})
 }
@@ -55,6 +58,20 @@ func (r *reconciling) invoke(event string) (string, error) {
 	handler := handlerstest.Must[handlers.ReconcileHandler](r.t)(handlers.Reconcile(r.environment, r.services))
 	answer, err := lambda.NewHandler(handler).Invoke(ctx, []byte(event))
 	return string(answer), err
+}
+
+// counted returns what the invocations so far counted.
+func (r *reconciling) counted(m telemetry.Metric) (sum float64) {
+	r.t.Helper()
+	for decoder := json.NewDecoder(bytes.NewReader(r.lines.Bytes())); decoder.More(); {
+		var line map[string]any
+		if err := decoder.Decode(&line); err != nil {
+			r.t.Fatal(err)
+		}
+		n, _ := line[string(m)].(float64)
+		sum += n
+	}
+	return sum
 }
 
 // put stores a PENDING order that was created the given time ago and never worked on.
@@ -245,6 +262,66 @@ func TestReconcileBatch(t *testing.T) {
 		if got := r.status(ref); got != order.Failed {
 			t.Errorf("the order is %s", got)
 		}
+		if n := r.counted(telemetry.Failed); n != 2 {
+			t.Errorf("%v were counted as failed, want 2", n)
+		}
+	})
+}
+
+// TestReconcileNight: a metric says that a night's walk has ended: not before its last
+// invocation, and of no other walk.
+func TestReconcileNight(t *testing.T) {
+	inReconciling(t, func(t *testing.T, r *reconciling) {
+		r.environment["RECONCILE_RATE"] = "10"
+		for n := range 100 {
+			r.put(n, day)
+		}
+		if _, err := r.invoke(`{"apply":true,"to":"1999-12-01T00:00:00Z"}`); err != nil || r.counted(telemetry.Reconciled) != 0 {
+			t.Errorf("%v walks by hand were counted, %v", r.counted(telemetry.Reconciled), err)
+		}
+		r.timeout = 33 * time.Second
+		if answer, err := r.invoke(scheduled); err != nil || !strings.Contains(answer, `"done":false`) {
+			t.Fatalf("%s, %v", answer, err)
+		}
+		for event, n := r.received(); n > 0; event, n = r.received() {
+			if got := r.counted(telemetry.Reconciled); got != 0 {
+				t.Fatalf("%v walks ended, with a message left", got)
+			}
+			if _, err := r.invoke(event); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, failed := r.counted(telemetry.Reconciled), r.counted(telemetry.Failed); got != 1 || failed != 0 {
+			t.Errorf("%v walks ended and %v failed", got, failed)
+		}
+	})
+}
+
+// TestReconcileTooLong: a walk that feeds the queue over and over is given up after a
+// hundred invocations, and both the log and a metric say so.
+func TestReconcileTooLong(t *testing.T) {
+	inReconciling(t, func(t *testing.T, r *reconciling) {
+		for n := range 400 {
+			r.put(n, day)
+		}
+		r.timeout = 32 * time.Second // two orders
+		_, err := r.invoke(`{"apply":true,"ratePerSecond":1}`)
+		invocations := 1
+		for event, n := r.received(); n > 0 && err == nil && invocations <= 100; event, n = r.received() {
+			_, err = r.invoke(event)
+			invocations++
+		}
+		if invocations != 100 || err != nil {
+			t.Fatalf("%d invocations, %v; want 100", invocations, err)
+		}
+		lines := strings.Split(strings.TrimSpace(r.log.String()), "\n")
+		last := lines[len(lines)-1]
+		if !strings.Contains(last, `"level":"ERROR"`) || !strings.Contains(last, `"scanned":`) || !strings.Contains(last, "RECONCILE_RATE") {
+			t.Errorf("the last line is %s", last)
+		}
+		if failed := r.counted(telemetry.Failed); failed != 1 {
+			t.Errorf("%v failed, want 1", failed)
+		}
 	})
 }
 
@@ -292,6 +369,9 @@ func TestReconcileFails(t *testing.T) {
 				r.timeout = 32 * time.Second
 				test.change(r)
 				answer, err := r.invoke(`{"apply":true,"ratePerSecond":10}`)
+				if err != nil && !strings.Contains(r.log.String(), `"level":"ERROR","msg":"could not reconcile"`) {
+					t.Errorf("the error is not in the log:\n%s", r.log)
+				}
 				if (err == nil) != (test.says == "") || (err != nil && !strings.Contains(err.Error(), test.says)) {
 					t.Errorf("the answer is %s, %v; want an error that says %q", answer, err, test.says)
 				}
@@ -305,11 +385,12 @@ func TestReconcileFails(t *testing.T) {
 					if rounds > 2 {
 						t.Fatal("messages are sent over and over")
 					}
-					answer, _ = r.invoke(event)
+					answer, err = r.invoke(event)
 					event, n = r.received()
 				}
-				if test.sent > 0 && !strings.Contains(answer, "itemIdentifier") {
-					t.Errorf("the last answer is %s, want a failure", answer)
+				// Lambda counts what fails as a whole, not what a batch response lists.
+				if test.sent > 0 && (err == nil || r.counted(telemetry.Failed) != 1) {
+					t.Errorf("the last answer is %s, and %v failed; want an error", answer, r.counted(telemetry.Failed))
 				}
 			})
 		})

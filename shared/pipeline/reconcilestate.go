@@ -39,9 +39,13 @@ type ReconcileState struct {
 	// RatePerSecond is how often the gateway is called, 1 to [MaxReconcileRate].
 	RatePerSecond int `json:"ratePerSecond"`
 	// StuckAfter is as in [ReconcilerConfig], for this walk; 0 is the reconciler's.
-	StuckAfter time.Duration      `json:"stuckAfter,omitempty"`
-	Segments   []ReconcileSegment `json:"segments"`
-	Report     ReconcileReport    `json:"report"`
+	StuckAfter time.Duration `json:"stuckAfter,omitempty"`
+	// Nightly marks a walk that the schedule began, and Continued counts the messages by which
+	// a walk went on so far. Both are for whoever calls Run, which leaves them alone.
+	Nightly   bool               `json:"nightly,omitempty"`
+	Continued int                `json:"continued,omitempty"`
+	Segments  []ReconcileSegment `json:"segments"`
+	Report    ReconcileReport    `json:"report"`
 }
 
 // ReconcileSegment is how far a walk has come in one segment of the store.
@@ -166,6 +170,8 @@ func (s ReconcileState) Check() error {
 		return fmt.Errorf("%w: ratePerSecond must be from 1 to %d", ErrReconcileState, MaxReconcileRate)
 	case s.StuckAfter < 0:
 		return fmt.Errorf("%w: stuckAfter must not be negative", ErrReconcileState)
+	case s.Continued < 0:
+		return fmt.Errorf("%w: continued must not be negative", ErrReconcileState)
 	case !s.From.IsZero() && !s.To.IsZero() && !s.From.Before(s.To):
 		return fmt.Errorf("%w: from must be before to", ErrReconcileState)
 	case s.From.Year() > lastYear || s.To.Year() > lastYear:

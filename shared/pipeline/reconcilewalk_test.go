@@ -429,6 +429,7 @@ func TestReconcileState(t *testing.T) {
 		{"null", "null", "version 0"},
 		{"no rate", replaced(`"ratePerSecond":50`, `"ratePerSecond":0`), "ratePerSecond"},
 		{"too fast", replaced(`"ratePerSecond":50`, `"ratePerSecond":1001`), "ratePerSecond"},
+		{"fewer than no messages", replaced(`"ratePerSecond":50`, `"ratePerSecond":50,"continued":-1`), "continued"},
 		{"no segments", `{"version":1,"ratePerSecond":1}`, "0 segments"},
 		{"too many segments", replaced(`"segments":[`, `"segments":[{},`), "17 segments"},
 		{"an empty span", replaced(`00:00:02`, `00:00:01`), "from must be before to"},

@@ -39,6 +39,7 @@ const (
 	Unknown     Metric = "Unknown"     // attempts whose outcome nobody knows yet
 	Failed      Metric = "Failed"      // messages that could not be handled, and requests answered 500, by a fault on this side
 	Differences Metric = "Differences" // ended orders that differ from the gateway's records
+	Reconciled  Metric = "Reconciled"  // nightly walks over the orders that came to their end
 	// TimeToAccept is how long the function took for a request that was Accepted.
 	TimeToAccept Metric = "TimeToAccept"
 	// TimeToPaid is from an order's creation until it was PAID.
@@ -47,7 +48,7 @@ const (
 
 // Metrics returns all of them, in the order in which a line has them.
 func Metrics() []Metric {
-	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Failed, Differences, TimeToAccept, TimeToPaid}
+	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Failed, Differences, Reconciled, TimeToAccept, TimeToPaid}
 }
 
 // maxValues is how many values of a metric one line may have.
