@@ -23,6 +23,7 @@ func startPage(c config, t *template.Template, url string, own *devIssuer) error
 		pageAccess(page, c, own)
 	}
 	pageTemplate(page, t, url)
+	pageCredentials(page, c)
 	fmt.Fprintln(page, "\nCtrl-C finishes what is in flight and stops.")
 	err := page.Flush()
 	if err == nil {

@@ -51,9 +51,9 @@ is in flight and stops.`,
 			o.Log = newLogger(c.err, verbose, json)
 			if o.Endpoint != "" {
 				o.Region = cmp.Or(c.getenv("AWS_REGION"), c.getenv("AWS_DEFAULT_REGION"))
-				o.Credentials = runner.Credentials{
-					AccessKeyID: c.getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: c.getenv("AWS_SECRET_ACCESS_KEY"),
-					SessionToken: c.getenv("AWS_SESSION_TOKEN"),
+				var err error
+				if o.Credentials, err = c.credentials(o.ShellCredentials); err != nil {
+					return err
 				}
 			}
 			if c.getenv("GOGC") == "" {
@@ -77,6 +77,7 @@ is in flight and stops.`,
 	flags.StringVar(&o.Access.Audience, "audience", "", "with --issuer, the `audiences` to accept, separated by commas")
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
 	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of DynamoDB and SQS, such as LocalStack's: the template's functions are built, and run on it")
+	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "with --endpoint, give the functions the shell's AWS credentials and let them call AWS")
 	flags.BoolVar(&verbose, "verbose", false, "log everything, not only what goes wrong")
 	flags.BoolVar(&json, "json", false, "log JSON lines")
 	return cmd
@@ -119,6 +120,8 @@ type config struct {
 	Endpoint    string
 	Region      string
 	Credentials runner.Credentials
+	// ShellCredentials are among the Credentials, so that functions may call AWS.
+	ShellCredentials bool
 
 	// Out receives the start page, and the lines of functions that run as programs. It
 	// must be safe for concurrent use.
@@ -157,6 +160,9 @@ func (c config) check() error {
 	if err == nil && c.Endpoint != "" && !isURL(c.Endpoint) {
 		err = fmt.Errorf("--endpoint %q is not a URL such as http://127.0.0.1:4566", c.Endpoint)
 	}
+	if err == nil && c.ShellCredentials && c.Endpoint == "" {
+		err = errors.New("--aws-credentials is for functions that are built and run with --endpoint; here they run without AWS")
+	}
 	if err != nil {
 		return usageError{err}
 	}
@@ -182,7 +188,7 @@ func run(ctx context.Context, c config) error {
 	}
 	options := runner.Config{
 		Template: c.Template, Addr: addr, Listener: listener,
-		Endpoint: c.Endpoint, Region: c.Region, Credentials: c.Credentials,
+		Endpoint: c.Endpoint, Region: c.Region, Credentials: c.Credentials, AllowAWS: c.ShellCredentials,
 		Output: c.Out, Logger: c.Log, Now: c.Now, Jitter: c.Jitter,
 	}
 	var own *devIssuer

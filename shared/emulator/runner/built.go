@@ -55,6 +55,7 @@ type built struct {
 	sqs       *sqs.Client
 	folder    string // of the builds; removed at the end
 	functions []*builtFunction
+	outbound  *outbound // nil if the functions may call AWS
 }
 
 type builtFunction struct {
@@ -78,6 +79,11 @@ func openBuilt(ctx context.Context, c Config, t *template.Template) (*built, err
 	p := &built{config: c, region: t.Region, sqs: sqs.NewFromConfig(aws), folder: folder}
 	if p.functions, err = c.sources(t, folder); err != nil {
 		return nil, errors.Join(err, p.Close(ctx))
+	}
+	if !c.AllowAWS {
+		if p.outbound, err = openOutbound(ctx, c, t, p.report); err != nil {
+			return nil, errors.Join(err, p.Close(ctx))
+		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -167,18 +173,33 @@ func (p *built) report(format string, args ...any) {
 }
 
 func (p *built) runtime(f template.Function, program string) runtimeapi.Config {
-	variables := maps.Clone(f.Environment)
-	if p.config.Endpoint != "" {
-		if variables == nil {
-			variables = map[string]string{}
-		}
-		variables["AWS_ENDPOINT_URL"] = p.config.Endpoint // the template's own is for elsewhere
-	}
-	f.Environment = variables
+	f.Environment = p.environment(f)
 	return runtimeapi.Config{
 		Function: f, Binary: program, Region: p.region, Credentials: p.config.Credentials,
 		Log: p.config.Output, Logger: p.config.Logger, Now: p.config.Now,
 	}
+}
+
+// environment returns a function's own variables, and those by which it is kept from AWS.
+func (p *built) environment(f template.Function) map[string]string {
+	all := make(map[string]string)
+	if p.outbound != nil {
+		// The credentials of the user's files and of the machine's role are real, too.
+		all["AWS_SHARED_CREDENTIALS_FILE"], all["AWS_CONFIG_FILE"] = os.DevNull, os.DevNull
+		all["AWS_EC2_METADATA_DISABLED"] = "true"
+	}
+	maps.Copy(all, f.Environment)
+	if p.config.Endpoint != "" {
+		all["AWS_ENDPOINT_URL"] = p.config.Endpoint // the template's own is for elsewhere
+	}
+	switch {
+	case p.outbound == nil:
+	case hasProxy(f):
+		p.report("%s has a proxy of its own, so its calls to AWS are not refused", f.LogicalID)
+	default:
+		maps.Copy(all, p.outbound.variables(f))
+	}
+	return all
 }
 
 // Invoker implements [Platform].
@@ -254,5 +275,9 @@ func (p *built) Close(ctx context.Context) error {
 			group.Go(func() error { return f.running.Close(ctx) })
 		}
 	}
-	return errors.Join(group.Wait(), os.RemoveAll(p.folder))
+	err := group.Wait()
+	if p.outbound != nil {
+		err = errors.Join(err, p.outbound.close())
+	}
+	return errors.Join(err, os.RemoveAll(p.folder))
 }

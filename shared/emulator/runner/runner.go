@@ -59,12 +59,19 @@ type Config struct {
 	// Credentials sign the requests to the Endpoint, the functions' too. The default is
 	// the key "test" with the secret "test", which emulators accept.
 	Credentials Credentials
+	// AllowAWS lets the functions call AWS, and find the credentials in the user's files.
+	// Without it their HTTP calls go through a proxy of the runner's, which refuses AWS's
+	// hosts and reports each once on the Output. The Endpoint is called directly, wherever
+	// it is. A function is not held back if its code uses no proxy, or if the template
+	// names another one for it.
+	AllowAWS bool
 	// Platform, if set, opens the platform to run on, in place of the functions' builds
 	// and the Endpoint.
 	Platform func(context.Context, *template.Template) (Platform, error)
 
-	// Output receives a line for each build, and what the functions write: whole lines in
-	// each Write. It must be safe for concurrent use, as an os.File is. Nil discards.
+	// Output receives a line for each build and for the first of the calls that are refused,
+	// and what the functions write: whole lines in each Write. It must be safe for
+	// concurrent use, as an os.File is. Nil discards.
 	Output io.Writer
 	// Logger receives what goes wrong. Nil discards.
 	Logger *slog.Logger
