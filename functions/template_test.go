@@ -3,6 +3,7 @@
 package functions_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -324,6 +325,79 @@ func TestRestoredTable(t *testing.T) {
 	if statements < 6 {
 		t.Errorf("only %d statements found", statements)
 	}
+}
+
+// TestKept: what is deleted with the stack can be made again. Orders can't, nor can the ids of
+// the clients that own them.
+func TestKept(t *testing.T) {
+	t.Parallel()
+	for name, r := range resources(t) {
+		kind, _ := r["Type"].(string)
+		want := any(nil)
+		if kind == "AWS::DynamoDB::Table" || strings.HasPrefix(kind, "AWS::Cognito::") {
+			want = "Retain"
+		}
+		if r["DeletionPolicy"] != want || r["UpdateReplacePolicy"] != want {
+			t.Errorf("%s: DeletionPolicy %v and UpdateReplacePolicy %v, want %v", name, r["DeletionPolicy"], r["UpdateReplacePolicy"], want)
+		}
+	}
+}
+
+// TestQueuePolicies: each queue has a policy of its own, as SQS wants it, and takes requests
+// over TLS alone.
+func TestQueuePolicies(t *testing.T) {
+	t.Parallel()
+	policies := make(map[string]int)
+	all := resources(t)
+	for name, r := range all {
+		if r["Type"] != "AWS::SQS::QueuePolicy" {
+			continue
+		}
+		properties := r["Properties"].(map[string]any)
+		statement := properties["PolicyDocument"].(map[string]any)["Statement"].([]any)[0].(map[string]any)
+		queues := properties["Queues"].([]any)
+		if len(queues) != 1 || statement["Resource"] != fmt.Sprint(queues[0], ".Arn") || statement["Effect"] != "Deny" ||
+			fmt.Sprint(statement["Condition"]) != "map[Bool:map[aws:SecureTransport:false]]" {
+			t.Errorf("%s on %v: %v", name, queues, statement)
+		}
+		policies[fmt.Sprint(queues[0])]++
+	}
+	for name, r := range all {
+		if r["Type"] == "AWS::SQS::Queue" && policies[name] != 1 {
+			t.Errorf("%s has %d policies", name, policies[name])
+		}
+	}
+}
+
+// TestAccessLog: the access log is where API Gateway may write without a policy of the account's,
+// and says why an integration failed, which the function can't.
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	all := resources(t)
+	settings := all["HttpApi"]["Properties"].(map[string]any)["AccessLogSettings"].(map[string]any)
+	group, _, _ := strings.Cut(fmt.Sprint(settings["DestinationArn"]), ".")
+	if name := fmt.Sprint(all[group]["Properties"].(map[string]any)["LogGroupName"]); !strings.HasPrefix(name, "/aws/vendedlogs/${AWS::StackName}/") {
+		t.Errorf("its name is %s", name)
+	}
+	var line map[string]string
+	if err := json.Unmarshal([]byte(settings["Format"].(string)), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line["error"] != "$context.error.message" || line["integrationError"] != "$context.integrationErrorMessage" {
+		t.Errorf("a line is %v", line)
+	}
+}
+
+// resources returns the template's resources as they are written.
+func resources(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	var root struct {
+		Resources map[string]map[string]any `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(source(t), &root); err != nil {
+		t.Fatal(err)
+	}
+	return root.Resources
 }
 
 // walk visits every mapping of a template.
