@@ -251,8 +251,9 @@ func TestReleaseIsPublished(t *testing.T) {
 	}
 }
 
-// TestCanary: without Canary the aliases go to the new versions at once, and nothing refers to
-// CodeDeploy's application, which there is not.
+// TestCanary: new versions are tested before and after they have the traffic. Without Canary the
+// aliases go to them at once, and nothing refers to CodeDeploy's application, which does not
+// exist then.
 func TestCanary(t *testing.T) {
 	translated := translate(t, []map[string]string{{"Canary": "true"}, {"Canary": "false"}})
 	for i, deployed := range []bool{true, false} {
@@ -263,13 +264,22 @@ func TestCanary(t *testing.T) {
 			}
 			if r.Type == "AWS::Lambda::Alias" {
 				aliases++
-				if _, steps := r.UpdatePolicy["CodeDeployLambdaAliasUpdate"]; steps != deployed {
+				update, steps := r.UpdatePolicy["CodeDeployLambdaAliasUpdate"].(map[string]any)
+				if steps != deployed {
 					t.Errorf("%s is deployed in steps: %v, want %v", name, steps, deployed)
+				}
+				hooks := fmt.Sprint(update["BeforeAllowTrafficHook"], update["AfterAllowTrafficHook"])
+				if deployed && name != "StreamAliaslive" && hooks != "map[Ref:Smoke] map[Ref:Smoke]" {
+					t.Errorf("%s is tested by %s", name, hooks)
 				}
 			}
 		}
 		if aliases != 5 {
 			t.Errorf("%d aliases", aliases)
+		}
+		// Before it has traffic the alias leads to the old version.
+		if smoke := fmt.Sprint(translated[i].Resources["Smoke"].Properties.Environment.Variables["API_FUNCTION"]); smoke != "map[Ref:ApiVersionlocal]" {
+			t.Errorf("the smoke test is of %s", smoke)
 		}
 		if refers := strings.Contains(translated[i].text, `"Ref": "ServerlessDeploymentApplication"`) ||
 			strings.Contains(translated[i].text, "${ServerlessDeploymentApplication"); refers != deployed {
