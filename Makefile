@@ -8,8 +8,9 @@ GOVULNCHECK_VERSION   := v1.9.0
 FUZZTIME              ?= 30s
 TOOLS                 := $(CURDIR)/bin
 FUNCTIONS             := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
-# Without it aws-lambda-go links net/rpc, and with it a template engine.
-LAMBDA_TAGS           := lambda.norpc
+# What Go builds Lambda's binaries with, here and in sam build, which would set none of it: no C; without net/rpc, which
+# aws-lambda-go would link, and with it a template engine; stripped; the same bytes in every folder and at every commit.
+FOR_LAMBDA            := CGO_ENABLED=0 GOFLAGS="-tags=lambda.norpc -trimpath -buildvcs=false '-ldflags=-s -w'"
 MAX_ZIP               := 4000000
 
 ## —— Everyday ——
@@ -59,8 +60,8 @@ bench: ## run the load driver against the runner, beside a bare net/http server
 .PHONY: coldstart
 coldstart: ## from exec to ready, of the api function beside an empty one
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; mkdir "$$work/api" "$$work/empty"; \
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -tags $(LAMBDA_TAGS) -o "$$work/api/bootstrap" ./functions/api; \
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -tags $(LAMBDA_TAGS) -o "$$work/empty/bootstrap" ./shared/emulator/runtimeapi/testdata/empty; \
+	$(FOR_LAMBDA) go build -o "$$work/api/bootstrap" ./functions/api; \
+	$(FOR_LAMBDA) go build -o "$$work/empty/bootstrap" ./shared/emulator/runtimeapi/testdata/empty; \
 	go test -run='^$$' -bench=ColdStart -benchtime=200x ./shared/emulator/runtimeapi -args \
 	  -binaries="$$work/api/bootstrap,$$work/empty/bootstrap" \
 	  -variables=ORDERS_TABLE=t,PAYMENT_QUEUE_URL=http://127.0.0.1:1/0/q,AUTH_MODE=none,GATEWAY=simulator
@@ -80,12 +81,13 @@ integration: ## all tests on LocalStack: the one at AWS_ENDPOINT_URL, or one bro
 
 .PHONY: sam
 sam: ## the api function in SAM's container, on LocalStack: http://127.0.0.1:3000
-	./localstack/sam build
+	$(FOR_LAMBDA) ./localstack/sam build
 	./localstack/with ./localstack/sam start
 
 .PHONY: sam-test
-sam-test: ## the tests of SAM's containers
-	./localstack/sam build
+sam-test: ## the tests of SAM's builds, its translation and its containers
+	go test -tags sam -count=1 -timeout 15m ./functions
+	$(FOR_LAMBDA) ./localstack/sam build
 	./localstack/with go test -tags sam -count=1 -timeout 15m ./localstack
 
 ## —— Deploying ——
@@ -94,24 +96,35 @@ sam-test: ## the tests of SAM's containers
 build: ## the functions' binaries for Lambda, arm64 and x86_64, in bin/; fails if one is too large
 	@for arch in arm64 amd64; do for f in $(FUNCTIONS); do \
 	  out=bin/$$arch/$$f/bootstrap; \
-	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags='-s -w' -tags $(LAMBDA_TAGS) -o $$out ./functions/$$f; \
+	  GOOS=linux GOARCH=$$arch $(FOR_LAMBDA) go build -o $$out ./functions/$$f; \
 	  size=$$(gzip -9 -c $$out | wc -c); \
 	  echo "$$out, $$size bytes by gzip"; \
 	  if [ $$size -gt $(MAX_ZIP) ]; then echo "$$out exceeds $(MAX_ZIP) bytes: see docs/decisions/0007"; exit 1; fi; \
 	done; done
 
 ENV ?= dev
+# Parameters of one deployment, besides those of deploy/$(ENV).yaml: PARAMETERS="Canary=false".
+PARAMETERS ?=
+# Why to deploy although nothing changed, such as a rotated secret: it makes another release.
+REASON ?=
+export PARAMETERS REASON
 
-# As in make build; SAM's own go1.x builder sets neither.
-SAM_BUILD = CGO_ENABLED=0 GOFLAGS=-tags=$(LAMBDA_TAGS) sam build
+OVERRIDES = file://deploy/$(ENV).yaml $(PARAMETERS)
+# The name of all that is deployed, which the parameter Release explains.
+RELEASE = $$({ find .aws-sam/$(ENV) -type f | LC_ALL=C sort | xargs cat && cat deploy/$(ENV).yaml && \
+	printf '%s\n' "$$PARAMETERS" "$$REASON"; } | git hash-object --stdin)
 
 .PHONY: package
-package: ## the stack as sam deploy takes it, in .aws-sam
-	$(SAM_BUILD)
+package: ## the stack of ENV as sam deploy takes it, in .aws-sam
+	$(FOR_LAMBDA) sam build --config-env $(ENV) --parameter-overrides $(OVERRIDES)
+
+.PHONY: release
+release: ## the release that package built, by its name
+	@release=$(RELEASE); echo "$$release"
 
 .PHONY: deploy
-deploy: package ## deploy to AWS: ENV=dev or ENV=prod, as in samconfig.toml
-	sam deploy --config-env $(ENV)
+deploy: package ## deploy to AWS: ENV=dev or ENV=prod, PARAMETERS="Name=Value", REASON=why
+	release=$(RELEASE); sam deploy --config-env $(ENV) --parameter-overrides $(OVERRIDES) Release="$$release"
 
 .PHONY: destroy
 destroy: ## delete the stack of ENV, never prod; the table and the user pool stay

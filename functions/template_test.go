@@ -3,10 +3,15 @@
 package functions_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +156,248 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%s is accepted", bad)
 		}
 	}
+}
+
+// TestRules: CloudFormation refuses parameters that would deploy something unsafe or dead. This
+// machine's runners don't look at the rules.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	release := strings.Repeat("0", 40)
+	for _, tt := range []struct {
+		name       string
+		parameters map[string]string
+		refused    string // part of the description; empty for none
+	}{
+		{name: "as make deploys it"},
+		{"without a release", map[string]string{"Release": "local"}, "make deploy"},
+		{"on one machine, without a release", map[string]string{"Release": "local", "EndpointUrl": "http://127.0.0.1:4566"}, ""},
+		{"without authentication", map[string]string{"AuthMode": "none"}, "AuthMode none"},
+		{"on one machine, without authentication", map[string]string{"AuthMode": "none", "EndpointUrl": "http://127.0.0.1:4566"}, ""},
+		{"oidc without an issuer", map[string]string{"AuthMode": "oidc"}, "needs Issuer"},
+		{"oidc", map[string]string{"AuthMode": "oidc", "Issuer": "https://id.example"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			parameters := map[string]string{"Release": release}
+			maps.Copy(parameters, tt.parameters)
+			refused := strings.Join(refusals(t, parameters), "; ")
+			if (refused == "") != (tt.refused == "") || !strings.Contains(refused, tt.refused) {
+				t.Errorf("refused with %q, want %q", refused, tt.refused)
+			}
+		})
+	}
+}
+
+// refusals returns the descriptions of the template's rules that refuse the parameters; the
+// others have their defaults.
+func refusals(t *testing.T, parameters map[string]string) (descriptions []string) {
+	t.Helper()
+	var root struct {
+		Parameters map[string]struct {
+			Default string `yaml:"Default"`
+		} `yaml:"Parameters"`
+		Rules map[string]struct {
+			RuleCondition yaml.Node `yaml:"RuleCondition"`
+			Assertions    []struct {
+				Assert            yaml.Node `yaml:"Assert"`
+				AssertDescription string    `yaml:"AssertDescription"`
+			} `yaml:"Assertions"`
+		} `yaml:"Rules"`
+	}
+	if err := yaml.Unmarshal(source(t), &root); err != nil {
+		t.Fatal(err)
+	}
+	var value func(n *yaml.Node) string
+	value = func(n *yaml.Node) string {
+		switch n.Tag {
+		case "!Ref":
+			if given, ok := parameters[n.Value]; ok {
+				return given
+			}
+			return root.Parameters[n.Value].Default
+		case "!Equals":
+			return strconv.FormatBool(value(n.Content[0]) == value(n.Content[1]))
+		case "!Not":
+			return strconv.FormatBool(value(n.Content[0]) == "false")
+		case "!!str":
+			return n.Value
+		}
+		t.Fatalf("line %d: this test does not know %s", n.Line, n.Tag)
+		return ""
+	}
+	for _, rule := range root.Rules {
+		if value(&rule.RuleCondition) == "false" {
+			continue
+		}
+		for _, a := range rule.Assertions {
+			if value(&a.Assert) == "false" {
+				descriptions = append(descriptions, a.AssertDescription)
+			}
+		}
+	}
+	return descriptions
+}
+
+// TestDeployParameters: the parameters of each environment are the template's own, with values
+// that it takes. They include those that must not keep the last deployment's value, as
+// CloudFormation has it for a parameter that is left out: one of a single deployment, and
+// the one that sam build reads.
+func TestDeployParameters(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../deploy/*.yaml")
+	if err != nil || len(files) < 2 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parameters := make(map[string]string)
+		if err := yaml.Unmarshal(text, &parameters); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if _, err := template.Read(path, source(t), template.Options{Parameters: parameters}); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		for _, name := range []string{"Canary", "Architecture"} {
+			if parameters[name] == "" {
+				t.Errorf("%s does not set %s", file, name)
+			}
+		}
+		// SAM writes a bare true as True.
+		if !strings.Contains(string(text), "\nCanary: \"") {
+			t.Errorf("%s: the value of Canary is not in quotes", file)
+		}
+	}
+}
+
+// TestRestoredTable: with RestoredTable the functions use the restored table, and their roles
+// allow the stack's own and every table restored from it, whatever the parameter's value:
+// roles change at once, and the running versions of the functions do not.
+func TestRestoredTable(t *testing.T) {
+	t.Parallel()
+	own := read(t)
+	restored := readWith(t, map[string]string{"RestoredTable": "-restored-2"})
+	for i, f := range own.Functions {
+		now, then := f.Environment["ORDERS_TABLE"], restored.Functions[i].Environment["ORDERS_TABLE"]
+		if now != own.Tables[0].Name || then != now+"-restored-2" {
+			t.Errorf("%s uses %q, and after a restore %q", f.LogicalID, now, then)
+		}
+	}
+	for _, bad := range []string{"restored", "-", "-restored/index", "- restored"} {
+		if _, err := template.Read(path, source(t), template.Options{Parameters: map[string]string{"RestoredTable": bad}}); err == nil {
+			t.Errorf("the suffix %q is accepted", bad)
+		}
+	}
+	var root map[string]any
+	if err := yaml.Unmarshal(source(t), &root); err != nil {
+		t.Fatal(err)
+	}
+	const table = "arn:aws:dynamodb:us-east-1:000000000000:table/stack-OrdersTable-1ABC"
+	var statements int
+	walk(root["Resources"], func(m map[string]any) {
+		actions, _ := m["Action"].([]any)
+		if !slices.ContainsFunc(actions, func(a any) bool { return strings.HasPrefix(fmt.Sprint(a), "dynamodb:") }) {
+			return
+		}
+		statements++
+		sub, ok := m["Resource"].(string)
+		if !ok {
+			t.Errorf("%v on %v: this test does not know that form", actions, m["Resource"])
+			return
+		}
+		pattern := regexp.QuoteMeta(strings.ReplaceAll(sub, "${OrdersTable.Arn}", table))
+		matches := regexp.MustCompile("^" + strings.ReplaceAll(pattern, `\*`, ".*") + "$").MatchString
+		var index string
+		if slices.Contains(actions, any("dynamodb:Query")) {
+			index = "/index/byTenant"
+		}
+		for _, name := range []string{"", "-restored", "-restored-2"} {
+			if !matches(table + name + index) {
+				t.Errorf("%v is not allowed on %s", actions, table+name+index)
+			}
+		}
+		if other := strings.Replace(table, "stack", "other", 1) + index; matches(other) {
+			t.Errorf("%v is allowed on %s", actions, other)
+		}
+	})
+	if statements < 6 {
+		t.Errorf("only %d statements found", statements)
+	}
+}
+
+// TestKept: what is deleted with the stack can be made again. Orders can't, nor can the ids of
+// the clients that own them.
+func TestKept(t *testing.T) {
+	t.Parallel()
+	for name, r := range resources(t) {
+		kind, _ := r["Type"].(string)
+		want := any(nil)
+		if kind == "AWS::DynamoDB::Table" || strings.HasPrefix(kind, "AWS::Cognito::") {
+			want = "Retain"
+		}
+		if r["DeletionPolicy"] != want || r["UpdateReplacePolicy"] != want {
+			t.Errorf("%s: DeletionPolicy %v and UpdateReplacePolicy %v, want %v", name, r["DeletionPolicy"], r["UpdateReplacePolicy"], want)
+		}
+	}
+}
+
+// TestQueuePolicies: each queue has a policy of its own, as SQS wants it, and takes requests
+// over TLS alone.
+func TestQueuePolicies(t *testing.T) {
+	t.Parallel()
+	policies := make(map[string]int)
+	all := resources(t)
+	for name, r := range all {
+		if r["Type"] != "AWS::SQS::QueuePolicy" {
+			continue
+		}
+		properties := r["Properties"].(map[string]any)
+		statement := properties["PolicyDocument"].(map[string]any)["Statement"].([]any)[0].(map[string]any)
+		queues := properties["Queues"].([]any)
+		if len(queues) != 1 || statement["Resource"] != fmt.Sprint(queues[0], ".Arn") || statement["Effect"] != "Deny" ||
+			fmt.Sprint(statement["Condition"]) != "map[Bool:map[aws:SecureTransport:false]]" {
+			t.Errorf("%s on %v: %v", name, queues, statement)
+		}
+		policies[fmt.Sprint(queues[0])]++
+	}
+	for name, r := range all {
+		if r["Type"] == "AWS::SQS::Queue" && policies[name] != 1 {
+			t.Errorf("%s has %d policies", name, policies[name])
+		}
+	}
+}
+
+// TestAccessLog: the access log is where API Gateway may write without a policy of the account's,
+// and says why an integration failed, which the function can't.
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	all := resources(t)
+	settings := all["HttpApi"]["Properties"].(map[string]any)["AccessLogSettings"].(map[string]any)
+	group, _, _ := strings.Cut(fmt.Sprint(settings["DestinationArn"]), ".")
+	if name := fmt.Sprint(all[group]["Properties"].(map[string]any)["LogGroupName"]); !strings.HasPrefix(name, "/aws/vendedlogs/${AWS::StackName}/") {
+		t.Errorf("its name is %s", name)
+	}
+	var line map[string]string
+	if err := json.Unmarshal([]byte(settings["Format"].(string)), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line["error"] != "$context.error.message" || line["integrationError"] != "$context.integrationErrorMessage" {
+		t.Errorf("a line is %v", line)
+	}
+}
+
+// resources returns the template's resources as they are written.
+func resources(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	var root struct {
+		Resources map[string]map[string]any `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(source(t), &root); err != nil {
+		t.Fatal(err)
+	}
+	return root.Resources
 }
 
 // walk visits every mapping of a template.

@@ -144,3 +144,19 @@ func TestReady(t *testing.T) {
 		t.Logf("ready %v after the last build", took.Round(time.Millisecond))
 	}
 }
+
+// TestReleaseIsLogged: what a function logs when it starts names the release that it is of.
+func TestReleaseIsLogged(t *testing.T) {
+	s := newStack(t)
+	release := strings.Repeat("5a", 20)
+	r := s.start(t, repository, "--parameter", "Release="+release)
+	if status, body := request(t, http.MethodGet, r.url+"/healthz", ""); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	eventually(t, 10*time.Second, func() string {
+		if want := `"msg":"cold start","release":"` + release + `"`; !strings.Contains(r.out.String(), want) {
+			return "nothing logged " + want
+		}
+		return ""
+	})
+}

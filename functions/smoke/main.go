@@ -1,4 +1,4 @@
-// Command smoke is the Lambda function that tests the new code at the end of a deployment.
+// Command smoke is the Lambda function that tests the new code of a deployment.
 package main
 
 import (

@@ -34,6 +34,8 @@ type environment struct {
 	EndpointURL string `env:"AWS_ENDPOINT_URL"`
 	// Stack is the dimension of the metrics.
 	Stack string `env:"STACK_NAME" envDefault:"local"`
+	// Release names all that was deployed together: code, template and parameters.
+	Release string `env:"RELEASE"`
 }
 
 // Run makes a function's handler and serves it until the process ends. If it can't, it logs
@@ -61,6 +63,7 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 	if err != nil {
 		return handler, err
 	}
+	log.Info("cold start", "release", e.Release)
 	c := e.config()
 	return function(variables, handlers.Services{
 		Store: func(table string) handlers.Store { return dynamostore.New(dynamodb.NewFromConfig(c), table, rand.IntN) },

@@ -32,6 +32,11 @@ Resources:
           GONE: !If [Fast, "1", !Ref AWS::NoValue]
           NUMBER: 1.50
           TRUTH: True
+          VERSION: !Ref Published.Version
+          ALIAS: !Sub "${Published.Alias}"
+  Published:
+    Type: AWS::Serverless::Function
+    Properties: {CodeUri: ., Handler: bootstrap, Runtime: provided.al2023, FunctionName: p, AutoPublishAlias: live}
 `
 	const f02 = `
 Transform: AWS::Serverless-2016-10-31
@@ -68,6 +73,9 @@ Resources:
 			"SPEED":  "low",
 			"NUMBER": "1.50",
 			"TRUTH":  "true",
+
+			"VERSION": "arn:aws:lambda:us-east-1:123456789012:function:p:1",
+			"ALIAS":   "arn:aws:lambda:us-east-1:123456789012:function:p:live",
 		}, got.Functions[0].Environment)
 		if q := got.Queues[0]; q.URL != got.Functions[0].Environment["URL"] || q.ARN != got.Functions[0].Environment["ARN"] {
 			t.Errorf("the queue is %s, %s", q.URL, q.ARN)

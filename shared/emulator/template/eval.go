@@ -143,6 +143,9 @@ func (r *reader) evalRef(n, argument *node, path string) *node {
 		moved.line, moved.column = n.line, n.column
 		return &moved
 	}
+	if arn := r.published(n, path, name); arn != nil {
+		return arn
+	}
 	return r.resourceValue(n, path, name, "")
 }
 
@@ -215,7 +218,7 @@ func (r *reader) variable(n, variables *node, name, path string) (string, bool) 
 	}
 	reference := &node{kind: object, line: n.line, column: n.column}
 	function := "Ref"
-	if resource, attribute, ok := strings.Cut(name, "."); ok && r.parameters[name] == nil {
+	if resource, attribute, ok := strings.Cut(name, "."); ok && r.parameters[name] == nil && r.published(n, path, name) == nil {
 		function = "Fn::GetAtt"
 		items := []*node{n.textNode(resource), n.textNode(attribute)}
 		reference.entries = []entry{{key: function, at: n, value: n.listNode(items)}}

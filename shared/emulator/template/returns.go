@@ -137,6 +137,30 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 	return n.textNode(r.fill(pattern, res, name))
 }
 
+// published returns the ARN of the version or the alias that SAM makes of a function with an
+// AutoPublishAlias, by the names that Ref and Fn::Sub know them ("Generated AWS
+// CloudFormation resources: referencing", AWS SAM developer guide); nil if it is no such name.
+// Locally there is one version.
+func (r *reader) published(n *node, path, name string) *node {
+	id, kind, _ := strings.Cut(name, ".")
+	res := r.resources[id]
+	if res == nil || res.typ != typeFunction || kind != "Version" && kind != "Alias" {
+		return nil
+	}
+	qualifier := r.propertiesOfResource(res).text("AutoPublishAlias", "")
+	if qualifier == "" {
+		return nil
+	}
+	if kind == "Version" {
+		qualifier = "1"
+	}
+	arn := r.resourceValue(n, path, id, "Arn")
+	if arn.kind != scalar {
+		return arn
+	}
+	return n.textNode(arn.text + ":" + qualifier)
+}
+
 // physicalName returns the name that the template gives a resource. Otherwise it is one
 // like CloudFormation's, without the random part, so that it stays the same.
 func (r *reader) physicalName(n *node, path string, res *resource) (string, bool) {

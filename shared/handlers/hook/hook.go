@@ -1,5 +1,6 @@
-// Package hook is the Lambda handler that ends a deployment: CodeDeploy calls it once all
-// traffic goes to the new code, and rolls back unless the smoke test passes.
+// Package hook is the Lambda handler that watches a deployment: CodeDeploy calls it before
+// traffic goes to the new code, and once all of it does, and rolls back unless the smoke test
+// passes.
 package hook
 
 import (
@@ -30,7 +31,8 @@ const tenant = "paylane-smoke"
 const timeToReport = 10 * time.Second
 
 type environment struct {
-	// APIFunction is the api function with its alias, as name:alias.
+	// APIFunction is the api function's new version, by its ARN: before it is live its alias
+	// leads to the old one.
 	APIFunction string `env:"API_FUNCTION,required,notEmpty"`
 	Claim       environ.TenantClaim
 	Gateway     environ.PaymentGateway
