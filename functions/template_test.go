@@ -510,8 +510,8 @@ func (a alarm) seconds() (back, period int) {
 	return period * a.EvaluationPeriods, period
 }
 
-// resources decodes the template's resources of a type, by logical id.
-func resources[P any](t *testing.T, kind string) map[string]P {
+// resourcesOf decodes the template's resources of a type, by logical id.
+func resourcesOf[P any](t *testing.T, kind string) map[string]P {
 	t.Helper()
 	var root struct {
 		Resources map[string]struct {
@@ -540,7 +540,7 @@ func resources[P any](t *testing.T, kind string) map[string]P {
 // more (PutMetricAlarm, CloudWatch API reference).
 func TestAlarmPeriods(t *testing.T) {
 	const hour, day = 3600, 24 * 3600
-	for id, a := range resources[alarm](t, "AWS::CloudWatch::Alarm") {
+	for id, a := range resourcesOf[alarm](t, "AWS::CloudWatch::Alarm") {
 		longest := day
 		back, period := a.seconds()
 		if period >= hour {
@@ -559,10 +559,10 @@ func TestNight(t *testing.T) {
 	type function struct {
 		RecursiveLoop string `yaml:"RecursiveLoop"`
 	}
-	if got := resources[function](t, "AWS::Serverless::Function")["Reconcile"].RecursiveLoop; got != "Allow" {
+	if got := resourcesOf[function](t, "AWS::Serverless::Function")["Reconcile"].RecursiveLoop; got != "Allow" {
 		t.Errorf("the function's RecursiveLoop is %q", got)
 	}
-	alarms, read := resources[alarm](t, "AWS::CloudWatch::Alarm"), read(t)
+	alarms, read := resourcesOf[alarm](t, "AWS::CloudWatch::Alarm"), read(t)
 	watched := make(map[string]bool)
 	for _, m := range alarms["RecursionAlarm"].Metrics {
 		for _, d := range m.MetricStat.Metric.Dimensions {
