@@ -29,11 +29,8 @@ func (c copier) to(path string) string {
 	return filepath.Join(c.scratch, strings.TrimPrefix(path, filepath.VolumeName(path)))
 }
 
-// copy copies a tree. What is left of an earlier copy is removed first.
+// copy copies a tree.
 func (c copier) copy(ctx context.Context, tree string) error {
-	if err := os.RemoveAll(c.scratch); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(filepath.Dir(c.to(tree)), 0o750); err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ var goBuild, makeBuild = template.Build{Method: "go1.x"}, template.Build{Method:
 // file whose name ends in "*" is executable.
 func write(t *testing.T, root string, all files) {
 	t.Helper()
+	old := time.Now().Add(-time.Hour)
 	for name, text := range all {
 		name, program := strings.CutSuffix(name, "*")
 		path := filepath.Join(root, filepath.FromSlash(name))
@@ -51,7 +52,6 @@ func write(t *testing.T, root string, all files) {
 		if err := os.WriteFile(path, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
-		old := time.Now().Add(-time.Hour)
 		if err := os.Chtimes(path, old, old); err != nil {
 			t.Fatal(err)
 		}
@@ -131,8 +131,18 @@ func TestBuild(t *testing.T) {
 			files{"go.mod": goMod, "main.go": "broken", "cmd/pay/main.go": hello, "Makefile": makefile}, "1",
 		},
 		{
-			"no BuildMethod, a Makefile for something else",
-			template.Function{CodeURI: "."}, files{"go.mod": goMod, "main.go": hello, "Makefile": "build-Pay-image:\n\tfalse\n"}, "1",
+			"no BuildMethod, a Makefile with a target for any function",
+			template.Function{CodeURI: "."},
+			files{"run.sh*": script, "Makefile": ".PHONY: build\nbuild-%:\n\tcp run.sh $(ARTIFACTS_DIR)/bootstrap\n"}, "1",
+		},
+		{
+			"no BuildMethod, a Makefile with a target that is not SAM's",
+			template.Function{CodeURI: "."}, files{"go.mod": goMod, "main.go": hello, "Makefile": "build-Pay:\n\tfalse\n"}, "1",
+		},
+		{
+			"no BuildMethod, a Makefile for other functions",
+			template.Function{CodeURI: "."},
+			files{"go.mod": goMod, "main.go": hello, "Makefile": "build-PayOut: build-Pay\n\tcp x $(ARTIFACTS_DIR)\n"}, "1",
 		},
 		{
 			"SkipBuild",
@@ -172,6 +182,10 @@ func TestBuild(t *testing.T) {
 		{
 			"makefile that is not Go's", template.Function{Build: makeBuild, CodeURI: "."},
 			files{"src/run.sh*": script, "Makefile": "build-Pay:\n\t./src/run.sh && cp src/run.sh $(ARTIFACTS_DIR)/bootstrap\n"}, "1",
+		},
+		{
+			"makefile that compares times", template.Function{Build: makeBuild, CodeURI: "."},
+			files{"run.sh*": script, "Makefile": "build-Pay:\n\ttest run.sh -ot $(ARTIFACTS_DIR)\n\tcp run.sh $(ARTIFACTS_DIR)/bootstrap\n"}, "1",
 		},
 
 		// SAM copies the folder f alone, where these would find no module.
@@ -441,7 +455,10 @@ func TestBuildFails(t *testing.T) {
 			files{"Makefile": "build-Pay:\n\tprintf '#!/bin/sh' > $(ARTIFACTS_DIR)/pay && chmod +x $(ARTIFACTS_DIR)/pay\n"},
 			"its program pay must be called bootstrap",
 		},
-		{"a handler outside of CodeUri", template.Function{CodeURI: "f", Handler: "../pay"}, files{"pay*": "#!/bin/sh\n", "f/x": ""}, "no program called bootstrap"},
+		{
+			"a handler outside of CodeUri", template.Function{CodeURI: "f", Handler: "../pay"}, files{"pay*": "#!/bin/sh\n", "f/x": ""},
+			"no program called bootstrap",
+		},
 		{"no main package", template.Function{CodeURI: "."}, files{"go.mod": goMod, "x.go": "package x\n"}, "is it a main package"},
 		{
 			"make fails", template.Function{Build: makeBuild, CodeURI: "."},
@@ -466,8 +483,14 @@ func TestBuildFails(t *testing.T) {
 			"another architecture in a zip", template.Function{CodeURI: "pay.zip"}, files{"pay.zip": zipped(t, "bootstrap*", foreign)},
 			"a program for linux/s390x",
 		},
-		{"another system", template.Function{CodeURI: "."}, files{"bootstrap*": "MZ" + strings.Repeat("\x00", 58) + "\x40\x00\x00\x00PE\x00\x00\x64\xaa" + strings.Repeat("\x00", 60)}, "a program for windows/arm64"},
-		{"another system still", template.Function{CodeURI: "."}, files{"bootstrap*": "\xcf\xfa\xed\xfe\x07\x00\x00\x01" + strings.Repeat("\x00", 24)}, "a program for darwin/amd64"},
+		{
+			"another system", template.Function{CodeURI: "."}, files{"bootstrap*": "MZ" + strings.Repeat("\x00", 58) + "\x40\x00\x00\x00PE\x00\x00\x64\xaa" + strings.Repeat("\x00", 60)},
+			"a program for windows/arm64",
+		},
+		{
+			"another system still", template.Function{CodeURI: "."}, files{"bootstrap*": "\xcf\xfa\xed\xfe\x07\x00\x00\x01" + strings.Repeat("\x00", 24)},
+			"a program for darwin/amd64",
+		},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -482,6 +505,15 @@ func TestBuildFails(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestBuildFailsInTheHandlersPackage: that there are no Go files elsewhere is not the fault.
+func TestBuildFailsInTheHandlersPackage(t *testing.T) {
+	f, _ := open(t, template.Function{Build: goBuild, CodeURI: ".", Handler: "alpha"}, files{"go.mod": goMod, "alpha/main.go": "broken"})
+	_, err := f.Build(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "alpha/main.go:1:1:") || strings.Contains(err.Error(), "no Go files") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
