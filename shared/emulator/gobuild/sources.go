@@ -53,15 +53,24 @@ func (m *module) local() bool {
 }
 
 // Sources records the state of the function's sources. If `go list` fails because they are
-// broken at the moment, they are those of the previous call.
+// broken at the moment, they are those of the previous call. What make builds is unknown:
+// its sources are all packages in the source and in the working folder, and the Makefile.
 func (f *Function) Sources(ctx context.Context) *Sources {
-	what := "."
-	if f.function.BuildMethod == "makefile" {
-		what = "./..." // only make knows which of them it builds
+	if f.archive != "" {
+		s := &Sources{places: places{files: []string{f.archive}}}
+		s.state = s.look()
+		return s
 	}
-	list := f.command(ctx, "go", "list", "-e", "-deps", "-json=ImportPath,Dir,EmbedPatterns,Module", what)
-	if packages, err := list.Output(); err == nil {
-		f.places = placesOf(packages)
+	from, packages := f.source, f.packages()
+	if m := f.makefile; m != nil {
+		packages = []string{"./..."}
+		if m.dir != f.source && within(m.tree, m.dir) {
+			from, packages = m.dir, append(packages, filepath.Join(f.source, "..."))
+		}
+	}
+	list := []string{"list", "-e", "-deps", "-json=ImportPath,Dir,EmbedPatterns,Module"}
+	if listed, err := command(ctx, from, "go", append(list, packages...)...).Output(); err == nil {
+		f.places = placesOf(listed)
 	}
 	s := &Sources{places: f.places}
 	s.folders = append(slices.Clip(s.folders), f.source)
@@ -73,8 +82,11 @@ func (f *Function) Sources(ctx context.Context) *Sources {
 // ownFiles are the files that belong to the sources whatever `go list` says.
 func (f *Function) ownFiles() []string {
 	files := []string{filepath.Join(f.source, "Makefile")}
+	if f.makefile != nil {
+		files = append(files, f.makefile.path)
+	}
 	if f.prebuilt() {
-		files = append(files, filepath.Join(f.source, f.function.Handler))
+		files = append(files, filepath.Join(f.source, bootstrap))
 	}
 	// The module and the workspace are the nearest above.
 	for folder := f.source; ; folder = filepath.Dir(folder) {

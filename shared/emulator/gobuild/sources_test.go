@@ -122,7 +122,7 @@ func TestChanged(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			f, root := open(t, template.Function{CodeURI: "shop/pay", BuildMethod: "go1.x"}, shop())
+			f, root := open(t, template.Function{CodeURI: "shop/pay", Build: goBuild}, shop())
 			check(t, f, root, row.act, row.want)
 		})
 	}
@@ -156,11 +156,34 @@ func TestChangedInAWorkspace(t *testing.T) {
 
 // What make builds is unknown, so every package below counts.
 func TestChangedWithAMakefile(t *testing.T) {
-	f, root := open(t, template.Function{CodeURI: ".", BuildMethod: "makefile"}, files{
+	f, root := open(t, template.Function{CodeURI: ".", Build: makeBuild}, files{
 		"go.mod": goMod, "Makefile": "build-Pay:\n", "cmd/pay/main.go": hello,
 	})
 	check(t, f, root, touch("cmd/pay/main.go"), true)
 	check(t, f, root, touch("Makefile"), true)
+}
+
+func TestChangedWithAMakefileElsewhere(t *testing.T) {
+	f, root := open(t, template.Function{
+		CodeURI: "app/cmd/pay", Build: template.Build{Method: "makefile", ContextPath: "build", WorkingDirectory: "app"},
+	}, files{
+		"app/go.mod": goMod, "build/Makefile": "build-Pay:\n", "app/cmd/pay/main.go": hello, "app/other/other.go": "package other\n", "other.go": "package x\n",
+	})
+	check(t, f, root, touch("app/cmd/pay/main.go"), true)
+	check(t, f, root, touch("app/other/other.go"), true)
+	check(t, f, root, touch("build/Makefile"), true)
+	check(t, f, root, touch("app/go.mod"), true)
+	check(t, f, root, touch("other.go"), false)
+}
+
+func TestChangedInTheHandlersPackage(t *testing.T) {
+	f, root := open(t, template.Function{CodeURI: ".", Build: goBuild, Handler: "lambda/alpha"}, files{
+		"go.mod": goMod, "lambda/alpha/main.go": "package main\n\nimport _ \"example.com/shop/price\"\n\nfunc main() {}\n",
+		"lambda/beta/main.go": hello, "price/price.go": "package price\n",
+	})
+	check(t, f, root, touch("lambda/alpha/main.go"), true)
+	check(t, f, root, touch("price/price.go"), true)
+	check(t, f, root, touch("lambda/beta/main.go"), false)
 }
 
 func TestChangedWithAProgramThatIsThere(t *testing.T) {

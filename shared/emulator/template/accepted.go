@@ -23,6 +23,9 @@ const (
 	noBackup    = "nothing is backed up locally"
 	noAlarmMail = "no alarm is raised that could notify anybody"
 	noDomain    = "the API is reached at its local address"
+	noImages    = "container images are not run"
+	noMake      = "only a build with make uses it"
+	noRunner    = "it is for another tool"
 	noDelivery  = "a schedule always reaches its function's queue of events locally"
 )
 
@@ -91,6 +94,12 @@ var accepted = map[string]map[string]string{
 	"resource": {
 		"Connectors": noIAM, "DeletionPolicy": noDeploy, "DependsOn": noDeploy, "UpdatePolicy": noDeploy,
 		"UpdateReplacePolicy": noDeploy,
+	},
+	"metadata": { // a function's; any other key is named, too
+		"BuildProperties": "make takes no build properties",
+		"ContextPath":     noMake, "ProjectRootDirectory": noMake, "WorkingDirectory": noMake,
+		"DockerBuildArgs": noImages, "DockerBuildTarget": noImages, "DockerContext": noImages, "Dockerfile": noImages, "DockerTag": noImages,
+		"aws:cdk:path": noRunner, "cfn-lint": noRunner, "cfn_nag": noRunner, "checkov": noRunner, "guard": noRunner, "SamResourceId": noRunner,
 	},
 	typeFunction: {
 		"AssumeRolePolicyDocument": noIAM, "PermissionsBoundary": noIAM, "Policies": noIAM, "Role": noIAM, "RolePath": noIAM,

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ func (r *reader) readFunction(res *resource) {
 		Name:         name,
 		ARN:          r.fill(returns[typeFunction].attributes["Arn"], res, name),
 		CodeURI:      r.codeURI(p),
-		BuildMethod:  r.buildMethod(res),
+		Build:        r.build(res),
 		Handler:      p.required("Handler"),
 		Runtime:      p.required("Runtime"),
 		Architecture: r.architecture(p),
@@ -56,25 +57,48 @@ func (r *reader) readFunction(res *resource) {
 	p.done()
 }
 
-// codeURI returns the folder of the source; code in S3 can't be built.
+// codeURI returns the path of the code, which is the template's folder if it is left out;
+// code in S3 can't be built.
 func (r *reader) codeURI(p *properties) string {
 	value := p.get("CodeUri")
 	switch {
 	case value == nil:
-		if p.n.get("CodeUri") == nil && p.n.get("ImageUri") == nil && p.n.get("InlineCode") == nil {
-			p.problem("CodeUri", "it is required")
-		}
-		return ""
+		return "."
 	case value.kind != scalar || strings.HasPrefix(value.text, "s3://"):
-		p.problem("CodeUri", "it must be a folder: code in S3 can't be run locally")
+		p.problem("CodeUri", "it must be a folder or a zip file: code in S3 can't be run locally")
 		return ""
 	}
 	return value.text
 }
 
-func (r *reader) buildMethod(res *resource) string {
+// build reads what a resource's Metadata says of the build. Metadata is open to any tool,
+// so keys that are not the runner's are no problem, but named.
+func (r *reader) build(res *resource) Build {
 	metadata := r.propertiesOf(res.node.get("Metadata"), res.at, res.path+".Metadata", "metadata")
-	return metadata.choice("BuildMethod", "", "go1.x", "makefile")
+	b := Build{Method: metadata.choice("BuildMethod", "", "go1.x", "makefile"), Skip: metadata.boolean("SkipBuild", false)}
+	if b.Method != "go1.x" {
+		b.ProjectRootDirectory = metadata.text("ProjectRootDirectory", "")
+		b.ContextPath = metadata.text("ContextPath", "")
+		b.WorkingDirectory = metadata.text("WorkingDirectory", "")
+	}
+	if b.Method != "makefile" {
+		properties := metadata.inner("BuildProperties", "metadata BuildProperties")
+		b.TrimPath = properties.boolean("TrimGoPath", false)
+		r.skipUnread(properties)
+	}
+	metadata.asked["LocalPaths"] = true // functionURL reads it
+	r.skipUnread(metadata)
+	return b
+}
+
+// skipUnread names the keys of a mapping that were not read.
+func (r *reader) skipUnread(p *properties) {
+	for _, e := range entriesOf(p.n) {
+		if !p.asked[e.key] {
+			reason := cmp.Or(accepted[p.typ][e.key], "the runner does not know this key")
+			r.made.Skipped = append(r.made.Skipped, Skipped{Path: p.at(e.key), Reason: reason, Line: e.at.line})
+		}
+	}
 }
 
 func (r *reader) architecture(p *properties) string {

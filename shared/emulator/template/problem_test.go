@@ -67,7 +67,7 @@ func TestProblems(t *testing.T) {
 		{"runtime of another language", function("      Runtime: python3.13\n"), []string{
 			`line 8: ` + f + `.Runtime: the runtime "python3.13" is not supported; a Go program runs on provided.al2023`}},
 		{"code in S3", function("      CodeUri: {Bucket: b, Key: k}\n"), []string{
-			"line 8: " + f + ".CodeUri: it must be a folder: code in S3 can't be run locally"}},
+			"line 8: " + f + ".CodeUri: it must be a folder or a zip file: code in S3 can't be run locally"}},
 		{"reserved variable", function("      Environment: {Variables: {AWS_REGION: x, 1A: y}}\n"), []string{
 			"line 8: " + f + ".Environment.Variables: AWS_REGION is reserved by Lambda",
 			`line 8: ` + f + `.Environment.Variables: "1A" is not a valid name for an environment variable`}},

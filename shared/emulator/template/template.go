@@ -61,12 +61,14 @@ type Function struct {
 	// ARN is the one that the function is invoked by, and that a handler sees in its
 	// lambdacontext. With AutoPublishAlias it ends in the alias.
 	ARN string
-	// CodeURI is the folder of the source, as written: relative to the template.
+	// CodeURI is the folder of the source or of the program, or a zip file with the program,
+	// as written: relative to the template. Without one it is ".", the template's folder.
 	CodeURI string
-	// BuildMethod is the one in Metadata: "go1.x", "makefile" or empty.
-	BuildMethod string
-	Handler     string
-	Runtime     string
+	Build   Build
+	// Handler is only a label in Lambda, whose provided runtimes run the program "bootstrap".
+	// A build of "go1.x" may find the package there, below CodeURI.
+	Handler string
+	Runtime string
 	// Architecture is "x86_64" or "arm64".
 	Architecture string
 	Timeout      time.Duration
@@ -81,6 +83,21 @@ type Function struct {
 	// URL is nil without a FunctionUrlConfig.
 	URL  *FunctionURL
 	Line int
+}
+
+// Build says how a function's program is made, in the resource's Metadata ("Building
+// custom runtimes" and "Building Go functions", AWS SAM developer guide). Paths are as
+// written: relative to the template, and empty unless they are there.
+type Build struct {
+	// Method is BuildMethod: "go1.x", "makefile" or empty.
+	Method string
+	// Skip reports whether CodeURI has the program already: SkipBuild.
+	Skip bool
+	// ProjectRootDirectory is the folder that is built in place of CodeURI, ContextPath the
+	// Makefile's folder, WorkingDirectory where make runs. They are for make alone.
+	ProjectRootDirectory, ContextPath, WorkingDirectory string
+	// TrimPath reports whether go build gets -trimpath: TrimGoPath of BuildProperties.
+	TrimPath bool
 }
 
 // FunctionURL is a function's FunctionUrlConfig. Anybody may call it: its AuthType is

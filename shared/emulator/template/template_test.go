@@ -44,7 +44,7 @@ func TestOrdersFunctions(t *testing.T) {
 	common := map[string]string{"TABLE": "shop-OrdersTable", "LOG_LEVEL": "debug"}
 	want := []template.Function{
 		{
-			LogicalID: "ApiFunction", Name: "shop-ApiFunction", CodeURI: ".", BuildMethod: "makefile",
+			LogicalID: "ApiFunction", Name: "shop-ApiFunction", CodeURI: ".", Build: template.Build{Method: "makefile"},
 			ARN:     "arn:aws:lambda:us-east-1:123456789012:function:shop-ApiFunction:live",
 			Handler: "bootstrap", Runtime: "provided.al2023", Architecture: "arm64",
 			Timeout: 10 * time.Second, MemoryMB: 256, Logging: json,
@@ -63,7 +63,7 @@ func TestOrdersFunctions(t *testing.T) {
 			},
 		},
 		{
-			LogicalID: "PaymentFunction", Name: "shop-PaymentFunction", CodeURI: "functions/payment", BuildMethod: "go1.x",
+			LogicalID: "PaymentFunction", Name: "shop-PaymentFunction", CodeURI: "functions/payment", Build: template.Build{Method: "go1.x"},
 			ARN:     "arn:aws:lambda:us-east-1:123456789012:function:shop-PaymentFunction",
 			Handler: "bootstrap", Runtime: "provided.al2023", Architecture: "arm64",
 			Timeout: 10 * time.Second, MemoryMB: 256, Logging: json, ReservedConcurrency: &fifty, Environment: common,

@@ -1,0 +1,5 @@
+package main
+
+import "builds/answer"
+
+func main() { answer.With("one") }
