@@ -54,6 +54,16 @@ func (r *reader) readFunction(res *resource) {
 	r.made.Functions = append(r.made.Functions, f)
 	r.readEvents(res, p, f)
 	p.done()
+	metadata := r.metadataOf(res)
+	r.skipMetadata(metadata.path, metadata.n, metadata.asked)
+}
+
+// metadataOf returns a function's Metadata, of which several readers know some keys each.
+func (r *reader) metadataOf(res *resource) *properties {
+	if res.metadata == nil {
+		res.metadata = r.propertiesOf(res.node.get("Metadata"), res.at, res.path+".Metadata", "metadata")
+	}
+	return res.metadata
 }
 
 // codeURI returns the folder of the source; code in S3 can't be built.
@@ -73,8 +83,7 @@ func (r *reader) codeURI(p *properties) string {
 }
 
 func (r *reader) buildMethod(res *resource) string {
-	metadata := r.propertiesOf(res.node.get("Metadata"), res.at, res.path+".Metadata", "metadata")
-	return metadata.choice("BuildMethod", "", "go1.x", "makefile")
+	return r.metadataOf(res).choice("BuildMethod", "", "go1.x", "makefile")
 }
 
 func (r *reader) architecture(p *properties) string {

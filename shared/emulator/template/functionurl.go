@@ -59,7 +59,7 @@ func (r *reader) functionURL(res *resource, p *properties) *FunctionURL {
 }
 
 func (r *reader) localPaths(res *resource) []string {
-	metadata := r.propertiesOf(res.node.get("Metadata"), res.at, res.path+".Metadata", "metadata")
+	metadata := r.metadataOf(res)
 	paths := metadata.texts("LocalPaths")
 	for _, path := range paths {
 		rest, ok := strings.CutPrefix(path, "/")

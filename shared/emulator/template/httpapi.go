@@ -211,6 +211,9 @@ func (r *reader) checkAPIs() {
 			r.add(res.at, res.path, "it has %d routes; API Gateway accepts at most %d", len(api.Routes), maxRoutes)
 		}
 		p := r.propertiesOfResource(res)
+		if len(api.Routes) == 0 {
+			p.skip("it has no routes", "Auth", "DefaultRouteSettings")
+		}
 		byRoute := p.inner("RouteSettings", "RouteSettings")
 		if byRoute.n == nil {
 			continue

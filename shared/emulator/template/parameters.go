@@ -31,6 +31,14 @@ func (r *reader) readParameters() {
 
 func (r *reader) parameter(e entry) *node {
 	path := "Parameters." + e.key
+	p := r.propertiesOf(e.value, e.at, path, "parameter")
+	for _, key := range []string{
+		"AllowedPattern", "AllowedValues", "ConstraintDescription", "Default", "MaxLength", "MaxValue", "MinLength",
+		"MinValue", "NoEcho", "Type",
+	} {
+		p.asked[key] = true
+	}
+	p.done()
 	typ := e.value.get("Type")
 	if typ == nil || typ.kind != scalar {
 		r.add(e.at, path, "a parameter needs a Type")

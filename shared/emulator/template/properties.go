@@ -59,7 +59,12 @@ func (p *properties) get(key string) *node {
 	return value
 }
 
-func (p *properties) at(key string) string { return p.path + "." + key }
+func (p *properties) at(key string) string {
+	if p.path == "" {
+		return key
+	}
+	return p.path + "." + key
+}
 
 // problem reports something about a key, or about the mapping if the key is absent.
 func (p *properties) problem(key, format string, args ...any) {
@@ -205,13 +210,17 @@ func (p *properties) inner(key, typ string) *properties {
 	return p.r.propertiesOf(p.n.get(key), p.place(key), p.at(key), typ)
 }
 
-// done reports the keys that were not read and are not in [accepted].
+// done names the keys that are in [accepted], and reports any other that was not read.
 func (p *properties) done() {
 	if p.n == nil {
 		return
 	}
 	for _, e := range p.n.entries {
-		if p.asked[e.key] || accepted[p.typ][e.key] != "" {
+		if reason := accepted[p.typ][e.key]; reason != "" {
+			p.r.skip(e.at, p.at(e.key), "", reason)
+			continue
+		}
+		if p.asked[e.key] {
 			continue
 		}
 		if reason := refused[p.typ][e.key]; reason != "" {
