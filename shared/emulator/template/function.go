@@ -15,8 +15,8 @@ func (r *reader) readFunction(res *resource) {
 	p := r.propertiesOfResource(res)
 	p.asked["FunctionName"] = true
 	name, ok := r.physicalName(res.at, p.path, res)
-	if !ok {
-		return
+	if !ok { // what is wrong with it is reported, or it is read later
+		name = r.stackName(res.id)
 	}
 	f := Function{
 		LogicalID:    res.id,

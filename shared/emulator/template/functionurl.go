@@ -20,7 +20,7 @@ func (r *reader) addFunctionURLs() {
 		}
 		r.resources[id] = &resource{
 			id: id, typ: typeURL, path: res.path, at: res.at, node: res.node, exists: res.exists,
-			condition: res.condition, function: res,
+			unusable: res.unusable, condition: res.condition, function: res,
 		}
 	}
 }

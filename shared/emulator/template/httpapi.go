@@ -108,6 +108,9 @@ func (r *reader) apiOf(p *properties) (*HTTPAPI, bool) {
 			return &r.made.APIs[i], true
 		}
 	}
+	if res := r.resources[id]; res != nil && res.unusable {
+		return nil, false
+	}
 	p.problem("ApiId", "it must be a Ref to an %s of this template that exists", typeHTTPAPI)
 	return nil, false
 }
@@ -130,6 +133,9 @@ var anyNames = regexp.MustCompile(`\{[^}+]*`)
 // routeKey reads the event's Method and Path. Without either it is the default route.
 func (r *reader) routeKey(route *Route, p *properties) bool {
 	method, path := strings.ToUpper(p.text("Method", "")), p.text("Path", "")
+	if p.invalid("Method") || p.invalid("Path") {
+		return false
+	}
 	if method == anyMethod {
 		method = AnyMethod
 	}

@@ -44,27 +44,42 @@ func (r *reader) parameter(e entry) *node {
 		r.add(e.at, path, "a parameter needs a Type")
 		return e.value.bad()
 	}
+	inner, stored := strings.CutPrefix(typ.text, "AWS::SSM::Parameter::Value<")
+	inner = strings.TrimSuffix(inner, ">")
 	text, given := r.options.Parameters[e.key]
 	if !given {
 		standard := e.value.get("Default")
 		if standard == nil || standard.kind != scalar {
-			r.add(e.at, path, "it has no Default, so it must be given a value")
+			r.add(e.at, path, "it has no Default, so it must be given a value: --parameter %s=Value", e.key)
 			return e.value.bad()
 		}
 		text = standard.text
+		if stored { // the Default is the name, and the constraints are on it
+			r.checkParameter(e, path, typ.text, text)
+			if text, given = r.stored(e, path, text); !given {
+				return e.value.bad()
+			}
+		}
 	}
-	if typ.text != "CommaDelimitedList" && !strings.Contains(typ.text, "List<") &&
-		!strings.HasSuffix(typ.text, "<CommaDelimitedList>") {
-		r.checkParameter(e, path, typ.text, text)
-		return e.at.textNode(text)
+	items := []string{text}
+	list := inner == "CommaDelimitedList" || strings.HasPrefix(inner, "List<")
+	if list {
+		items = strings.Split(text, ",")
 	}
-	var items []*node
-	for item := range strings.SplitSeq(text, ",") {
-		item = strings.TrimSpace(item)
-		r.checkParameter(e, path, typ.text, item)
-		items = append(items, e.at.textNode(item))
+	var nodes []*node
+	for _, item := range items {
+		if list {
+			item = strings.TrimSpace(item)
+		}
+		if !stored {
+			r.checkParameter(e, path, typ.text, item)
+		}
+		nodes = append(nodes, e.at.textNode(item))
 	}
-	return e.at.listNode(items)
+	if list {
+		return e.at.listNode(nodes)
+	}
+	return nodes[0]
 }
 
 // checkParameter checks a value, or one of a list, against the parameter's constraints.

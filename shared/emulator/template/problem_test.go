@@ -55,6 +55,10 @@ func TestProblems(t *testing.T) {
 			`line 5: Resources.B.Properties: "Name" is unknown: AWS::S3::Bucket has no such property, or the emulator does not support it`}},
 		{"same bucket name", "  B: {Type: AWS::S3::Bucket, Properties: {BucketName: b}}\n  C: {Type: AWS::S3::Bucket, Properties: {BucketName: b}}\n", []string{
 			`line 6: Resources.C: the resource B has the same name: "b"`}},
+		{"values that depend on each other", "  A: {Type: AWS::SSM::Parameter, Properties: {Name: /a, Type: String, Value: '{{resolve:ssm:/b}}'}}\n" +
+			"  B: {Type: AWS::SSM::Parameter, Properties: {Name: /b, Type: String, Value: 'x{{resolve:ssm:/a}}'}}\n", []string{
+			"line 5: Resources.A.Properties.Value: the value of B depends on itself",
+			"line 6: Resources.B.Properties.Value: the value of A depends on itself"}},
 		{"value that depends on itself", "  B: {Type: AWS::SSM::Parameter, Properties: {Type: String, Value: !GetAtt B.Value}}\n", []string{
 			"line 5: Resources.B.Properties.Value: the property Value of B depends on itself"}},
 		{"resource without a type", "  B: {Properties: {}}\n", []string{"line 5: Resources.B.Type: it is required"}},
@@ -84,8 +88,11 @@ func TestProblems(t *testing.T) {
 			`line 11: ` + f + `.Environment.Variables: "_LAMBDA_SERVER_PORT" is not a valid name for an environment variable`,
 			"line 12: " + f + ".Environment.Variables.AB: an environment variable can't contain a NUL"}},
 		{"null", function("      Timeout:\n"), []string{"line 8: " + f + ".Timeout: a value is missing here"}},
-		{"dynamic reference", function("      Environment: {Variables: {SECRET: '{{resolve:ssm:x}}'}}\n"), []string{
-			`line 8: ` + f + `.Environment.Variables.SECRET: dynamic references can't be resolved locally: "{{resolve:ssm:x}}"`}},
+		{"dynamic references", function("      Environment:\n        Variables:\n          AA: '{{resolve:ssm:x}}'\n          BB: ['{{resolve:ssm:x}}']\n" +
+			"          CC: 'a{{resolve:secretsmanager:s:SecretString:k}}{{resolve:ssm:x}}'\n"), []string{
+			`line 10: ` + f + `.Environment.Variables.AA: the value of {{resolve:ssm:x}} is kept elsewhere: give --endpoint URL where it is`,
+			`line 11: ` + f + `.Environment.Variables.BB: it must be a string, not a list`,
+			`line 12: ` + f + `.Environment.Variables.CC: the value of {{resolve:secretsmanager:s:SecretString:k}} is kept elsewhere: give --endpoint URL where it is`}},
 		{"function URL that IAM guards", function("      FunctionUrlConfig: {AuthType: AWS_IAM}\n"), []string{
 			"line 8: " + f + ".FunctionUrlConfig.AuthType: AWS_IAM is not supported: requests signed with IAM credentials are not checked"}},
 		{"function URL out of range", function("      FunctionUrlConfig: {InvokeMode: STREAM, Cors: {MaxAge: 86401, AllowCredentials: true, AllowOrigins: ['*'], Allow: x}}\n"), []string{
@@ -203,7 +210,7 @@ func TestProblems(t *testing.T) {
 		{"unsupported function", function("      Environment: {Variables: {XX: !Cidr [a, b, c]}}\n"), []string{
 			"line 8: " + f + ".Environment.Variables.XX: Fn::Cidr is not supported here"}},
 		{"import", function("      Environment: {Variables: {XX: !ImportValue Shared}}\n"), []string{
-			`line 8: ` + f + `.Environment.Variables.XX: Fn::ImportValue of "Shared": there are no other stacks locally, so its value must be given`}},
+			`line 8: ` + f + `.Environment.Variables.XX: Fn::ImportValue of "Shared": there are no other stacks locally, so its value must be given: --import Shared=Value`}},
 		{"name that depends on itself", "  B: {Type: AWS::SQS::Queue, Properties: {QueueName: !Sub 'x-${C.QueueName}'}}\n" +
 			"  C: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt B.QueueName}}\n", []string{
 			"line 5: Resources.B.Properties.QueueName: the name of C depends on itself",
@@ -264,7 +271,7 @@ func TestTemplateProblems(t *testing.T) {
 			"  F: {Type: CommaDelimitedList, Default: 'a, b,ab', AllowedPattern: '[a-z]'}\nResources: {}\n",
 			options: template.Options{Parameters: map[string]string{"E": "x"}}, want: []string{
 				`the template has no parameter "E"`,
-				"line 2: Parameters.A: it has no Default, so it must be given a value",
+				"line 2: Parameters.A: it has no Default, so it must be given a value: --parameter A=Value",
 				`line 3: Parameters.B: its value "5" is too large`,
 				`line 4: Parameters.C: its value "x" is not one of its AllowedValues: take y`,
 				"line 5: Parameters.D: its value (hidden by NoEcho) does not match its AllowedPattern",

@@ -2,6 +2,7 @@ package template
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ func (p *properties) get(key string) *node {
 	if raw == nil {
 		return nil
 	}
-	value := p.r.eval(raw, p.at(key))
+	value := p.r.final(p.r.eval(raw, p.at(key)), p.at(key))
 	switch {
 	case value == nil || value.kind == invalid:
 		return nil
@@ -91,9 +92,6 @@ func (p *properties) text(key, standard string) string {
 	if value.kind != scalar {
 		p.problem(key, "it must be a string, not %s", value.describe())
 		return standard
-	}
-	if strings.Contains(value.text, "{{resolve:") {
-		p.problem(key, "dynamic references can't be resolved locally: %s", quote(value.text))
 	}
 	return value.text
 }
@@ -185,8 +183,24 @@ func (p *properties) texts(key string) []string {
 	if value.kind == scalar {
 		return []string{value.text}
 	}
-	texts, _ := p.r.textList(value, p.at(key))
+	texts, ok := p.r.textList(p.r.deep(value, p.at(key)), p.at(key))
+	if !ok {
+		return nil
+	}
 	return texts
+}
+
+// invalid reports whether a key's value, or part of it, has a problem or is read later:
+// what is missing because of it is not another problem.
+func (p *properties) invalid(key string) bool {
+	value := p.r.final(p.r.eval(p.n.get(key), p.at(key)), p.at(key))
+	if value == nil {
+		return false
+	}
+	return value.kind == invalid || slices.ContainsFunc(value.items, func(item *node) bool {
+		item = p.r.deep(item, p.at(key))
+		return item != nil && item.kind == invalid
+	})
 }
 
 // textMap returns a mapping of strings.

@@ -104,7 +104,7 @@ func (r *reader) checkRedriveAllow(q *Queue) {
 	case "denyAll":
 		p.problem("redrivePermission", "it denies being the dead-letter queue of %s", q.LogicalID)
 	case "byQueue":
-		if !slices.Contains(sources, q.ARN) {
+		if !slices.Contains(sources, q.ARN) && !p.invalid("sourceQueueArns") {
 			p.problem("sourceQueueArns", "it does not name %s, whose dead-letter queue this is", q.LogicalID)
 		}
 	}

@@ -79,6 +79,7 @@ func Read(name string, source []byte, o Options) (*Template, error) {
 		parameters: map[string]*node{},
 		conditions: map[string]truth{},
 		resources:  map[string]*resource{},
+		found:      map[Reference]found{},
 		skipped:    map[string]bool{},
 		global:     map[*node]string{},
 		merged:     map[string]bool{},
@@ -102,6 +103,7 @@ type reader struct {
 	order      []*resource
 	evaluating []string // what is being evaluated, outermost first
 	steps      int
+	found      map[Reference]found
 	skipped    map[string]bool  // the paths in made.Skipped
 	global     map[*node]string // the path of each key in Globals
 	merged     map[string]bool  // the sections of Globals that a resource takes
@@ -119,7 +121,7 @@ type resource struct {
 	exists     bool      // its condition is true, or it has none
 	name       string    // its physical name, once known
 	function   *resource // whose URL it is; nil for other types
-	refused    bool      // for its type, which is reported where it stands
+	unusable   bool      // its type is refused or its condition not known: enough is said
 	metadata   *properties
 }
 
@@ -222,7 +224,9 @@ func (r *reader) readResources() {
 			attributes.asked[key] = true
 		}
 		if res.condition = attributes.text("Condition", ""); res.condition != "" {
-			res.exists, _ = r.condition(e.value.get("Condition"), res.condition, path+".Condition")
+			var known bool
+			res.exists, known = r.condition(e.value.get("Condition"), res.condition, path+".Condition")
+			res.exists, res.unusable = res.exists && known, !known
 		}
 		section, ofSAM := strings.CutPrefix(res.typ, "AWS::Serverless::")
 		if res.properties = e.value.get("Properties"); ofSAM {
@@ -255,7 +259,7 @@ func (r *reader) checkType(res *resource) bool {
 		return true
 	}
 	reason := acceptedTypes[res.typ]
-	res.refused = reason == ""
+	res.unusable = reason == ""
 	switch {
 	case res.typ == typeURL:
 		r.add(res.node.get("Type"), res.path, "the resource type %s is not supported: write it as the function's FunctionUrlConfig", typeURL)

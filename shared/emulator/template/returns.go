@@ -126,7 +126,7 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 		r.add(n, path, "%s: there is no parameter or resource %s", what, quote(id))
 		return n.bad()
 	}
-	if res.refused {
+	if res.unusable {
 		return n.bad()
 	}
 	if !res.exists {
@@ -178,13 +178,13 @@ func (r *reader) physicalName(n *node, path string, res *resource) (string, bool
 	values := returns[res.typ]
 	name := r.options.StackName + "-" + res.id
 	if values.nameProperty != "" {
-		if !r.enter(n, path, "the name of "+res.id) {
+		if !r.enter(n, path, nameOf(res)) {
 			return "", false
 		}
 		defer r.leave()
 		at := res.path + ".Properties." + values.nameProperty
 		if given := r.eval(res.properties.get(values.nameProperty), at); given != nil {
-			text, ok := r.text(given, at)
+			text, ok := r.text(r.final(given, at), at)
 			if !ok {
 				return "", false
 			}

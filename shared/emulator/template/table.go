@@ -23,7 +23,7 @@ func (r *reader) readTable(res *resource) {
 		Properties: r.plain(p, tableProperties),
 		Line:       res.at.line,
 	}
-	if t.Properties["KeySchema"] == nil {
+	if t.Properties["KeySchema"] == nil && !p.invalid("KeySchema") {
 		p.problem("KeySchema", "it is required")
 	}
 	p.done()
