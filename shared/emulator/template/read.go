@@ -180,7 +180,9 @@ func (r *reader) readTop() {
 			top.problem("Transform", "the transform %s is not supported", quote(transform))
 		}
 	}
-	r.skipMetadata("Metadata", r.root.get("Metadata"), nil)
+	metadata := r.propertiesOf(r.root.get("Metadata"), r.root, "Metadata", "Metadata")
+	r.readOwn(metadata)
+	r.skipMetadata("Metadata", metadata.n, metadata.asked)
 	top.done()
 }
 
