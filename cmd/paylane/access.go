@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"paylane/shared/emulator/template"
 )
 
 // access is who may call the HTTP API.
@@ -23,6 +25,9 @@ type access struct {
 	Audience string
 	// TenantClaim is the claim that names the tenant; empty leaves it to the template.
 	TenantClaim string
+	// Claims are those of the caller that functions see behind an authorizer while anyone
+	// may call.
+	Claims claims
 }
 
 // mode takes the value of --auth.
@@ -42,8 +47,10 @@ func (a access) check(addr string) error {
 		return fmt.Errorf("--addr %q is not host:port: %w", addr, err)
 	}
 	switch ip := net.ParseIP(host); {
-	case !a.Tokens && a != access{}:
+	case !a.Tokens && (a.Issuer != "" || a.Audience != "" || a.TenantClaim != ""):
 		return errors.New("--issuer, --audience and --tenant-claim are about access tokens: add --auth jwt")
+	case a.Tokens && a.Claims != nil:
+		return errors.New("--claim is for callers without access tokens; \"paylane token --claim\" makes tokens with claims")
 	case !a.Tokens && host != "localhost" && (ip == nil || !ip.IsLoopback()):
 		return fmt.Errorf("--addr %s: without --auth jwt, only a loopback address such as 127.0.0.1:3000 is allowed", addr)
 	case (a.Issuer == "") != (len(a.audience()) == 0):
@@ -57,16 +64,21 @@ func (a access) check(addr string) error {
 	return nil
 }
 
-// checkParameters refuses template parameters that --auth sets: the functions and the HTTP
-// API must agree on who may call.
-func (a access) checkParameters(given map[string]string) error {
-	for _, name := range []string{"AuthMode", "Issuer", "Audience", "TenantClaim"} {
-		if _, ok := given[name]; ok && a.Tokens {
+// checkParameters refuses values of parameters that --auth fills in, by what it fills them
+// with: the functions and the HTTP API must agree on who may call.
+func (a access) checkParameters(given, filled map[string]string) error {
+	for role, name := range filled {
+		value, ok := given[name]
+		switch {
+		case !ok:
+		case a.Tokens:
 			return fmt.Errorf("--parameter %s: --auth jwt sets it: use --issuer, --audience and --tenant-claim", name)
+		case role == template.RoleAuthMode && value != "none":
+			return fmt.Errorf("--parameter %s=%s: use --auth jwt instead", name, value)
 		}
 	}
-	if mode := given["AuthMode"]; !a.Tokens && (mode == "cognito" || mode == "oidc") {
-		return fmt.Errorf("--parameter AuthMode=%s: use --auth jwt instead", mode)
+	if _, ok := filled[template.RoleTenantClaim]; !ok && a.TenantClaim != "" {
+		return errors.New("--tenant-claim: the template has no parameter for it, which its Metadata would name (Paylane: {Parameters: {TenantClaim: …}})")
 	}
 	return nil
 }
@@ -88,15 +100,15 @@ func splitList(text string) []string {
 	return slices.DeleteFunc(all, func(one string) bool { return one == "" })
 }
 
-// parameters returns the parameters of paylane's template that are about access.
+// parameters returns what the parameters about access are filled in with, by their roles.
 func (a access) parameters() map[string]string {
 	if !a.Tokens {
 		// The api function must not expect the claims of a token.
-		return map[string]string{"AuthMode": "none"}
+		return map[string]string{template.RoleAuthMode: "none"}
 	}
-	p := map[string]string{"AuthMode": "oidc", "Issuer": a.Issuer, "Audience": a.Audience}
+	p := map[string]string{template.RoleAuthMode: "oidc", template.RoleIssuer: a.Issuer, template.RoleAudience: a.Audience}
 	if a.TenantClaim != "" {
-		p["TenantClaim"] = a.TenantClaim
+		p[template.RoleTenantClaim] = a.TenantClaim
 	}
 	return p
 }

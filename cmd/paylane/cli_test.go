@@ -47,9 +47,9 @@ func newCLI(out, err io.Writer, terminal bool) cli {
 func TestHelp(t *testing.T) {
 	for command, wants := range map[string][]string{
 		"":      {"run ", "check ", "token ", "load ", "smoke ", "completion ", "paylane run"},
-		"run":   {"--addr", "--data", "--template", "--parameter", "--auth", "--issuer", "--audience", "--tenant-claim", "--endpoint", "--aws-credentials", "--verbose", "--json"},
+		"run":   {"--addr", "--data", "--template", "--parameter", "--auth", "--issuer", "--audience", "--tenant-claim", "--claim", "--endpoint", "--aws-credentials", "--verbose", "--json"},
 		"check": {"--template", "--parameter"},
-		"token": {"--tenant", "--scope", "--addr", "--data"},
+		"token": {"--tenant", "--scope", "--claim", "--addr", "--data"},
 		"load":  {"--url", "-c, --connections", "-d, --duration", "--json", "--allow-remote"},
 		"smoke": {"--url", "--token", "--allow-remote"},
 	} {

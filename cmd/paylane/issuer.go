@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/big"
 	"net/http"
 	"os"
@@ -142,19 +143,24 @@ func (i *devIssuer) handler(next http.Handler) http.Handler {
 	})
 }
 
-// token makes an access token for a client that acts for itself (RFC 9068).
-func (i *devIssuer) token(tenant, scope string, now time.Time) (string, error) {
-	token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
+// token makes an access token for a client that acts for itself (RFC 9068), with claims
+// that are added or replaced.
+func (i *devIssuer) token(tenant, scope string, more claims, now time.Time) (string, error) {
+	all := jwt.MapClaims{
 		"iss": i.url, "aud": devAudience, "sub": tenant, "client_id": tenant, "scope": scope,
 		"iat": now.Unix(), "exp": now.Add(devLifetime).Unix(),
-	})
+	}
+	maps.Copy(all, more)
+	maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
+	token := jwt.NewWithClaims(jwt.SigningMethodRS256, all)
 	token.Header["kid"] = i.kid
 	return token.SignedString(i.key)
 }
 
-// example returns the command that makes a token, for the start page.
-func (i *devIssuer) example(c config) string {
-	text := `go run ./cmd/paylane token --tenant a --scope "orders/read orders/write"`
+// example returns the command that makes a token, for the start page. More are further
+// flags.
+func (i *devIssuer) example(c config, more string) string {
+	text := `go run ./cmd/paylane token --tenant a --scope "orders/read orders/write"` + more
 	if c.Addr != defaultAddr {
 		text += " --addr " + strings.TrimPrefix(i.url, "http://")
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -13,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"paylane/shared/accesstoken"
 	"paylane/shared/accesstoken/tokentest"
+	"paylane/shared/emulator/template"
 )
 
 // devToken returns what "paylane token" prints.
@@ -83,7 +87,7 @@ func TestOwnKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := issuer.token("a", "orders/read", time.Now())
+	token, err := issuer.token("a", "orders/read", nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +191,11 @@ func TestTokenCommand(t *testing.T) {
 		{"an argument", []string{"--data", t.TempDir(), "--tenant", "a", "b"}, exitUsage, `unexpected argument "b"`},
 		{"no address", []string{"--data", t.TempDir(), "--tenant", "a", "--addr", "x"}, exitUsage, "not host:port"},
 		{"no folder", []string{"--data", file, "--tenant", "a"}, exitFailed, file},
+		{"no value", []string{"--data", t.TempDir(), "--tenant", "a", "--claim", "email"}, exitUsage, "must be name=value"},
+		{"no name", []string{"--data", t.TempDir(), "--tenant", "a", "--claim", "=x"}, exitUsage, "must be name=value"},
+		{"no time", []string{"--data", t.TempDir(), "--tenant", "a", "--claim", "exp=tomorrow"}, exitUsage, "seconds since 1970"},
+		{"no JSON", []string{"--data", t.TempDir(), "--tenant", "a", "--claim", `groups=["a"`}, exitUsage, "not JSON"},
+		{"more than JSON", []string{"--data", t.TempDir(), "--tenant", "a", "--claim", `groups=["a"] b`}, exitUsage, "not JSON"},
 	} {
 		got := execute(t, append([]string{"token"}, tt.args...)...)
 		if got.status != tt.status || got.out != "" || !strings.HasPrefix(got.err, "paylane token: ") || !strings.Contains(got.err, tt.want) {
@@ -195,24 +204,100 @@ func TestTokenCommand(t *testing.T) {
 	}
 }
 
+// TestTokenClaims: claims are added and replaced, each as what its value looks like.
+func TestTokenClaims(t *testing.T) {
+	got := execute(t, "token", "--data", t.TempDir(), "--tenant", "shop",
+		"--claim", "email=ann@example.com", "--claim", "cognito:groups=a, b", "--claim", "email_verified=true", "--claim", "phone=0123",
+		"--claim", `name="Doe, Ann"`, "--claim", `address={"zip":"1","lines":2}`, "--claim", `roles=["a,b"]`,
+		"--claim", "exp=4102444800", "--claim", "iat=1.5", "--claim", "aud=web", "--claim", "sub=x=y", "--claim", "scope=")
+	if got.status != exitOK {
+		t.Fatalf("status %d, %s", got.status, got.err)
+	}
+	parts := strings.Split(strings.TrimSpace(got.out), ".")
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"address":{"lines":2,"zip":"1"},"aud":"web","client_id":"shop","cognito:groups":["a","b"],"email":"ann@example.com",` +
+		`"email_verified":true,"exp":4102444800,"iat":1.5,"iss":"http://127.0.0.1:3000","name":"Doe, Ann","phone":"0123","roles":["a,b"],"sub":"x=y"}`
+	if string(payload) != want {
+		t.Errorf("the claims are\n%s, want\n%s", payload, want)
+	}
+}
+
+// TestFilledParameters: the program fills in the parameters that a template leaves to it,
+// under their names there, and no others of any template.
+func TestFilledParameters(t *testing.T) {
+	const parameters = "Parameters:\n  AuthMode: {Type: String, Default: session}\n  Issuer: {Type: String, Default: i}\n" +
+		"  Mode: {Type: String, Default: m}\n  Who: {Type: String, Default: w}\nResources: {}\n"
+	const own = "Metadata: {Paylane: {Parameters: {AuthMode: Mode, Issuer: Issuer, TenantClaim: Who}}}\n"
+	tokens := access{Tokens: true, Issuer: "https://i.test", Audience: "a", TenantClaim: "org"}
+	for _, tt := range []struct {
+		name, text string
+		config     config
+		want       map[string]string
+	}{
+		{"somebody else's", parameters, config{Access: tokens, Parameters: map[string]string{"AuthMode": "x"}}, map[string]string{"AuthMode": "x"}},
+		{"anyone may call", own + parameters, config{}, map[string]string{"Mode": "none"}},
+		{"tokens", own + parameters, config{Access: tokens, Parameters: map[string]string{"AuthMode": "x"}},
+			map[string]string{"Mode": "oidc", "Issuer": "https://i.test", "Who": "org", "AuthMode": "x"}},
+	} {
+		tt.config.Template = filepath.Join(t.TempDir(), "template.yaml")
+		if err := os.WriteFile(tt.config.Template, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(tt.want, tt.config.parameters()); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, d)
+		}
+	}
+}
+
+// TestParametersOfOthers: what a flag sets can't be given as a parameter as well, unless it
+// is a parameter of somebody else's.
+func TestParametersOfOthers(t *testing.T) {
+	theirs := filepath.Join(t.TempDir(), "template.yaml")
+	if err := os.WriteFile(theirs, []byte("Parameters: {AuthMode: {Type: String}}\nResources: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ours := filepath.Join(root, "template.yaml")
+	for _, tt := range []struct{ template, flags, want string }{
+		{ours, "--auth jwt --parameter Issuer=x", "use --issuer"},
+		{ours, "--parameter AuthMode=oidc", "use --auth jwt instead"},
+		{theirs, "--auth jwt --tenant-claim org", "no parameter for it"},
+		{ours, "--auth jwt --claim a=b", "makes tokens with claims"},
+	} {
+		got := execute(t, append([]string{"--data", t.TempDir(), "--template", tt.template}, strings.Fields(tt.flags)...)...)
+		if got.status != exitUsage || !strings.Contains(got.err, tt.want) {
+			t.Errorf("%s: status %d, %s", tt.flags, got.status, got.err)
+		}
+	}
+	if got := execute(t, "check", "--template", theirs, "--parameter", "AuthMode=oidc"); got.status != exitOK {
+		t.Errorf("status %d, %s", got.status, got.err)
+	}
+}
+
 // TestStartPage shows who may call, and how to get a token.
 func TestStartPage(t *testing.T) {
 	for name, tt := range map[string]struct {
 		config config
 		own    *devIssuer
+		routes []template.Route
 		want   []string
 	}{
-		"anyone": {config{}, nil, []string{"any program on this machine", "--auth jwt"}},
-		"an issuer": {config{Access: access{Tokens: true, Issuer: "https://i.test", Audience: "a"}}, nil,
+		"anyone": {config{}, nil, nil, []string{"any program on this machine", "--auth jwt"}},
+		"an issuer": {config{Access: access{Tokens: true, Issuer: "https://i.test", Audience: "a"}}, nil, nil,
 			[]string{"access tokens of https://i.test for a"}},
 		"its own": {config{Addr: defaultAddr, Data: defaultData, Access: access{Tokens: true, Issuer: "http://" + defaultAddr, Audience: devAudience}},
-			&devIssuer{url: "http://" + defaultAddr},
+			&devIssuer{url: "http://" + defaultAddr}, []template.Route{{Authorizer: &template.JWTAuthorizer{Issuer: "http://" + defaultAddr}}},
 			[]string{"for development: go run ./cmd/paylane token --tenant a --scope \"orders/read orders/write\"\n"}},
 		"its own elsewhere": {config{Addr: ":80", Data: "d", Access: access{Tokens: true}},
-			&devIssuer{url: "http://127.0.0.1:80"}, []string{" --addr 127.0.0.1:80 --data d\n"}},
+			&devIssuer{url: "http://127.0.0.1:80"}, nil, []string{" --addr 127.0.0.1:80 --data d\n"}},
+		"in place of another": {config{Addr: defaultAddr, Data: defaultData, Access: access{Tokens: true}}, &devIssuer{url: "http://" + defaultAddr},
+			[]template.Route{{Authorizer: &template.JWTAuthorizer{Name: "Web", Issuer: "https://web.test/", Audience: []string{"web"}}}},
+			[]string{"for Web alone: go run ./cmd/paylane token --tenant a", " --claim iss=https://web.test/ --claim aud=web\n"}},
 	} {
 		var page bytes.Buffer
-		pageAccess(&page, tt.config, tt.own)
+		pageAccess(&page, tt.config, &template.Template{APIs: []template.HTTPAPI{{Routes: tt.routes}}}, tt.own)
 		for _, part := range tt.want {
 			if !strings.Contains(page.String(), part) {
 				t.Errorf("%s: %q is not in:\n%s", name, part, &page)

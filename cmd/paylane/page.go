@@ -20,7 +20,7 @@ func startPage(c config, t *template.Template, url string, own *devIssuer) error
 		fmt.Fprintln(page, "paylane runs the template; it has no HTTP API")
 	} else {
 		fmt.Fprintf(page, "paylane serves %s\n", url)
-		pageAccess(page, c, own)
+		pageAccess(page, c, t, own)
 	}
 	pageTemplate(page, t, url)
 	pageCredentials(page, c)
@@ -35,16 +35,34 @@ func startPage(c config, t *template.Template, url string, own *devIssuer) error
 	return nil
 }
 
-func pageAccess(page io.Writer, c config, own *devIssuer) {
+func pageAccess(page io.Writer, c config, t *template.Template, own *devIssuer) {
 	fmt.Fprintln(page, "\nAccess")
 	if !c.Access.Tokens {
 		fmt.Fprintln(page, "  any program on this machine; --auth jwt requires access tokens")
 		return
 	}
 	fmt.Fprintf(page, "  access tokens of %s for %s\n", c.Access.Issuer, c.Access.Audience)
-	if own != nil {
-		fmt.Fprintf(page, "  for development: %s\n", own.example(c))
+	if own == nil {
+		return
 	}
+	fmt.Fprintf(page, "  for development: %s\n", own.example(c, ""))
+	for _, a := range authorizers(t) {
+		if a.Issuer != own.url {
+			fmt.Fprintf(page, "  for %s alone: %s\n", a.Name, own.example(c, fmt.Sprintf(" --claim iss=%s --claim aud=%s", a.Issuer, a.Audience[0])))
+		}
+	}
+}
+
+// authorizers returns the authorizers of a template's routes.
+func authorizers(t *template.Template) (all []template.JWTAuthorizer) {
+	for _, api := range t.APIs {
+		for _, r := range api.Routes {
+			if a := r.Authorizer; a != nil && !slices.ContainsFunc(all, func(b template.JWTAuthorizer) bool { return a.Name == b.Name }) {
+				all = append(all, *a)
+			}
+		}
+	}
+	return all
 }
 
 // pageTemplate prints what is served of a template at a URL, as it was understood.

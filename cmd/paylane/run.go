@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -76,6 +75,7 @@ is in flight and stops.`,
 	flags.StringVar(&o.Access.Issuer, "issuer", "", "`URL` of the tokens' issuer (default an issuer for development, see \"paylane token\")")
 	flags.StringVar(&o.Access.Audience, "audience", "", "with --issuer, the `audiences` to accept, separated by commas")
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
+	flags.Func("claim", "without --auth jwt, `name=value` of a claim that functions see behind an authorizer, as for \"paylane token\"; may be repeated", o.Access.Claims.add)
 	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of DynamoDB and SQS, such as LocalStack's: the template's functions are built, and run on it")
 	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "with --endpoint, give the functions the shell's AWS credentials and let them call AWS")
 	flags.BoolVar(&verbose, "verbose", false, "log everything, not only what goes wrong")
@@ -156,7 +156,7 @@ func (c *config) parameter(text string) error {
 
 // check refuses flags that do not go together.
 func (c config) check() error {
-	err := cmp.Or(c.Access.check(c.Addr), c.Access.checkParameters(c.Parameters))
+	err := cmp.Or(c.Access.check(c.Addr), c.Access.checkParameters(c.Parameters, c.filled()))
 	if err == nil && c.Endpoint != "" && !isURL(c.Endpoint) {
 		err = fmt.Errorf("--endpoint %q is not a URL such as http://127.0.0.1:4566", c.Endpoint)
 	}
@@ -189,7 +189,7 @@ func run(ctx context.Context, c config) error {
 	options := runner.Config{
 		Template: c.Template, Addr: addr, Listener: listener,
 		Endpoint: c.Endpoint, Region: c.Region, Credentials: c.Credentials, AllowAWS: c.ShellCredentials,
-		Output: c.Out, Logger: c.Log, Now: c.Now, Jitter: c.Jitter,
+		Output: c.Out, Logger: c.Log, Now: c.Now, Jitter: c.Jitter, Identity: c.Access.Claims,
 	}
 	var own *devIssuer
 	if c.Access.Tokens && c.Access.Issuer == "" {
@@ -201,7 +201,9 @@ func run(ctx context.Context, c config) error {
 		options.Wrap = own.handler
 	}
 	if c.Access.Tokens {
-		options.Tokens = &runner.Tokens{Issuer: c.Access.Issuer, Audience: c.Access.audience(), Client: c.Access.Client}
+		options.Tokens = &runner.Tokens{
+			Issuer: c.Access.Issuer, Audience: c.Access.audience(), StandIn: own != nil, Client: c.Access.Client,
+		}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -236,16 +238,26 @@ func (c config) reachedAt(listener net.Addr) (hostPort string, err error) {
 	return net.JoinHostPort(host, port), errors.Join(err, errPort)
 }
 
-// parameters returns the template's parameters: those given, and those about access that
-// the template has.
+// parameters returns the values of the template's parameters: those given, and those that
+// the template leaves to this program.
 func (c config) parameters() map[string]string {
-	source, err := os.ReadFile(c.Template)
-	if err != nil {
-		return c.Parameters // the runner reports it
+	all := make(map[string]string)
+	values := c.Access.parameters()
+	for role, name := range c.filled() {
+		if value, ok := values[role]; ok {
+			all[name] = value
+		}
 	}
-	names := template.ParameterNames(source)
-	all := c.Access.parameters()
-	maps.DeleteFunc(all, func(name, _ string) bool { return !slices.Contains(names, name) })
 	maps.Copy(all, c.Parameters)
 	return all
+}
+
+// filled returns the parameters that the template leaves to this program, by their roles.
+func (c config) filled() map[string]string {
+	source, err := os.ReadFile(c.Template)
+	if err != nil {
+		return nil // the runner reports it
+	}
+	filled, _ := template.Filled(source)
+	return filled
 }

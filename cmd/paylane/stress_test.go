@@ -160,7 +160,7 @@ func TestPrivateData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := issuer.token("a", everything, time.Now())
+	token, err := issuer.token("a", everything, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,12 +11,14 @@ import (
 
 func (c cli) tokenCommand() *cobra.Command {
 	var tenant, scope, addr, data string
+	var more claims
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Make an access token for \"paylane run --auth jwt\"",
 		Long: `Print an access token of the development issuer, whose tokens
 "paylane run --auth jwt" accepts unless it has an --issuer. The token is valid
-for an hour.`,
+for an hour. With --claim iss=… and --claim aud=… it is one of the issuer and
+for the audience of one of a template's authorizers, and others refuse it.`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if tenant == "" {
@@ -29,7 +31,7 @@ for an hour.`,
 			if err != nil {
 				return err
 			}
-			token, err := issuer.token(tenant, scope, c.now())
+			token, err := issuer.token(tenant, scope, more, c.now())
 			if err == nil {
 				_, err = fmt.Fprintln(c.out, token)
 			}
@@ -40,6 +42,7 @@ for an hour.`,
 	flags.SortFlags = false
 	flags.StringVar(&tenant, "tenant", "", "whose token it is: the `name` that becomes its client_id")
 	flags.StringVar(&scope, "scope", "orders/read orders/write", "`scopes`, separated by spaces, of orders/read, orders/write and orders/operate")
+	flags.Func("claim", claimUsage, more.add)
 	flags.StringVar(&addr, "addr", defaultAddr, "`address` of the runner, as its --addr")
 	flags.StringVar(&data, "data", defaultData, "`folder` of the runner, as its --data; the issuer's key is there")
 	return cmd

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"paylane/shared/accesstoken"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/payload"
@@ -22,8 +23,12 @@ type Options struct {
 	Functions map[string]emulator.Invoker
 	// Authorizer checks requests to the routes that have one.
 	Authorizer *JWT
-	// Open serves such routes to anybody, and leaves requestContext.authorizer out.
+	// Open serves such routes to anybody. Their functions see the claims of a caller whom
+	// nobody has checked, so that code which reads claims runs: those that an access token
+	// for the route would have, of a subject and client called "local".
 	Open bool
+	// Identity are claims that this caller has besides, or instead.
+	Identity accesstoken.Claims
 	// Logger records why a response failed, if the invoker has not logged it; nil
 	// discards it.
 	Logger *slog.Logger
@@ -65,7 +70,11 @@ func New(api template.HTTPAPI, o Options) (*Gateway, error) {
 		if r.Authorizer != nil && o.Authorizer == nil && !o.Open {
 			return nil, fmt.Errorf("route %q needs the authorizer %s, and none is configured", r.Key, r.Authorizer.Name)
 		}
-		g.router.add(&route{Route: r, invoker: invoker, bucket: newBucket(r.Throttle, o.Now)})
+		served := &route{Route: r, invoker: invoker, bucket: newBucket(r.Throttle, o.Now)}
+		if r.Authorizer != nil && o.Open {
+			served.identity = openIdentity(r, o.Identity, o.Now())
+		}
+		g.router.add(served)
 	}
 	return g, nil
 }
@@ -134,8 +143,11 @@ func (g *Gateway) withoutStage(path string) (string, bool) {
 // authorize runs the route's authorizer, if it has one. If the caller is refused, it has
 // written the response.
 func (g *Gateway) authorize(w http.ResponseWriter, r *http.Request, route *route) (*authorizerContext, bool) {
-	if route == nil || route.Authorizer == nil || g.options.Open {
+	if route == nil || route.Authorizer == nil {
 		return nil, true
+	}
+	if g.options.Open {
+		return route.openContext(), true
 	}
 	caller, err := g.options.Authorizer.authorize(r, route.Authorizer, route.Scopes)
 	if err == nil {

@@ -18,7 +18,8 @@ import (
 // JWT checks access tokens for an API's JWT authorizers ("Control access to HTTP APIs
 // with JWT authorizers"). It is safe for concurrent use.
 type JWT struct {
-	byName map[string]*tokens
+	byName  map[string]*tokens
+	standIn string // the issuer whose own tokens all of them accept; empty for none
 }
 
 // authorizerContext is what an authorizer adds to an event, as
@@ -37,13 +38,18 @@ func (r *refusal) Error() string { return http.StatusText(r.status) }
 type tokens struct {
 	find     func(*http.Request) []string
 	verifier *accesstoken.Verifier
+	// standIn verifies the own tokens of the issuer that stands in for the authorizer's;
+	// nil without one.
+	standIn *accesstoken.Verifier
 }
 
 // NewJWT returns the authorizers of an API. An identity source must be a header or a query
-// parameter. The API says which issuer and audiences are accepted; c holds the rest of the
-// configuration.
+// parameter. The API says which issuer and audiences each of them accepts; c holds the rest
+// of the configuration. If c names an issuer, it stands in for theirs: it signs the tokens
+// of each, as well as tokens of its own that all of them accept; and c's audiences are
+// accepted besides theirs.
 func NewJWT(api template.HTTPAPI, c accesstoken.Config) (*JWT, error) {
-	j := &JWT{byName: make(map[string]*tokens)}
+	j := &JWT{byName: make(map[string]*tokens), standIn: c.Issuer}
 	for _, r := range api.Routes {
 		a := r.Authorizer
 		if a == nil || j.byName[a.Name] != nil {
@@ -54,10 +60,20 @@ func NewJWT(api template.HTTPAPI, c accesstoken.Config) (*JWT, error) {
 			return nil, fmt.Errorf("authorizer %s: the identity source %q is neither $request.header.… nor $request.querystring.…",
 				a.Name, a.IdentitySource)
 		}
-		c.Issuer, c.Audience = a.Issuer, a.Audience
-		j.byName[a.Name] = &tokens{find, accesstoken.New(c)}
+		j.byName[a.Name] = j.tokens(*a, c, find)
 	}
 	return j, nil
+}
+
+func (j *JWT) tokens(a template.JWTAuthorizer, c accesstoken.Config, find func(*http.Request) []string) *tokens {
+	accepted := &tokens{find: find}
+	c.Audience = slices.Concat(a.Audience, c.Audience)
+	if c.Issuer != "" && c.Issuer != a.Issuer {
+		accepted.standIn = accesstoken.New(c)
+	}
+	c.Issuer, c.Signer = a.Issuer, c.Issuer
+	accepted.verifier = accesstoken.New(c)
+	return accepted
 }
 
 // identitySource returns a function that finds the token in a request.
@@ -83,7 +99,11 @@ func (j *JWT) authorize(r *http.Request, a *template.JWTAuthorizer, scopes []str
 	if token == "" {
 		return nil, &refusal{http.StatusUnauthorized, "Bearer"}
 	}
-	claims, err := accepted.verifier.Verify(r.Context(), token)
+	verifier := accepted.verifier
+	if accepted.standIn != nil && accesstoken.Issuer(token) == j.standIn {
+		verifier = accepted.standIn
+	}
+	claims, err := verifier.Verify(r.Context(), token)
 	var invalid *accesstoken.InvalidError
 	var keys *accesstoken.KeysError
 	switch {

@@ -3,7 +3,9 @@ package apigateway_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"paylane/shared/accesstoken"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/apigateway"
 )
@@ -60,11 +64,36 @@ func TestEventOnTheWire(t *testing.T) {
 	diff(t, "apigw-requestid", "AAAAAAAAAAAAAAA=", w.Result().Header.Get("Apigw-Requestid"))
 }
 
-// An open API authenticates nobody, and its events have no authorizer.
+// An open API authenticates nobody. Its functions see the claims of a development
+// identity, which can be changed; those of a route without an authorizer see none.
 func TestOpen(t *testing.T) {
-	g, _ := api{routes: []string{""}, properties: withTokens}.gateway(t, mode{json: true}, rawEcho, apigateway.Options{Open: true})
-	if got := record(g, "GET", "/"); got.status != 200 || strings.Contains(got.body, "authorizer") {
-		t.Errorf("%d %s", got.status, got.body)
+	identity := func(t *testing.T, claims accesstoken.Claims, target string) *events.APIGatewayV2HTTPRequestContextAuthorizerDescription {
+		t.Helper()
+		a := api{properties: withTokens, routes: []string{
+			path("GET", "/any"), path("GET", "/scoped") + asks("r, w"), path("GET", "/none") + ", Auth: {Authorizer: NONE}",
+		}}
+		g, _ := a.gateway(t, mode{json: true}, rawEcho, apigateway.Options{Open: true, Identity: claims, Now: tokensAt})
+		got := record(g, "GET", target)
+		var event events.APIGatewayV2HTTPRequest
+		if err := json.Unmarshal([]byte(got.body), &event); err != nil || got.status != 200 {
+			t.Fatalf("%d %s: %v", got.status, got.body, err)
+		}
+		return event.RequestContext.Authorizer
+	}
+	standard := map[string]string{
+		"iss": issuerURL, "aud": "web", "sub": "local", "client_id": "local", "username": "local", "email": "local@example.com",
+		"token_use": "access", "scope": "r w", "iat": "1783677600", "auth_time": "1783677600", "exp": "1815213600",
+	}
+	diff(t, "a route with scopes", standard, identity(t, nil, "/scoped").JWT.Claims)
+	diff(t, "its scopes", []string{"r", "w"}, identity(t, nil, "/scoped").JWT.Scopes)
+	diff(t, "no scopes", []string(nil), identity(t, nil, "/any").JWT.Scopes)
+	own := identity(t, accesstoken.Claims{"sub": "u-1", "email": nil, "cognito:groups": []any{"a", "b"}, "level": json.Number("7")}, "/scoped")
+	changed := maps.Clone(standard)
+	delete(changed, "email")
+	maps.Copy(changed, map[string]string{"sub": "u-1", "cognito:groups": "[a b]", "level": "7"})
+	diff(t, "another identity", changed, own.JWT.Claims)
+	if got := identity(t, nil, "/none"); got != nil {
+		t.Errorf("a route without an authorizer: %+v", got)
 	}
 }
 

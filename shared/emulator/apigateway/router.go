@@ -13,6 +13,8 @@ type route struct {
 	invoker   emulator.Invoker
 	bucket    *bucket  // nil without a limit
 	variables []string // the names in its path, in order
+	// identity are the claims of every caller while the API is open.
+	identity map[string]string
 }
 
 // router chooses routes ("Working with routes for HTTP APIs"): a path that matches in

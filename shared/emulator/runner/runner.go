@@ -50,6 +50,11 @@ type Config struct {
 	// the host of Addr as its Host, and its Origin, if it has one, must be the same or in
 	// the template's CORS settings.
 	Tokens *Tokens
+	// Identity are claims of the caller that functions see behind an authorizer while there
+	// are no Tokens, as encoding/json decodes them, with numbers as json.Number. It has
+	// those of an access token for the route, of a subject and client called "local"; these
+	// are added, or replace them.
+	Identity map[string]any
 
 	// Endpoint is the base URL of SQS and DynamoDB, such as http://127.0.0.1:4566. A
 	// template with queues or tables requires it, unless there is a Platform.
@@ -82,13 +87,18 @@ type Config struct {
 	Jitter func(n int) int
 }
 
-// Tokens are the access tokens that JWT authorizers accept.
+// Tokens are the access tokens that JWT authorizers accept: each those of its own issuer
+// for its own audiences, unless there is an Issuer here.
 type Tokens struct {
-	// Issuer and Audience replace those of the template's authorizers, unless Issuer is
-	// empty.
+	// Issuer and Audience replace those of the template's authorizers, which must all have
+	// the same.
 	Issuer   string
 	Audience []string
-	// Client fetches the issuer's keys; nil is [http.DefaultClient].
+	// StandIn leaves the authorizers theirs, as is right for an issuer for development:
+	// Issuer signs the tokens of each of theirs, and all accept tokens of its own, and
+	// Audience besides their audiences.
+	StandIn bool
+	// Client fetches the issuers' keys; nil is [http.DefaultClient].
 	Client *http.Client
 }
 

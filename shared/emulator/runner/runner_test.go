@@ -330,6 +330,102 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// twoAuthorizers is an API with an issuer and an audience for each of its two routes, whose
+// function answers with the claims that it sees.
+const twoAuthorizers = `  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      Auth:
+        Authorizers:
+          Web: {JwtConfiguration: {issuer: https://web.test/, audience: [web]}}
+          Admin: {JwtConfiguration: {issuer: https://admin.test, audience: [admin, ops]}}
+  Show:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: show
+      Handler: bootstrap
+      Runtime: provided.al2023
+      Events:
+        Web: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: /web, Auth: {Authorizer: Web}}}
+        Admin: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: /admin, Auth: {Authorizer: Admin}}}
+`
+
+// showClaims is that function.
+func showClaims(_ context.Context, r events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+	claims := r.RequestContext.Authorizer.JWT.Claims
+	return events.APIGatewayV2HTTPResponse{StatusCode: 200, Body: claims["iss"] + " " + claims["aud"] + " " + claims["cognito:groups"]}, nil
+}
+
+// TestAuthorizers: an issuer that stands in for those of the authorizers signs the tokens of
+// each, for its audiences alone; and its own tokens are good for all of them.
+func TestAuthorizers(t *testing.T) {
+	t.Parallel()
+	signer := tokentest.New(t, "http://127.0.0.1:9")
+	p := &platform{handlers: map[string]any{"Show": showClaims}}
+	r := start(t, runner.Config{
+		Template: inTemplate(t, twoAuthorizers), Platform: p.open,
+		Tokens: &runner.Tokens{Issuer: signer.URL, Audience: []string{tokentest.Audience}, StandIn: true, Client: signer.Client()},
+	})
+	for _, tt := range []struct {
+		iss        any // nil is the signer's own
+		aud        any
+		web, admin int
+	}{
+		{nil, nil, 200, 200},
+		{nil, "web", 200, 401},
+		{nil, "ops", 401, 200},
+		{nil, "other", 401, 401},
+		{"https://web.test/", "web", 200, 401},
+		{"https://web.test/", tokentest.Audience, 200, 401},
+		{"https://web.test/", "admin", 401, 401},
+		{"https://web.test", "web", 401, 401}, // iss is compared exactly
+		{"https://admin.test", []string{"x", "admin"}, 401, 200},
+		{"https://admin.test", "web", 401, 401},
+		{"https://other.test", "web", 401, 401},
+	} {
+		claims := signer.Claims(time.Now(), nil)
+		if tt.iss != nil {
+			claims["iss"] = tt.iss
+		}
+		if tt.aud != nil {
+			claims["aud"] = tt.aud
+		}
+		for path, want := range map[string]int{"/web": tt.web, "/admin": tt.admin} {
+			status, body := get(t, r.URL()+path, "Bearer "+signer.Token(t, claims))
+			if status != want || want == 200 && !strings.HasPrefix(body, claims["iss"].(string)+" ") {
+				t.Errorf("iss %v, aud %v: %s answers %d %s, want %d", tt.iss, tt.aud, path, status, body, want)
+			}
+		}
+	}
+}
+
+// TestOneIssuerForTwo: one issuer can't replace two that differ.
+func TestOneIssuerForTwo(t *testing.T) {
+	t.Parallel()
+	p := &platform{handlers: map[string]any{"Show": showClaims}}
+	_, err := runner.Start(t.Context(), runner.Config{
+		Template: inTemplate(t, twoAuthorizers), Platform: p.open, Tokens: &runner.Tokens{Issuer: "https://other.test", Audience: []string{"web"}},
+	})
+	if err == nil || !strings.Contains(err.Error(), "authorizers Web and Admin") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestIdentity: without tokens, a function behind an authorizer sees an identity all the
+// same.
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	p := &platform{handlers: map[string]any{"Show": showClaims}}
+	r := start(t, runner.Config{
+		Template: inTemplate(t, twoAuthorizers), Platform: p.open, Identity: map[string]any{"cognito:groups": []any{"a", "b"}},
+	})
+	for path, want := range map[string]string{"/web": "https://web.test/ web [a b]", "/admin": "https://admin.test admin [a b]"} {
+		if status, body := get(t, r.URL()+path, ""); status != 200 || body != want {
+			t.Errorf("%s: %d %s, want %s", path, status, body, want)
+		}
+	}
+}
+
 // TestQueues: messages reach the function, and are deleted. An application without an HTTP
 // API has no URL, and runs until it is closed.
 func TestQueues(t *testing.T) {

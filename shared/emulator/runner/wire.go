@@ -100,10 +100,16 @@ func (a *app) addHTTP(c Config, invokers map[string]emulator.Invoker) error {
 }
 
 func (c Config) gateway(api template.HTTPAPI, invokers map[string]emulator.Invoker) (http.Handler, error) {
-	o := apigateway.Options{Functions: invokers, Open: c.Tokens == nil, Logger: c.Logger, Now: c.Now}
+	o := apigateway.Options{
+		Functions: invokers, Open: c.Tokens == nil, Identity: c.Identity, Logger: c.Logger, Now: c.Now,
+	}
 	if c.Tokens != nil {
-		c.Tokens.trust(api)
-		tokens, err := apigateway.NewJWT(api, accesstoken.Config{Client: c.Tokens.Client, Now: c.Now, Log: c.Logger})
+		trusted, err := c.Tokens.trust(api)
+		if err != nil {
+			return nil, err
+		}
+		trusted.Now, trusted.Log = c.Now, c.Logger
+		tokens, err := apigateway.NewJWT(api, trusted)
 		if err != nil {
 			return nil, err
 		}
@@ -116,13 +122,34 @@ func (c Config) gateway(api template.HTTPAPI, invokers map[string]emulator.Invok
 	return c.guardOrigin(api.CORS, served), nil
 }
 
-// trust makes the API's authorizers accept the tokens.
-func (t *Tokens) trust(api template.HTTPAPI) {
+// trust makes the API's authorizers accept the tokens, and returns what they have in
+// common.
+func (t *Tokens) trust(api template.HTTPAPI) (accesstoken.Config, error) {
+	c := accesstoken.Config{Client: t.Client}
+	if t.StandIn {
+		c.Issuer, c.Audience = t.Issuer, t.Audience
+		return c, nil
+	}
+	var first *template.JWTAuthorizer
+	for _, r := range api.Routes {
+		a := r.Authorizer
+		if a == nil || t.Issuer == "" {
+			continue
+		}
+		if first == nil {
+			first = new(*a)
+		}
+		if a.Name != first.Name && (a.Issuer != first.Issuer || !slices.Equal(a.Audience, first.Audience)) {
+			return c, fmt.Errorf("its authorizers %s and %s accept tokens of different issuers or audiences, which one issuer can't replace",
+				first.Name, a.Name)
+		}
+	}
 	for _, r := range api.Routes {
 		if r.Authorizer != nil && t.Issuer != "" {
 			r.Authorizer.Issuer, r.Authorizer.Audience = t.Issuer, t.Audience
 		}
 	}
+	return c, nil
 }
 
 // addSchedules wires the schedules, which invoke asynchronously.

@@ -10,38 +10,87 @@ const (
 	typeURL      = "AWS::Lambda::Url" // SAM makes one from a function's FunctionUrlConfig
 )
 
+// Types that are not emulated, but that code can reach, and what belongs to them.
+const (
+	typeTopic        = "AWS::SNS::Topic"
+	typeSubscription = "AWS::SNS::Subscription"
+	typeBucket       = "AWS::S3::Bucket"
+	typeSecret       = "AWS::SecretsManager::Secret" //nolint:gosec // a type's name
+	typeSSMParameter = "AWS::SSM::Parameter"
+	typeKey          = "AWS::KMS::Key"
+	typeKeyAlias     = "AWS::KMS::Alias"
+	typeUserPool     = "AWS::Cognito::UserPool"
+)
+
+// externals are the types of an [External], each with the properties that are passed on.
+// The others are in [accepted].
+//
+//nolint:gochecknoglobals // a table, never written
+var externals = map[string][]string{
+	typeTopic: {
+		"ContentBasedDeduplication", "DeliveryPolicy", "DisplayName", "FifoThroughputScope", "FifoTopic", "TopicName",
+	},
+	typeBucket: {
+		"BucketName", "CorsConfiguration", "ObjectLockConfiguration", "ObjectLockEnabled", "VersioningConfiguration",
+		"WebsiteConfiguration",
+	},
+	typeSecret:       {"GenerateSecretString", "Name", "SecretString"},
+	typeSSMParameter: {"AllowedPattern", "Name", "Tier", "Type", "Value"},
+	typeKey:          {"Enabled", "KeySpec", "KeyUsage", "MultiRegion", "Origin"},
+	typeKeyAlias:     {"AliasName", "TargetKeyId"},
+	typeUserPool: {
+		"AccountRecoverySetting", "AdminCreateUserConfig", "AliasAttributes", "AutoVerifiedAttributes",
+		"DeviceConfiguration", "EmailAuthenticationMessage", "EmailAuthenticationSubject", "EmailConfiguration",
+		"EmailVerificationMessage", "EmailVerificationSubject", "EnabledMfas", "MfaConfiguration", "Policies", "Schema",
+		"SmsAuthenticationMessage", "SmsConfiguration", "SmsVerificationMessage", "UserAttributeUpdateSettings",
+		"UserPoolAddOns", "UserPoolName", "UserPoolTier", "UsernameAttributes", "UsernameConfiguration",
+		"VerificationMessageTemplate", "WebAuthnFactorConfiguration", "WebAuthnRelyingPartyID",
+		"WebAuthnUserVerification",
+	},
+}
+
 // Reasons why something has no effect locally that a handler or its caller could see.
 const (
-	noIAM       = "there is no IAM locally: everything is allowed"
-	noMetrics   = "nothing is measured or alarmed locally"
-	noLogs      = "logs go to the terminal"
-	noCrypto    = "data at rest is the developer's own disk"
-	noTags      = "tags and descriptions are for people"
-	noDeploy    = "nothing is deployed or released in steps locally"
-	noTracing   = "there is no X-Ray locally"
-	noIdentity  = "tokens come from the issuer that the runner is given"
-	noBackup    = "nothing is backed up locally"
-	noAlarmMail = "no alarm is raised that could notify anybody"
-	noDomain    = "the API is reached at its local address"
-	noImages    = "container images are not run"
-	noMake      = "only a build with make uses it"
-	noRunner    = "it is for another tool"
-	noDelivery  = "a schedule always reaches its function's queue of events locally"
+	noIAM      = "there is no IAM locally: everything is allowed"
+	noMetrics  = "nothing is measured or alarmed locally"
+	noLogs     = "logs go to the terminal"
+	noCrypto   = "data at rest is the developer's own disk"
+	noTags     = "tags and descriptions are for people"
+	noDeploy   = "nothing is deployed or released in steps locally"
+	noTracing  = "there is no X-Ray locally"
+	noIdentity = "tokens come from the issuer that the runner is given"
+	noBackup   = "nothing is backed up locally"
+	noMail     = "nobody is notified locally"
+	noDomain   = "the API is reached at its local address"
+	noDelivery = "a schedule always reaches its function's queue of events locally"
+	noMetadata = "nothing here reads it"
+	noRotation = "nothing is rotated locally"
+	noReplicas = "there is one region locally"
+	noCapacity = "it affects only speed and cost"
+	noImages   = "container images are not run"
+	noMake     = "only a build with make uses it"
+	noRunner   = "it is for another tool"
 )
 
 // acceptedTypes are the resource types that are skipped, each with the reason.
 //
 //nolint:gochecknoglobals // a table, never written
 var acceptedTypes = map[string]string{
-	"AWS::IAM::Role":             noIAM,
-	"AWS::IAM::Policy":           noIAM,
-	"AWS::IAM::RolePolicy":       noIAM,
-	"AWS::IAM::ManagedPolicy":    noIAM,
-	"AWS::Lambda::Permission":    noIAM,
-	"AWS::SQS::QueuePolicy":      noIAM,
-	"AWS::SNS::TopicPolicy":      noIAM,
-	"AWS::Logs::ResourcePolicy":  noIAM,
-	"AWS::Serverless::Connector": noIAM,
+	"AWS::IAM::Role":                      noIAM,
+	"AWS::IAM::Policy":                    noIAM,
+	"AWS::IAM::RolePolicy":                noIAM,
+	"AWS::IAM::ManagedPolicy":             noIAM,
+	"AWS::Lambda::Permission":             noIAM,
+	"AWS::SQS::QueuePolicy":               noIAM,
+	"AWS::SQS::QueueInlinePolicy":         noIAM,
+	"AWS::SNS::TopicPolicy":               noIAM,
+	"AWS::SNS::TopicInlinePolicy":         noIAM,
+	"AWS::S3::BucketPolicy":               noIAM,
+	"AWS::SecretsManager::ResourcePolicy": noIAM,
+	"AWS::Logs::ResourcePolicy":           noIAM,
+	"AWS::Serverless::Connector":          noIAM,
+
+	"AWS::SecretsManager::RotationSchedule": noRotation,
 
 	"AWS::Logs::LogGroup":                   noLogs,
 	"AWS::Logs::QueryDefinition":            noLogs,
@@ -56,13 +105,8 @@ var acceptedTypes = map[string]string{
 	"AWS::XRay::Group":                      noTracing,
 	"AWS::XRay::SamplingRule":               noTracing,
 
-	// A topic's own Subscription and AWS::SNS::Subscription are checked: only those that
-	// notify people have no effect (read.go).
-	"AWS::SNS::Topic":        noAlarmMail,
-	"AWS::SNS::Subscription": noAlarmMail,
-
-	"AWS::KMS::Key":   noCrypto,
-	"AWS::KMS::Alias": noCrypto,
+	// Those that don't notify people are refused (external.go).
+	typeSubscription: noMail,
 
 	"AWS::Backup::BackupPlan":      noBackup,
 	"AWS::Backup::BackupSelection": noBackup,
@@ -71,7 +115,6 @@ var acceptedTypes = map[string]string{
 	"AWS::ApplicationAutoScaling::ScalableTarget": noMetrics,
 	"AWS::ApplicationAutoScaling::ScalingPolicy":  noMetrics,
 
-	"AWS::Cognito::UserPool":               noIdentity,
 	"AWS::Cognito::UserPoolClient":         noIdentity,
 	"AWS::Cognito::UserPoolDomain":         noIdentity,
 	"AWS::Cognito::UserPoolGroup":          noIdentity,
@@ -88,16 +131,16 @@ var acceptedTypes = map[string]string{
 //nolint:gochecknoglobals // a table, never written
 var accepted = map[string]map[string]string{
 	"template": {
-		"AWSTemplateFormatVersion": "there is one version", "Description": noTags, "Metadata": noTags,
+		"AWSTemplateFormatVersion": "there is one version", "Description": noTags,
 		"Outputs": noDeploy, "Rules": "they check parameters at deployment",
 	},
+	"parameter": {"Description": noTags},
 	"resource": {
 		"Connectors": noIAM, "DeletionPolicy": noDeploy, "DependsOn": noDeploy, "UpdatePolicy": noDeploy,
 		"UpdateReplacePolicy": noDeploy,
 	},
 	"metadata": { // a function's; any other key is named, too
-		"BuildProperties": "make takes no build properties",
-		"ContextPath":     noMake, "ProjectRootDirectory": noMake, "WorkingDirectory": noMake,
+		"ContextPath": noMake, "ProjectRootDirectory": noMake, "WorkingDirectory": noMake,
 		"DockerBuildArgs": noImages, "DockerBuildTarget": noImages, "DockerContext": noImages, "Dockerfile": noImages, "DockerTag": noImages,
 		"aws:cdk:path": noRunner, "cfn-lint": noRunner, "cfn_nag": noRunner, "checkov": noRunner, "guard": noRunner, "SamResourceId": noRunner,
 	},
@@ -117,7 +160,7 @@ var accepted = map[string]map[string]string{
 	typeFunction + " LoggingConfig": {"SystemLogLevel": noLogs},
 	typeFunction + " Events SQS": {
 		"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "LoggingConfig": noLogs,
-		"ProvisionedPollerConfig": "it affects only speed",
+		"ProvisionedPollerConfig": noCapacity,
 	},
 	typeFunction + " Events Schedule": {
 		"DeadLetterConfig": noDelivery, "Description": noTags, "RetryPolicy": noDelivery,
@@ -129,7 +172,7 @@ var accepted = map[string]map[string]string{
 	typeFunction + " Events HttpApi": {"Stage": "an API has one stage"},
 	typeMapping: {
 		"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "LoggingConfig": noLogs, "Tags": noTags,
-		"ProvisionedPollerConfig": "it affects only speed",
+		"ProvisionedPollerConfig": noCapacity,
 	},
 	typeHTTPAPI: {
 		"AccessLogSettings": noLogs, "Description": noTags, "Name": noTags, "PropagateTags": noTags, "Tags": noTags,
@@ -141,6 +184,43 @@ var accepted = map[string]map[string]string{
 	typeQueue: {
 		"KmsDataKeyReusePeriodSeconds": noCrypto, "KmsMasterKeyId": noCrypto, "SqsManagedSseEnabled": noCrypto,
 		"Tags": noTags,
+	},
+	typeTable: {
+		"ContributorInsightsSpecification": noMetrics, "DeletionProtectionEnabled": noDeploy,
+		"KinesisStreamSpecification":       "there are no Kinesis streams locally",
+		"PointInTimeRecoverySpecification": noBackup, "ResourcePolicy": noIAM, "SSESpecification": noCrypto,
+		"OnDemandThroughput": noCapacity, "TableClass": noCapacity, "WarmThroughput": noCapacity, "Tags": noTags,
+	},
+	typeTopic: {
+		"ArchivePolicy": noBackup, "DataProtectionPolicy": noIAM, "DeliveryStatusLogging": noLogs,
+		"KmsMasterKeyId": noCrypto, "SignatureVersion": noMail, "Subscription": noMail, "Tags": noTags,
+		"TracingConfig": noTracing,
+	},
+	typeBucket: {
+		"AbacStatus": noIAM, "AccessControl": noIAM, "OwnershipControls": noIAM, "PublicAccessBlockConfiguration": noIAM,
+		"AnalyticsConfigurations": noMetrics, "InventoryConfigurations": noMetrics, "MetricsConfigurations": noMetrics,
+		"MetadataConfiguration": noMetrics, "MetadataTableConfiguration": noMetrics,
+		"BucketEncryption": noCrypto, "LoggingConfiguration": noLogs, "ReplicationConfiguration": noReplicas,
+		"IntelligentTieringConfigurations": noCapacity, "AccelerateConfiguration": noCapacity,
+		"LifecycleConfiguration":    "nothing expires locally",
+		"NotificationConfiguration": "a bucket's events call nothing locally",
+		"Tags":                      noTags,
+	},
+	typeSecret: {
+		"Description": noTags, "KmsKeyId": noCrypto, "ReplicaRegions": noReplicas, "Tags": noTags,
+		"Type": noRotation, // of a secret that a partner's service rotates
+	},
+	typeSSMParameter: {
+		"DataType": "values are not checked locally", "Description": noTags, "Policies": "nothing expires locally",
+		"Tags": noTags,
+	},
+	typeKey: {
+		"BypassPolicyLockoutSafetyCheck": noIAM, "KeyPolicy": noIAM, "Description": noTags, "Tags": noTags,
+		"EnableKeyRotation": noRotation, "RotationPeriodInDays": noRotation, "PendingWindowInDays": noDeploy,
+	},
+	typeUserPool: {
+		"DeletionProtection": noDeploy, "UserPoolTags": noTags,
+		"LambdaConfig": "a user pool's triggers call nothing locally",
 	},
 }
 

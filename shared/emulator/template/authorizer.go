@@ -73,7 +73,7 @@ func (r *reader) authorizers(settings *properties) []authorizer {
 		switch {
 		case jwt.n != nil:
 			a.Issuer, a.Audience = jwt.required("issuer"), jwt.texts("audience")
-			if len(a.Audience) == 0 {
+			if len(a.Audience) == 0 && !jwt.invalid("audience") {
 				jwt.problem("audience", "it is required")
 			}
 			jwt.done()

@@ -9,7 +9,7 @@ import (
 // TestBuild: how a function is built is read from its Metadata, and whatever else is there
 // is named. Without a CodeUri the code is in the template's folder.
 func TestBuild(t *testing.T) {
-	const other, unknown = "it is for another tool", "the runner does not know this key"
+	const other, unknown = "it is for another tool", "nothing here reads it"
 	for _, tt := range []struct {
 		name, resource string
 		codeURI        string
@@ -46,10 +46,10 @@ func TestBuild(t *testing.T) {
 			"    Metadata:\n      cfn-lint: {config: {ignore_checks: [W1]}}\n      DockerTag: v1\n      Contextpath: build\n      BuildProperties: {Flags: [-race]}\n",
 			".", template.Build{},
 			[]template.Skipped{
-				{Path: "Resources.F.Metadata.BuildProperties.Flags", Reason: unknown, Line: 10},
 				{Path: "Resources.F.Metadata.cfn-lint", Reason: other, Line: 7},
 				{Path: "Resources.F.Metadata.DockerTag", Reason: "container images are not run", Line: 8},
 				{Path: "Resources.F.Metadata.Contextpath", Reason: unknown, Line: 9},
+				{Path: "Resources.F.Metadata.BuildProperties.Flags", Reason: unknown, Line: 10},
 			},
 		},
 	} {

@@ -69,22 +69,22 @@ func (r *reader) eval(n *node, path string) *node {
 	return n.bad()
 }
 
-// deep evaluates a node and all it holds. Keys and items that are AWS::NoValue are
-// omitted.
+// deep evaluates a node and all it holds. Keys and items that are AWS::NoValue or invalid
+// are omitted.
 func (r *reader) deep(n *node, path string) *node {
 	n = r.eval(n, path)
 	if n == nil || (n.kind != list && n.kind != object) {
-		return n
+		return r.final(n, path)
 	}
 	made := *n
 	made.items, made.entries = nil, nil
 	for i, item := range n.items {
-		if item = r.deep(item, path+"["+strconv.Itoa(i)+"]"); item != nil {
+		if item = r.deep(item, path+"["+strconv.Itoa(i)+"]"); item != nil && item.kind != invalid {
 			made.items = append(made.items, item)
 		}
 	}
 	for _, e := range n.entries {
-		if e.value = r.deep(e.value, path+"."+e.key); e.value != nil {
+		if e.value = r.deep(e.value, path+"."+e.key); e.value != nil && e.value.kind != invalid {
 			made.entries = append(made.entries, e)
 		}
 	}
@@ -363,7 +363,8 @@ func (r *reader) evalImport(n, argument *node, path string) *node {
 	}
 	value, ok := r.options.Imports[name]
 	if !ok {
-		r.add(n, path, "Fn::ImportValue of %s: there are no other stacks locally, so its value must be given", quote(name))
+		r.unknown(n, path, "Fn::ImportValue of %s: there are no other stacks locally, so its value must be given: --import %s=Value",
+			quote(name), name)
 		return n.bad()
 	}
 	return n.textNode(value)

@@ -1,7 +1,6 @@
 package template
 
 import (
-	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,8 +15,8 @@ func (r *reader) readFunction(res *resource) {
 	p := r.propertiesOfResource(res)
 	p.asked["FunctionName"] = true
 	name, ok := r.physicalName(res.at, p.path, res)
-	if !ok {
-		return
+	if !ok { // what is wrong with it is reported, or it is read later
+		name = r.stackName(res.id)
 	}
 	f := Function{
 		LogicalID:    res.id,
@@ -55,6 +54,15 @@ func (r *reader) readFunction(res *resource) {
 	r.made.Functions = append(r.made.Functions, f)
 	r.readEvents(res, p, f)
 	p.done()
+	r.metadataOf(res).skipUnread()
+}
+
+// metadataOf returns a function's Metadata, of which several readers know some keys each.
+func (r *reader) metadataOf(res *resource) *properties {
+	if res.metadata == nil {
+		res.metadata = r.propertiesOf(res.node.get("Metadata"), res.at, res.path+".Metadata", "metadata")
+	}
+	return res.metadata
 }
 
 // codeURI returns the path of the code, which is the template's folder if it is left out;
@@ -74,7 +82,7 @@ func (r *reader) codeURI(p *properties) string {
 // build reads what a resource's Metadata says of the build. Metadata is open to any tool,
 // so keys that are not the runner's are no problem, but named.
 func (r *reader) build(res *resource) Build {
-	metadata := r.propertiesOf(res.node.get("Metadata"), res.at, res.path+".Metadata", "metadata")
+	metadata := r.metadataOf(res)
 	b := Build{Method: metadata.choice("BuildMethod", "", "go1.x", "makefile"), Skip: metadata.boolean("SkipBuild", false)}
 	if b.Method != "go1.x" {
 		b.ProjectRootDirectory = metadata.text("ProjectRootDirectory", "")
@@ -84,21 +92,11 @@ func (r *reader) build(res *resource) Build {
 	if b.Method != "makefile" {
 		properties := metadata.inner("BuildProperties", "metadata BuildProperties")
 		b.TrimPath = properties.boolean("TrimGoPath", false)
-		r.skipUnread(properties)
+		properties.skipUnread()
+	} else {
+		metadata.skip("make takes no build properties", "BuildProperties")
 	}
-	metadata.asked["LocalPaths"] = true // functionURL reads it
-	r.skipUnread(metadata)
 	return b
-}
-
-// skipUnread names the keys of a mapping that were not read.
-func (r *reader) skipUnread(p *properties) {
-	for _, e := range entriesOf(p.n) {
-		if !p.asked[e.key] {
-			reason := cmp.Or(accepted[p.typ][e.key], "the runner does not know this key")
-			r.made.Skipped = append(r.made.Skipped, Skipped{Path: p.at(e.key), Reason: reason, Line: e.at.line})
-		}
-	}
 }
 
 func (r *reader) architecture(p *properties) string {

@@ -20,7 +20,7 @@ func (r *reader) addFunctionURLs() {
 		}
 		r.resources[id] = &resource{
 			id: id, typ: typeURL, path: res.path, at: res.at, node: res.node, exists: res.exists,
-			condition: res.condition, function: res,
+			unusable: res.unusable, condition: res.condition, function: res,
 		}
 	}
 }
@@ -59,7 +59,7 @@ func (r *reader) functionURL(res *resource, p *properties) *FunctionURL {
 }
 
 func (r *reader) localPaths(res *resource) []string {
-	metadata := r.propertiesOf(res.node.get("Metadata"), res.at, res.path+".Metadata", "metadata")
+	metadata := r.metadataOf(res)
 	paths := metadata.texts("LocalPaths")
 	for _, path := range paths {
 		rest, ok := strings.CutPrefix(path, "/")

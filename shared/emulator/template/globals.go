@@ -1,9 +1,12 @@
 package template
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // globals are the keys that SAM allows in each section of Globals (SAM's globals.py). The
-// sections of other types are skipped: a resource of such a type is refused anyway.
+// keys for other types are not checked: a resource of such a type is refused anyway.
 //
 //nolint:gochecknoglobals // a table, never written
 var globals = map[string][]string{
@@ -50,10 +53,30 @@ func (r *reader) checkGlobals() {
 			}
 		}
 	}
+	r.markGlobals(section, "Globals")
+}
+
+// markGlobals records the path of each key, so that what is merged into several resources
+// can be named once, where it stands.
+func (r *reader) markGlobals(n *node, path string) {
+	if _, argument, ok := n.intrinsic(); ok {
+		for _, item := range argument.items {
+			r.markGlobals(item, path)
+		}
+		return
+	}
+	for i, item := range n.items {
+		r.markGlobals(item, fmt.Sprintf("%s[%d]", path, i))
+	}
+	for _, e := range n.entries {
+		r.global[e.at] = path + "." + e.key
+		r.markGlobals(e.value, path+"."+e.key)
+	}
 }
 
 // withGlobals merges a section of Globals into a resource's properties.
 func (r *reader) withGlobals(section string, resource *node, path string) *node {
+	r.merged[section] = true
 	properties := resource.get("Properties")
 	global := r.root.get("Globals").get(section)
 	if global == nil || global.kind != object {

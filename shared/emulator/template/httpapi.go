@@ -108,6 +108,9 @@ func (r *reader) apiOf(p *properties) (*HTTPAPI, bool) {
 			return &r.made.APIs[i], true
 		}
 	}
+	if res := r.resources[id]; res != nil && res.unusable {
+		return nil, false
+	}
 	p.problem("ApiId", "it must be a Ref to an %s of this template that exists", typeHTTPAPI)
 	return nil, false
 }
@@ -130,6 +133,9 @@ var anyNames = regexp.MustCompile(`\{[^}+]*`)
 // routeKey reads the event's Method and Path. Without either it is the default route.
 func (r *reader) routeKey(route *Route, p *properties) bool {
 	method, path := strings.ToUpper(p.text("Method", "")), p.text("Path", "")
+	if p.invalid("Method") || p.invalid("Path") {
+		return false
+	}
 	if method == anyMethod {
 		method = AnyMethod
 	}
@@ -211,6 +217,9 @@ func (r *reader) checkAPIs() {
 			r.add(res.at, res.path, "it has %d routes; API Gateway accepts at most %d", len(api.Routes), maxRoutes)
 		}
 		p := r.propertiesOfResource(res)
+		if len(api.Routes) == 0 {
+			p.skip("it has no routes", "Auth", "DefaultRouteSettings")
+		}
 		byRoute := p.inner("RouteSettings", "RouteSettings")
 		if byRoute.n == nil {
 			continue

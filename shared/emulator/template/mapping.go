@@ -14,7 +14,7 @@ func (r *reader) readQueueEvent(id string, at *node, p *properties, f Function) 
 	m.Function = f.LogicalID
 	r.mappingQueue(&m, p, "Queue", queue)
 	p.done()
-	r.made.Mappings = append(r.made.Mappings, m)
+	r.addMapping(m)
 }
 
 // readMapping reads an event source mapping that was written by hand.
@@ -30,7 +30,14 @@ func (r *reader) readMapping(res *resource) {
 	}
 	r.mappingQueue(&m, p, "EventSourceArn", queue)
 	p.done()
-	r.made.Mappings = append(r.made.Mappings, m)
+	r.addMapping(m)
+}
+
+// addMapping adds a mapping whose queue and function are known.
+func (r *reader) addMapping(m Mapping) {
+	if m.Queue != "" && m.Function != "" {
+		r.made.Mappings = append(r.made.Mappings, m)
+	}
 }
 
 func (r *reader) mappingQueue(m *Mapping, p *properties, key, arn string) {

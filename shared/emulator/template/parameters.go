@@ -31,32 +31,55 @@ func (r *reader) readParameters() {
 
 func (r *reader) parameter(e entry) *node {
 	path := "Parameters." + e.key
+	p := r.propertiesOf(e.value, e.at, path, "parameter")
+	for _, key := range []string{
+		"AllowedPattern", "AllowedValues", "ConstraintDescription", "Default", "MaxLength", "MaxValue", "MinLength",
+		"MinValue", "NoEcho", "Type",
+	} {
+		p.asked[key] = true
+	}
+	p.done()
 	typ := e.value.get("Type")
 	if typ == nil || typ.kind != scalar {
 		r.add(e.at, path, "a parameter needs a Type")
 		return e.value.bad()
 	}
+	inner, stored := strings.CutPrefix(typ.text, "AWS::SSM::Parameter::Value<")
+	inner = strings.TrimSuffix(inner, ">")
 	text, given := r.options.Parameters[e.key]
 	if !given {
 		standard := e.value.get("Default")
 		if standard == nil || standard.kind != scalar {
-			r.add(e.at, path, "it has no Default, so it must be given a value")
+			r.add(e.at, path, "it has no Default, so it must be given a value: --parameter %s=Value", e.key)
 			return e.value.bad()
 		}
 		text = standard.text
+		if stored { // the Default is the name, and the constraints are on it
+			r.checkParameter(e, path, typ.text, text)
+			if text, given = r.stored(e, path, text); !given {
+				return e.value.bad()
+			}
+		}
 	}
-	if typ.text != "CommaDelimitedList" && !strings.Contains(typ.text, "List<") &&
-		!strings.HasSuffix(typ.text, "<CommaDelimitedList>") {
-		r.checkParameter(e, path, typ.text, text)
-		return e.at.textNode(text)
+	items := []string{text}
+	list := inner == "CommaDelimitedList" || strings.HasPrefix(inner, "List<")
+	if list {
+		items = strings.Split(text, ",")
 	}
-	var items []*node
-	for item := range strings.SplitSeq(text, ",") {
-		item = strings.TrimSpace(item)
-		r.checkParameter(e, path, typ.text, item)
-		items = append(items, e.at.textNode(item))
+	var nodes []*node
+	for _, item := range items {
+		if list {
+			item = strings.TrimSpace(item)
+		}
+		if !stored {
+			r.checkParameter(e, path, typ.text, item)
+		}
+		nodes = append(nodes, e.at.textNode(item))
 	}
-	return e.at.listNode(items)
+	if list {
+		return e.at.listNode(nodes)
+	}
+	return nodes[0]
 }
 
 // checkParameter checks a value, or one of a list, against the parameter's constraints.
@@ -110,20 +133,4 @@ func (r *reader) checkParameter(e entry, path, typ, text string) {
 	if most, ok := bound("MaxValue"); ok && number > most {
 		refuse("is too large")
 	}
-}
-
-// ParameterNames returns the names of a template's parameters, or nil if it is not a
-// template.
-func ParameterNames(source []byte) []string {
-	root, err := parse(source)
-	if err != nil {
-		return nil // Read reports why
-	}
-	var names []string
-	if section := root.get("Parameters"); section != nil {
-		for _, e := range section.entries {
-			names = append(names, e.key)
-		}
-	}
-	return names
 }

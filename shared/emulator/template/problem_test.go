@@ -49,8 +49,18 @@ func TestProblems(t *testing.T) {
 		source string
 		want   []string
 	}{
-		{"resource type", "  B: {Type: AWS::S3::Bucket}\n", []string{
-			"line 5: Resources.B: the resource type AWS::S3::Bucket is not supported"}},
+		{"resource type, named once", "  B: {Type: AWS::Kinesis::Stream}\n" + function("      Environment: {Variables: {XX: !Ref B}}\n"), []string{
+			"line 5: Resources.B: the resource type AWS::Kinesis::Stream is not supported"}},
+		{"unknown property of what is elsewhere", "  B: {Type: AWS::S3::Bucket, Properties: {Name: b}}\n", []string{
+			`line 5: Resources.B.Properties: "Name" is unknown: AWS::S3::Bucket has no such property, or the emulator does not support it`}},
+		{"same bucket name", "  B: {Type: AWS::S3::Bucket, Properties: {BucketName: b}}\n  C: {Type: AWS::S3::Bucket, Properties: {BucketName: b}}\n", []string{
+			`line 6: Resources.C: the resource B has the same name: "b"`}},
+		{"values that depend on each other", "  A: {Type: AWS::SSM::Parameter, Properties: {Name: /a, Type: String, Value: '{{resolve:ssm:/b}}'}}\n" +
+			"  B: {Type: AWS::SSM::Parameter, Properties: {Name: /b, Type: String, Value: 'x{{resolve:ssm:/a}}'}}\n", []string{
+			"line 5: Resources.A.Properties.Value: the value of B depends on itself",
+			"line 6: Resources.B.Properties.Value: the value of A depends on itself"}},
+		{"value that depends on itself", "  B: {Type: AWS::SSM::Parameter, Properties: {Type: String, Value: !GetAtt B.Value}}\n", []string{
+			"line 5: Resources.B.Properties.Value: the property Value of B depends on itself"}},
 		{"resource without a type", "  B: {Properties: {}}\n", []string{"line 5: Resources.B.Type: it is required"}},
 		{"unknown attribute", "  B: {Type: AWS::SQS::Queue, Proprieties: {}}\n", []string{
 			`line 5: Resources.B: "Proprieties" is unknown: resource has no such property, or the emulator does not support it`}},
@@ -78,8 +88,11 @@ func TestProblems(t *testing.T) {
 			`line 11: ` + f + `.Environment.Variables: "_LAMBDA_SERVER_PORT" is not a valid name for an environment variable`,
 			"line 12: " + f + ".Environment.Variables.AB: an environment variable can't contain a NUL"}},
 		{"null", function("      Timeout:\n"), []string{"line 8: " + f + ".Timeout: a value is missing here"}},
-		{"dynamic reference", function("      Environment: {Variables: {SECRET: '{{resolve:ssm:x}}'}}\n"), []string{
-			`line 8: ` + f + `.Environment.Variables.SECRET: dynamic references can't be resolved locally: "{{resolve:ssm:x}}"`}},
+		{"dynamic references", function("      Environment:\n        Variables:\n          AA: '{{resolve:ssm:x}}'\n          BB: ['{{resolve:ssm:x}}']\n" +
+			"          CC: 'a{{resolve:secretsmanager:s:SecretString:k}}{{resolve:ssm:x}}'\n"), []string{
+			`line 10: ` + f + `.Environment.Variables.AA: the value of {{resolve:ssm:x}} is kept elsewhere: give --endpoint URL where it is`,
+			`line 11: ` + f + `.Environment.Variables.BB: it must be a string, not a list`,
+			`line 12: ` + f + `.Environment.Variables.CC: the value of {{resolve:secretsmanager:s:SecretString:k}} is kept elsewhere: give --endpoint URL where it is`}},
 		{"function URL that IAM guards", function("      FunctionUrlConfig: {AuthType: AWS_IAM}\n"), []string{
 			"line 8: " + f + ".FunctionUrlConfig.AuthType: AWS_IAM is not supported: requests signed with IAM credentials are not checked"}},
 		{"function URL out of range", function("      FunctionUrlConfig: {InvokeMode: STREAM, Cors: {MaxAge: 86401, AllowCredentials: true, AllowOrigins: ['*'], Allow: x}}\n"), []string{
@@ -197,7 +210,7 @@ func TestProblems(t *testing.T) {
 		{"unsupported function", function("      Environment: {Variables: {XX: !Cidr [a, b, c]}}\n"), []string{
 			"line 8: " + f + ".Environment.Variables.XX: Fn::Cidr is not supported here"}},
 		{"import", function("      Environment: {Variables: {XX: !ImportValue Shared}}\n"), []string{
-			`line 8: ` + f + `.Environment.Variables.XX: Fn::ImportValue of "Shared": there are no other stacks locally, so its value must be given`}},
+			`line 8: ` + f + `.Environment.Variables.XX: Fn::ImportValue of "Shared": there are no other stacks locally, so its value must be given: --import Shared=Value`}},
 		{"name that depends on itself", "  B: {Type: AWS::SQS::Queue, Properties: {QueueName: !Sub 'x-${C.QueueName}'}}\n" +
 			"  C: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt B.QueueName}}\n", []string{
 			"line 5: Resources.B.Properties.QueueName: the name of C depends on itself",
@@ -222,8 +235,8 @@ func TestProblems(t *testing.T) {
 			"line 5: Resources: Fn::ForEach::Queues is not supported: write the resources out"}},
 		{"key used twice", "  Q: {Type: AWS::SQS::Queue}\n", []string{
 			`line 5: the key "Q" is already used on line 4`}},
-		{"all at once, by line", "  B: {Type: AWS::S3::Bucket}\n  C: {Type: Custom::Thing}\n" + function("      Layers: []\n      MemorySize: 64\n"), []string{
-			"line 5: Resources.B: the resource type AWS::S3::Bucket is not supported",
+		{"all at once, by line", "  B: {Type: AWS::Kinesis::Stream}\n  C: {Type: Custom::Thing}\n" + function("      Layers: []\n      MemorySize: 64\n"), []string{
+			"line 5: Resources.B: the resource type AWS::Kinesis::Stream is not supported",
 			"line 6: Resources.C: the resource type Custom::Thing is not supported",
 			"line 10: " + f + ": Layers is not supported: layers are not loaded",
 			"line 11: " + f + ".MemorySize: 64 is out of range: it can be 128 to 10240"}},
@@ -245,9 +258,9 @@ func TestTemplateProblems(t *testing.T) {
 		{name: "a list", source: "- a\n", want: []string{"line 1: a template must be a mapping, not a list"}},
 		{name: "no resources", source: "Description: x\n", want: []string{"Resources: a template needs a mapping of resources"}},
 		{name: "unknown section", source: "Resource: {}\nResources: {}\n", want: []string{
-			`line 1: template: "Resource" is unknown: template has no such property, or the emulator does not support it`}},
+			`line 1: "Resource" is unknown: template has no such property, or the emulator does not support it`}},
 		{name: "another transform", source: "Transform: [AWS::Serverless-2016-10-31, AWS::LanguageExtensions]\nResources: {}\n", want: []string{
-			`line 1: template.Transform: the transform "AWS::LanguageExtensions" is not supported`}},
+			`line 1: Transform: the transform "AWS::LanguageExtensions" is not supported`}},
 		{name: "Globals that SAM refuses", source: "Globals: {Function: {Role: x, FunctionName: y}, Table: {}}\nResources: {}\n", want: []string{
 			`line 1: Globals.Function: SAM does not allow "Role" here`,
 			`line 1: Globals.Function: SAM does not allow "FunctionName" here`,
@@ -258,7 +271,7 @@ func TestTemplateProblems(t *testing.T) {
 			"  F: {Type: CommaDelimitedList, Default: 'a, b,ab', AllowedPattern: '[a-z]'}\nResources: {}\n",
 			options: template.Options{Parameters: map[string]string{"E": "x"}}, want: []string{
 				`the template has no parameter "E"`,
-				"line 2: Parameters.A: it has no Default, so it must be given a value",
+				"line 2: Parameters.A: it has no Default, so it must be given a value: --parameter A=Value",
 				`line 3: Parameters.B: its value "5" is too large`,
 				`line 4: Parameters.C: its value "x" is not one of its AllowedValues: take y`,
 				"line 5: Parameters.D: its value (hidden by NoEcho) does not match its AllowedPattern",
@@ -323,7 +336,7 @@ Conditions:
   Dev: !Not [!Condition Prod]
   Either: !Or [!Condition Prod, !Condition Dev]
 Resources:
-  Bucket: {Type: AWS::S3::Bucket, Condition: Prod}
+  Stream: {Type: AWS::Kinesis::Stream, Condition: Prod}
   DevQueue: {Type: AWS::SQS::Queue, Condition: Dev}
   F:
     Type: AWS::Serverless::Function
@@ -334,7 +347,7 @@ Resources:
       Runtime: provided.al2023
       Environment:
         Variables:
-          BUCKET: !If [Prod, !Ref Bucket, none]
+          STREAM: !If [Prod, !Ref Stream, none]
   G:
     Type: AWS::Serverless::Function
     Condition: Prod
@@ -347,7 +360,6 @@ Resources:
 	if len(got.Functions) != 1 || len(got.Queues) != 1 || len(got.APIs) != 0 {
 		t.Errorf("%d functions, %d queues, %d APIs, want 1, 1, 0", len(got.Functions), len(got.Queues), len(got.APIs))
 	}
-	want := []string{"line 9: Resources.Bucket: the resource type AWS::S3::Bucket is not supported",
-		`line 20: Resources.F.Properties.Environment.Variables.BUCKET: Ref of Bucket: a resource of type AWS::S3::Bucket has no such value locally; supply one by a parameter`}
+	want := []string{"line 9: Resources.Stream: the resource type AWS::Kinesis::Stream is not supported"}
 	diff(t, "in production", want, problems(t, source, template.Options{Parameters: map[string]string{"Stage": "prod"}}))
 }

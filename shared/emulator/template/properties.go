@@ -2,6 +2,7 @@ package template
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ func (p *properties) get(key string) *node {
 	if raw == nil {
 		return nil
 	}
-	value := p.r.eval(raw, p.at(key))
+	value := p.r.final(p.r.eval(raw, p.at(key)), p.at(key))
 	switch {
 	case value == nil || value.kind == invalid:
 		return nil
@@ -59,7 +60,12 @@ func (p *properties) get(key string) *node {
 	return value
 }
 
-func (p *properties) at(key string) string { return p.path + "." + key }
+func (p *properties) at(key string) string {
+	if p.path == "" {
+		return key
+	}
+	return p.path + "." + key
+}
 
 // problem reports something about a key, or about the mapping if the key is absent.
 func (p *properties) problem(key, format string, args ...any) {
@@ -86,9 +92,6 @@ func (p *properties) text(key, standard string) string {
 	if value.kind != scalar {
 		p.problem(key, "it must be a string, not %s", value.describe())
 		return standard
-	}
-	if strings.Contains(value.text, "{{resolve:") {
-		p.problem(key, "dynamic references can't be resolved locally: %s", quote(value.text))
 	}
 	return value.text
 }
@@ -180,8 +183,24 @@ func (p *properties) texts(key string) []string {
 	if value.kind == scalar {
 		return []string{value.text}
 	}
-	texts, _ := p.r.textList(value, p.at(key))
+	texts, ok := p.r.textList(p.r.deep(value, p.at(key)), p.at(key))
+	if !ok {
+		return nil
+	}
 	return texts
+}
+
+// invalid reports whether a key's value, or part of it, has a problem or is read later:
+// what is missing because of it is not another problem.
+func (p *properties) invalid(key string) bool {
+	value := p.r.final(p.r.eval(p.n.get(key), p.at(key)), p.at(key))
+	if value == nil {
+		return false
+	}
+	return value.kind == invalid || slices.ContainsFunc(value.items, func(item *node) bool {
+		item = p.r.deep(item, p.at(key))
+		return item != nil && item.kind == invalid
+	})
 }
 
 // textMap returns a mapping of strings.
@@ -205,13 +224,17 @@ func (p *properties) inner(key, typ string) *properties {
 	return p.r.propertiesOf(p.n.get(key), p.place(key), p.at(key), typ)
 }
 
-// done reports the keys that were not read and are not in [accepted].
+// done names the keys that are in [accepted], and reports any other that was not read.
 func (p *properties) done() {
 	if p.n == nil {
 		return
 	}
 	for _, e := range p.n.entries {
-		if p.asked[e.key] || accepted[p.typ][e.key] != "" {
+		if reason := accepted[p.typ][e.key]; reason != "" {
+			p.r.skip(e.at, p.at(e.key), "", reason)
+			continue
+		}
+		if p.asked[e.key] {
 			continue
 		}
 		if reason := refused[p.typ][e.key]; reason != "" {

@@ -50,8 +50,15 @@ func (r *reader) checkQueues() {
 		names[q.Name] = q.LogicalID
 		r.readRedrive(res, q)
 	}
+	dead := map[string]bool{}
 	for i := range r.made.Queues {
 		r.checkRedriveAllow(&r.made.Queues[i])
+		dead[r.made.Queues[i].DeadLetterQueue] = true
+	}
+	for _, q := range r.made.Queues {
+		if !dead[q.LogicalID] {
+			r.propertiesOfResource(r.resources[q.LogicalID]).skip("it is the dead-letter queue of none", "RedriveAllowPolicy")
+		}
 	}
 }
 
@@ -97,7 +104,7 @@ func (r *reader) checkRedriveAllow(q *Queue) {
 	case "denyAll":
 		p.problem("redrivePermission", "it denies being the dead-letter queue of %s", q.LogicalID)
 	case "byQueue":
-		if !slices.Contains(sources, q.ARN) {
+		if !slices.Contains(sources, q.ARN) && !p.invalid("sourceQueueArns") {
 			p.problem("sourceQueueArns", "it does not name %s, whose dead-letter queue this is", q.LogicalID)
 		}
 	}

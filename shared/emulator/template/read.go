@@ -3,7 +3,6 @@ package template
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -80,6 +79,10 @@ func Read(name string, source []byte, o Options) (*Template, error) {
 		parameters: map[string]*node{},
 		conditions: map[string]truth{},
 		resources:  map[string]*resource{},
+		found:      map[Reference]found{},
+		skipped:    map[string]bool{},
+		global:     map[*node]string{},
+		merged:     map[string]bool{},
 	}
 	r.made.AccountID, r.made.Region, r.made.StackName = o.AccountID, o.Region, o.StackName
 	r.read()
@@ -100,6 +103,10 @@ type reader struct {
 	order      []*resource
 	evaluating []string // what is being evaluated, outermost first
 	steps      int
+	found      map[Reference]found
+	skipped    map[string]bool  // the paths in made.Skipped
+	global     map[*node]string // the path of each key in Globals
+	merged     map[string]bool  // the sections of Globals that a resource takes
 	made       Template
 }
 
@@ -114,6 +121,8 @@ type resource struct {
 	exists     bool      // its condition is true, or it has none
 	name       string    // its physical name, once known
 	function   *resource // whose URL it is; nil for other types
+	unusable   bool      // its type is refused or its condition not known: enough is said
+	metadata   *properties
 }
 
 func (r *reader) read() {
@@ -137,6 +146,10 @@ func (r *reader) read() {
 			r.readTable(res)
 		case typeHTTPAPI:
 			r.readHTTPAPI(res)
+		default:
+			if passed, ok := externals[res.typ]; ok {
+				r.readExternal(res, passed)
+			}
 		}
 	}
 	for _, res := range r.order { // they refer to queues and APIs
@@ -153,12 +166,13 @@ func (r *reader) read() {
 	r.checkAPIs()
 	r.checkMappings()
 	r.checkSchedules()
+	r.checkSkipped()
 }
 
 // readTop checks the sections, and that the transforms are SAM's alone.
 func (r *reader) readTop() {
-	top := r.propertiesOf(r.root, r.root, "template", "template")
-	for _, key := range []string{"Conditions", "Globals", "Mappings", "Parameters", "Resources"} {
+	top := r.propertiesOf(r.root, r.root, "", "template")
+	for _, key := range []string{"Conditions", "Globals", "Mappings", "Metadata", "Parameters", "Resources"} {
 		top.asked[key] = true
 	}
 	for _, transform := range top.texts("Transform") {
@@ -166,6 +180,9 @@ func (r *reader) readTop() {
 			top.problem("Transform", "the transform %s is not supported", quote(transform))
 		}
 	}
+	metadata := r.propertiesOf(r.root.get("Metadata"), r.root, "Metadata", "Metadata")
+	r.readOwn(metadata)
+	metadata.skipUnread()
 	top.done()
 }
 
@@ -209,7 +226,9 @@ func (r *reader) readResources() {
 			attributes.asked[key] = true
 		}
 		if res.condition = attributes.text("Condition", ""); res.condition != "" {
-			res.exists, _ = r.condition(e.value.get("Condition"), res.condition, path+".Condition")
+			var known bool
+			res.exists, known = r.condition(e.value.get("Condition"), res.condition, path+".Condition")
+			res.exists, res.unusable = res.exists && known, !known
 		}
 		section, ofSAM := strings.CutPrefix(res.typ, "AWS::Serverless::")
 		if res.properties = e.value.get("Properties"); ofSAM {
@@ -222,44 +241,39 @@ func (r *reader) readResources() {
 		}
 		if r.checkType(res) {
 			attributes.done()
+			if res.typ != typeFunction { // whose Metadata is read
+				r.propertiesOf(res.node.get("Metadata"), res.at, res.path+".Metadata", "Metadata").skipUnread()
+			}
 		}
 	}
 	r.addImplicitAPI()
 	r.addFunctionURLs()
 }
 
-// checkType refuses a resource that is neither emulated nor without effect, and reports
-// whether it is emulated.
+// checkType refuses a resource that is neither emulated, nor somebody else's, nor without
+// effect, and reports whether its properties are read.
 func (r *reader) checkType(res *resource) bool {
 	switch res.typ {
 	case typeFunction, typeHTTPAPI, typeQueue, typeTable, typeMapping:
 		return true
 	}
+	if externals[res.typ] != nil {
+		return true
+	}
+	reason := acceptedTypes[res.typ]
+	res.unusable = reason == ""
 	switch {
 	case res.typ == typeURL:
 		r.add(res.node.get("Type"), res.path, "the resource type %s is not supported: write it as the function's FunctionUrlConfig", typeURL)
-	case acceptedTypes[res.typ] == "":
+	case reason == "":
 		r.add(res.node.get("Type"), res.path, "the resource type %s is not supported", res.typ)
-	case res.typ == "AWS::SNS::Subscription":
-		r.checkSubscription(res.properties, res.path+".Properties")
-	case res.typ == "AWS::SNS::Topic":
-		if list := r.eval(res.properties.get("Subscription"), res.path); list != nil {
-			for i, item := range list.items {
-				r.checkSubscription(item, fmt.Sprintf("%s.Properties.Subscription[%d]", res.path, i))
-			}
+	default:
+		r.skip(res.at, res.path, res.typ, reason)
+		if res.typ == typeSubscription {
+			r.checkSubscription(res.properties, res.path+".Properties")
 		}
 	}
 	return false
-}
-
-// checkSubscription refuses a subscription that would call a function or fill a
-// queue: nothing is published locally.
-func (r *reader) checkSubscription(n *node, path string) {
-	p := r.propertiesOf(n, n, path, "AWS::SNS::Subscription")
-	switch protocol := p.text("Protocol", ""); protocol {
-	case "lambda", "sqs", "firehose":
-		p.problem("Protocol", "subscriptions of %s are not emulated", quote(protocol))
-	}
 }
 
 // implicitAPI is the logical id of the API that SAM adds for HttpApi events without an

@@ -16,6 +16,9 @@ import (
 //	{name} physical name   {arn} "arn:aws"   {region} {account} {suffix} as the pseudo parameters
 //	{url}  a queue's URL   {api} an API's id   {endpoint} an API's base address
 //	{uuid} {hex} {letters} an id derived from the logical id, as long as AWS's are
+//	{website} where S3 serves a bucket as a website in the region
+//
+// One that begins with "=" is the value of the property named after it.
 type returned struct {
 	nameProperty string // the property that names the resource, if there is one
 	longest      int    // length of a generated name; 0 is no limit
@@ -40,22 +43,31 @@ var returns = map[string]returned{
 	typeMapping: {"", 0, "{uuid}", map[string]string{
 		"Id": "{uuid}", "EventSourceMappingArn": "{arn}:lambda:{region}:{account}:event-source-mapping:{uuid}"}},
 
-	"AWS::SNS::Topic": {"TopicName", 256, "{arn}:sns:{region}:{account}:{name}", map[string]string{
+	typeTopic: {"TopicName", 256, "{arn}:sns:{region}:{account}:{name}", map[string]string{
 		"TopicArn": "{arn}:sns:{region}:{account}:{name}", "TopicName": "{name}"}},
+	typeBucket: {"BucketName", 63, "{name}", map[string]string{
+		"Arn": "{arn}:s3:::{name}", "DomainName": "{name}.s3.{suffix}",
+		"RegionalDomainName":  "{name}.s3.{region}.{suffix}",
+		"DualStackDomainName": "{name}.s3.dualstack.{region}.{suffix}",
+		"WebsiteURL":          "http://{name}.{website}.{suffix}"}},
+	// AWS's ARNs of secrets end in six random characters, but it also accepts those without.
+	typeSecret: {"Name", 256, "{arn}:secretsmanager:{region}:{account}:secret:{name}", map[string]string{
+		"Id": "{arn}:secretsmanager:{region}:{account}:secret:{name}"}},
+	typeSSMParameter: {"Name", 1011, "{name}", map[string]string{"Type": "=Type", "Value": "=Value"}},
 	"AWS::IAM::Role": {"RoleName", 64, "{name}", map[string]string{
 		"Arn": "{arn}:iam::{account}:role/{name}"}},
 	"AWS::IAM::ManagedPolicy": {"ManagedPolicyName", 128, "{arn}:iam::{account}:policy/{name}", map[string]string{
 		"PolicyArn": "{arn}:iam::{account}:policy/{name}"}},
-	"AWS::KMS::Key": {"", 0, "{uuid}", map[string]string{
+	typeKey: {"", 0, "{uuid}", map[string]string{
 		"Arn": "{arn}:kms:{region}:{account}:key/{uuid}", "KeyId": "{uuid}"}},
-	"AWS::KMS::Alias":     {"AliasName", 256, "{name}", nil},
+	typeKeyAlias:          {"AliasName", 256, "{name}", nil},
 	"AWS::Logs::LogGroup": {"LogGroupName", 512, "{name}", map[string]string{"Arn": "{arn}:logs:{region}:{account}:log-group:{name}:*"}},
 	"AWS::CloudWatch::Alarm": {"AlarmName", 255, "{name}", map[string]string{
 		"Arn": "{arn}:cloudwatch:{region}:{account}:alarm:{name}"}},
 	"AWS::CloudWatch::CompositeAlarm": {"AlarmName", 255, "{name}", map[string]string{
 		"Arn": "{arn}:cloudwatch:{region}:{account}:alarm:{name}"}},
 	"AWS::CloudWatch::Dashboard": {"DashboardName", 255, "{name}", nil},
-	"AWS::Cognito::UserPool": {"", 0, "{region}_{letters}", map[string]string{
+	typeUserPool: {"", 0, "{region}_{letters}", map[string]string{
 		"Arn":          "{arn}:cognito-idp:{region}:{account}:userpool/{region}_{letters}",
 		"ProviderName": "cognito-idp.{region}.{suffix}/{region}_{letters}",
 		"ProviderURL":  "https://cognito-idp.{region}.{suffix}/{region}_{letters}",
@@ -114,6 +126,9 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 		r.add(n, path, "%s: there is no parameter or resource %s", what, quote(id))
 		return n.bad()
 	}
+	if res.unusable {
+		return n.bad()
+	}
 	if !res.exists {
 		r.add(n, path, "%s: the resource's condition %s is false, so it does not exist", what, quote(res.condition))
 		return n.bad()
@@ -129,6 +144,9 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 	if !ok || pattern == "" {
 		r.add(n, path, "%s: a resource of type %s has no such value locally; supply one by a parameter", what, res.typ)
 		return n.bad()
+	}
+	if property, ok := strings.CutPrefix(pattern, "="); ok {
+		return r.propertyValue(n, path, res, property)
 	}
 	name, ok := r.physicalName(n, path, res)
 	if !ok {
@@ -161,6 +179,20 @@ func (r *reader) published(n *node, path, name string) *node {
 	return n.textNode(arn.text + ":" + qualifier)
 }
 
+// propertyValue returns the text of a resource's property.
+func (r *reader) propertyValue(n *node, path string, res *resource, property string) *node {
+	at := res.path + ".Properties." + property
+	if !r.enter(n, path, "the property "+property+" of "+res.id) {
+		return n.bad()
+	}
+	defer r.leave()
+	text, ok := r.text(res.properties.get(property), at)
+	if !ok {
+		return n.bad()
+	}
+	return n.textNode(text)
+}
+
 // physicalName returns the name that the template gives a resource. Otherwise it is one
 // like CloudFormation's, without the random part, so that it stays the same.
 func (r *reader) physicalName(n *node, path string, res *resource) (string, bool) {
@@ -170,13 +202,13 @@ func (r *reader) physicalName(n *node, path string, res *resource) (string, bool
 	values := returns[res.typ]
 	name := r.options.StackName + "-" + res.id
 	if values.nameProperty != "" {
-		if !r.enter(n, path, "the name of "+res.id) {
+		if !r.enter(n, path, nameOf(res)) {
 			return "", false
 		}
 		defer r.leave()
 		at := res.path + ".Properties." + values.nameProperty
 		if given := r.eval(res.properties.get(values.nameProperty), at); given != nil {
-			text, ok := r.text(given, at)
+			text, ok := r.text(r.final(given, at), at)
 			if !ok {
 				return "", false
 			}
@@ -186,6 +218,12 @@ func (r *reader) physicalName(n *node, path string, res *resource) (string, bool
 	}
 	if values.longest > 0 && len(name) > values.longest {
 		name = name[:values.longest]
+	}
+	if fifo := r.eval(res.properties.get("FifoTopic"), path); fifo != nil && fifo.text == "true" {
+		name += ".fifo"
+	}
+	if res.typ == typeBucket {
+		name = strings.ToLower(name)
 	}
 	res.name = name
 	return name, true
@@ -203,10 +241,22 @@ func (r *reader) fill(pattern string, res *resource, name string) string {
 		"{url}", r.options.SQSEndpoint+"/"+r.options.AccountID+"/"+name,
 		"{api}", apiID(id),
 		"{endpoint}", r.apiEndpoint(id),
+		"{website}", r.websiteHost(),
 		"{uuid}", uuidOf(r.options.StackName+"/"+res.id),
 		"{hex}", hex.EncodeToString(id[:13]),
 		"{letters}", base32.StdEncoding.EncodeToString(id[:])[:9],
 	).Replace(pattern)
+}
+
+// websiteHost is how the hosts of S3's websites go on after the bucket ("Website
+// endpoints", Amazon S3 user guide): the oldest regions have a hyphen.
+func (r *reader) websiteHost() string {
+	switch r.options.Region {
+	case "us-east-1", "us-west-1", "us-west-2", "us-gov-west-1", "eu-west-1", "ap-southeast-1", "ap-southeast-2",
+		"ap-northeast-1", "sa-east-1":
+		return "s3-website-" + r.options.Region
+	}
+	return "s3-website." + r.options.Region
 }
 
 // apiEndpoint returns where the API is served: where [Options] says, or at AWS's address.

@@ -37,7 +37,7 @@ func (r *reader) readRule(id string, at *node, p *properties, f Function) {
 		s.Enabled = p.choice("State", "ENABLED", "ENABLED", "DISABLED") == "ENABLED"
 	}
 	p.done()
-	r.made.Schedules = append(r.made.Schedules, s)
+	r.addSchedule(s)
 }
 
 // readSchedule reads a ScheduleV2 event, which SAM turns into a schedule of EventBridge
@@ -70,7 +70,14 @@ func (r *reader) readSchedule(id string, at *node, p *properties, f Function) {
 	window.choice("Mode", "OFF", "OFF")
 	window.done()
 	p.done()
-	r.made.Schedules = append(r.made.Schedules, s)
+	r.addSchedule(s)
+}
+
+// addSchedule adds a schedule whose expression is known.
+func (r *reader) addSchedule(s Schedule) {
+	if s.Expression != "" {
+		r.made.Schedules = append(r.made.Schedules, s)
+	}
 }
 
 // stackName returns what CloudFormation would call a resource without a name, less the

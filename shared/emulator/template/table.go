@@ -2,15 +2,12 @@ package template
 
 import "strconv"
 
-// tableProperties are all that CloudFormation has; the local store uses those it needs.
+// tableProperties are those that make a difference to code; the others are in [accepted].
 //
 //nolint:gochecknoglobals // a table, never written
 var tableProperties = []string{
-	"AttributeDefinitions", "BillingMode", "ContributorInsightsSpecification", "DeletionProtectionEnabled",
-	"GlobalSecondaryIndexes", "KeySchema", "KinesisStreamSpecification",
-	"LocalSecondaryIndexes", "OnDemandThroughput", "PointInTimeRecoverySpecification", "ProvisionedThroughput",
-	"ResourcePolicy", "SSESpecification", "StreamSpecification", "TableClass", "TableName", "Tags",
-	"TimeToLiveSpecification", "WarmThroughput",
+	"AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema", "LocalSecondaryIndexes",
+	"ProvisionedThroughput", "StreamSpecification", "TableName", "TimeToLiveSpecification",
 }
 
 func (r *reader) readTable(res *resource) {
@@ -23,18 +20,10 @@ func (r *reader) readTable(res *resource) {
 		LogicalID:  res.id,
 		Name:       name,
 		ARN:        r.fill(returns[typeTable].attributes["Arn"], res, name),
-		Properties: map[string]any{},
+		Properties: r.plain(p, tableProperties),
 		Line:       res.at.line,
 	}
-	for _, key := range tableProperties {
-		if p.get(key) == nil {
-			continue
-		}
-		if value := r.deep(p.n.get(key), p.at(key)); value != nil {
-			t.Properties[key] = value.plainValue()
-		}
-	}
-	if t.Properties["KeySchema"] == nil {
+	if t.Properties["KeySchema"] == nil && !p.invalid("KeySchema") {
 		p.problem("KeySchema", "it is required")
 	}
 	p.done()
@@ -44,6 +33,21 @@ func (r *reader) readTable(res *resource) {
 		}
 	}
 	r.made.Tables = append(r.made.Tables, t)
+}
+
+// plain returns some of a resource's properties, evaluated, as encoding/json would decode
+// them.
+func (r *reader) plain(p *properties, keys []string) map[string]any {
+	values := map[string]any{}
+	for _, key := range keys {
+		if p.get(key) == nil {
+			continue
+		}
+		if value := r.deep(p.n.get(key), p.at(key)); value != nil {
+			values[key] = value.plainValue()
+		}
+	}
+	return values
 }
 
 // plainValue returns an evaluated node as encoding/json would decode it: a plain scalar

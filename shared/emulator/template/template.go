@@ -29,8 +29,10 @@ type Template struct {
 type External struct {
 	LogicalID string
 	Type      string
-	Name      string // the physical name
-	// Properties are CloudFormation's, resolved, as a [Table]'s are.
+	// Name is the physical name, or the id where the type has none: a key's, a user pool's.
+	Name string
+	// Properties are those of CloudFormation that matter to code, resolved, as a [Table]'s
+	// are.
 	Properties map[string]any
 	Line       int
 }

@@ -183,8 +183,7 @@ func TestOrdersTable(t *testing.T) {
 				"KeySchema":  []any{key("tenant", "HASH"), key("created", "RANGE")},
 				"Projection": map[string]any{"ProjectionType": "KEYS_ONLY"},
 			}},
-			"DeletionProtectionEnabled": true,
-			"TimeToLiveSpecification":   map[string]any{"AttributeName": "expires", "Enabled": true},
+			"TimeToLiveSpecification": map[string]any{"AttributeName": "expires", "Enabled": true},
 		},
 	}}, got.Tables, noLines(template.Table{}, "Line"))
 }
