@@ -65,7 +65,7 @@ func (r *reader) eval(n *node, path string) *node {
 	case "Fn::ImportValue":
 		return r.evalImport(n, argument, path)
 	}
-	r.add(n, path, "%s is not supported here", name)
+	r.unknown(n, path, "%s is not supported here", name)
 	return n.bad()
 }
 
@@ -142,6 +142,11 @@ func (r *reader) evalRef(n, argument *node, path string) *node {
 		moved := *value
 		moved.line, moved.column = n.line, n.column
 		return &moved
+	}
+	if id, part, ok := strings.Cut(name, "."); ok && r.resources[id] != nil {
+		if value, ok := r.partValue(n, path, r.resources[id], part); ok {
+			return value
+		}
 	}
 	return r.resourceValue(n, path, name, "")
 }
