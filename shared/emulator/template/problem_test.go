@@ -129,9 +129,11 @@ func TestProblems(t *testing.T) {
 			"line 14: " + e + ".EndDate: it must be after StartDate",
 			`line 15: ` + e + `.FlexibleTimeWindow.Mode: "FLEXIBLE" is not supported; it can be OFF`,
 			`line 15: ` + e + `.FlexibleTimeWindow: "MaximumWindowInMinutes" is unknown: AWS::Serverless::Function Events ScheduleV2 FlexibleTimeWindow has no such property, or the emulator does not support it`}},
+		{"rule with Scheduler's rate", event("          Type: Schedule\n          Properties: {Schedule: rate(1 hours)}\n"), []string{
+			"line 11: " + e + ".Schedule: rate(1 hours): 1 takes the singular, other numbers the plural"}},
 		{"rule with at, a time zone and two states", event("          Type: Schedule\n          Properties:\n            Schedule: at(2026-07-10T19:20:00)\n" +
 			"            Enabled: true\n            State: ENABLED\n            ScheduleExpressionTimezone: UTC\n"), []string{
-			"line 12: " + e + ".Schedule: a rule can't use at(...); an event of type ScheduleV2 can",
+			"line 12: " + e + ".Schedule: a rule can't use at(...); a schedule of EventBridge Scheduler can",
 			"line 14: " + e + ".State: it can't be combined with Enabled",
 			`line 15: ` + e + `: "ScheduleExpressionTimezone" is unknown: AWS::Serverless::Function Events Schedule has no such property, or the emulator does not support it`}},
 		{"rule with a long input", event("          Type: Schedule\n          Properties: {Schedule: rate(1 day), Input: '[" + strings.Repeat(" ", 8191) + "]'}\n"), []string{
