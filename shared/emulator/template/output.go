@@ -31,10 +31,12 @@ func (r *reader) readOutput(e entry) {
 	}
 	o := Output{Name: e.key, Description: p.text("Description", ""), Line: e.at.line}
 	r.output = &o
-	at, ok := p.at("Value"), false
+	at := p.at("Value")
 	if p.n.get("Value") == nil {
 		p.required("Value")
-	} else if o.Value, ok = r.text(r.final(r.eval(p.n.get("Value"), at), at), at); !ok {
+	} else if text, ok := r.text(r.final(r.eval(p.n.get("Value"), at), at), at); ok {
+		o.Value = text
+	} else {
 		o.Unknown = cmp.Or(o.Unknown, "it depends on a value that is not known yet")
 	}
 	r.output = nil
