@@ -59,8 +59,12 @@ func New(c Config) (*Scheduler, error) {
 			continue
 		}
 		o := one{Schedule: described, function: c.Functions[described.Function]}
+		parse := expression.ParseSchedule
+		if described.Rule {
+			parse = expression.ParseRule
+		}
 		var err error
-		if o.expression, err = expression.Parse(described.Expression); err != nil {
+		if o.expression, err = parse(described.Expression); err != nil {
 			return nil, fmt.Errorf("schedule %s: %w", described.LogicalID, err)
 		}
 		if o.location, err = expression.Location(described.Timezone); err != nil {

@@ -132,9 +132,10 @@ var acceptedTypes = map[string]string{
 var accepted = map[string]map[string]string{
 	"template": {
 		"AWSTemplateFormatVersion": "there is one version", "Description": noTags,
-		"Outputs": noDeploy, "Rules": "they check parameters at deployment",
+		"Rules": "they check parameters at deployment",
 	},
 	"parameter": {"Description": noTags},
+	"output":    {"Export": "there are no other stacks locally"},
 	"resource": {
 		"Connectors": noIAM, "DeletionPolicy": noDeploy, "DependsOn": noDeploy, "UpdatePolicy": noDeploy,
 		"UpdateReplacePolicy": noDeploy,

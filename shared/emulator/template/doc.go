@@ -1,6 +1,7 @@
 // Package template reads an AWS SAM template (template.yaml) into plain Go
 // structs: functions with their URLs, HTTP APIs with their routes, queues, tables, event
-// source mappings and schedules. The template is the emulator's only configuration.
+// source mappings and schedules, what else the code can reach, and the Outputs. The
+// template is the emulator's only configuration.
 // Start reading at [Read].
 //
 // # What it promises
@@ -8,8 +9,8 @@
 // Nothing is ignored silently. Each resource type and each property is one of three
 // things:
 //
-//   - emulated: it is in a struct of this package, with AWS's default filled in;
-//   - without effect locally: it is in one list, with the reason (accepted.go);
+//   - read: it is in a struct of this package, with AWS's default filled in;
+//   - without effect locally: it is in [Template.Skipped], with the reason (accepted.go);
 //   - refused, by name and line. All problems are reported at once ([Error]).
 //
 // So the emulator runs a template that Read returns as AWS would, as far as a handler or
@@ -24,13 +25,15 @@
 // The YAML becomes a tree of nodes that know their line (node.go). Globals are
 // merged into the functions and APIs as SAM merges them (globals.go). Intrinsic
 // functions are then evaluated where a value is needed, never before: a branch of
-// Fn::If that isn't taken may refer to what does not exist (eval.go). Readers for
+// Fn::If that isn't taken may refer to what does not exist (eval.go). Last of all come the
+// values that other services keep (reference.go). Readers for
 // each type (function.go, httpapi.go, queue.go …) ask for the properties they
 // know; any other property is a problem (properties.go).
 //
 // A Ref or Fn::GetAtt of a resource returns what CloudFormation would (returns.go),
 // with predictable names: a resource that the template does not name is called
-// <stack>-<logical id>, where CloudFormation would add random letters.
+// <stack>-<logical id>, where CloudFormation would add random letters. The address of an
+// HTTP API or a function URL is where the runner serves it ([Options.Origin]).
 //
 // # What it does not do
 //

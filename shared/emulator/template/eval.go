@@ -65,7 +65,7 @@ func (r *reader) eval(n *node, path string) *node {
 	case "Fn::ImportValue":
 		return r.evalImport(n, argument, path)
 	}
-	r.add(n, path, "%s is not supported here", name)
+	r.unknown(n, path, "%s is not supported here", name)
 	return n.bad()
 }
 
@@ -143,8 +143,10 @@ func (r *reader) evalRef(n, argument *node, path string) *node {
 		moved.line, moved.column = n.line, n.column
 		return &moved
 	}
-	if arn := r.published(n, path, name); arn != nil {
-		return arn
+	if id, part, ok := strings.Cut(name, "."); ok && r.resources[id] != nil {
+		if value, ok := r.partValue(n, path, r.resources[id], part); ok {
+			return value
+		}
 	}
 	return r.resourceValue(n, path, name, "")
 }
@@ -218,7 +220,7 @@ func (r *reader) variable(n, variables *node, name, path string) (string, bool) 
 	}
 	reference := &node{kind: object, line: n.line, column: n.column}
 	function := "Ref"
-	if resource, attribute, ok := strings.Cut(name, "."); ok && r.parameters[name] == nil && r.published(n, path, name) == nil {
+	if resource, attribute, ok := strings.Cut(name, "."); ok && r.parameters[name] == nil {
 		function = "Fn::GetAtt"
 		items := []*node{n.textNode(resource), n.textNode(attribute)}
 		reference.entries = []entry{{key: function, at: n, value: n.listNode(items)}}

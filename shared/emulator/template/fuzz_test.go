@@ -25,13 +25,20 @@ func FuzzRead(f *testing.F) {
 		around + "  F: {Type: AWS::Serverless::Function, Properties: {EventInvokeConfig: {MaximumRetryAttempts: 0}}}\n",
 		around + "  A: {Type: AWS::Serverless::HttpApi, Properties: {Auth: {Authorizers: {J: {JwtConfiguration: {issuer: i, audience: [a]}}}}}}\n",
 		around + "  T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [{AttributeName: a, KeyType: HASH}]}}\n",
+		around + "  S: {Type: AWS::SSM::Parameter, Properties: {Name: /s, Type: String, Value: 'a{{resolve:ssm:/x}}{{resolve:ssm:/s}}'}}\nOutputs: {O: {Value: !GetAtt S.Value}}\n",
+		around + "  B: {Type: AWS::SecretsManager::Secret, Properties: {Name: !Sub '{{resolve:secretsmanager:${B}::k}}', SecretString: '{}'}}\n",
+		"Parameters: {P: {Type: 'AWS::SSM::Parameter::Value<List<String>>', Default: p}}\nResources: {}\nOutputs: {O: {Value: !Select [0, !Ref P]}}\n",
 		"a: &x {b: 1}\nc: {<<: *x, d: !Select [0, !Split [',', 'a,b']]}\ne: |\n  f\n",
 	} {
 		f.Add([]byte(source))
 	}
 	f.Fuzz(func(t *testing.T, source []byte) {
-		got, err := template.Read("template.yaml", source, template.Options{})
-		again, errAgain := template.Read("template.yaml", source, template.Options{})
+		o := template.Options{
+			Origin: "http://127.0.0.1:3000",
+			Lookup: func(f template.Reference) (string, error) { return f.String(), nil },
+		}
+		got, err := template.Read("template.yaml", source, o)
+		again, errAgain := template.Read("template.yaml", source, o)
 		if d := cmp.Diff(got, again); d != "" || (err == nil) != (errAgain == nil) {
 			t.Fatalf("two readings differ: %v, %v\n%s", err, errAgain, d)
 		}
@@ -41,6 +48,11 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("the error is a %T: %v", err, err)
 			}
 			return
+		}
+		for _, s := range got.Skipped {
+			if s.Path == "" || s.Reason == "" || s.Line == 0 {
+				t.Errorf("skipped without a path, a reason or a line: %+v", s)
+			}
 		}
 		for _, m := range got.Mappings {
 			if _, ok := got.Function(m.Function); !ok {
@@ -59,7 +71,11 @@ func FuzzRead(f *testing.F) {
 			if _, ok := got.Function(s.Function); !ok {
 				t.Errorf("schedule %s has no function", s.LogicalID)
 			}
-			if e, err := expression.Parse(s.Expression); err != nil || e.Once() && s.Rule {
+			parse := expression.ParseSchedule
+			if s.Rule {
+				parse = expression.ParseRule
+			}
+			if _, err := parse(s.Expression); err != nil {
 				t.Errorf("schedule %s has the expression %q: %v", s.LogicalID, s.Expression, err)
 			}
 		}

@@ -129,9 +129,11 @@ func TestProblems(t *testing.T) {
 			"line 14: " + e + ".EndDate: it must be after StartDate",
 			`line 15: ` + e + `.FlexibleTimeWindow.Mode: "FLEXIBLE" is not supported; it can be OFF`,
 			`line 15: ` + e + `.FlexibleTimeWindow: "MaximumWindowInMinutes" is unknown: AWS::Serverless::Function Events ScheduleV2 FlexibleTimeWindow has no such property, or the emulator does not support it`}},
+		{"rule with Scheduler's rate", event("          Type: Schedule\n          Properties: {Schedule: rate(1 hours)}\n"), []string{
+			"line 11: " + e + ".Schedule: rate(1 hours): 1 takes the singular, other numbers the plural"}},
 		{"rule with at, a time zone and two states", event("          Type: Schedule\n          Properties:\n            Schedule: at(2026-07-10T19:20:00)\n" +
 			"            Enabled: true\n            State: ENABLED\n            ScheduleExpressionTimezone: UTC\n"), []string{
-			"line 12: " + e + ".Schedule: a rule can't use at(...); an event of type ScheduleV2 can",
+			"line 12: " + e + ".Schedule: a rule can't use at(...); a schedule of EventBridge Scheduler can",
 			"line 14: " + e + ".State: it can't be combined with Enabled",
 			`line 15: ` + e + `: "ScheduleExpressionTimezone" is unknown: AWS::Serverless::Function Events Schedule has no such property, or the emulator does not support it`}},
 		{"rule with a long input", event("          Type: Schedule\n          Properties: {Schedule: rate(1 day), Input: '[" + strings.Repeat(" ", 8191) + "]'}\n"), []string{
@@ -211,6 +213,25 @@ func TestProblems(t *testing.T) {
 			"line 8: " + f + ".Environment.Variables.XX: Fn::Cidr is not supported here"}},
 		{"import", function("      Environment: {Variables: {XX: !ImportValue Shared}}\n"), []string{
 			`line 8: ` + f + `.Environment.Variables.XX: Fn::ImportValue of "Shared": there are no other stacks locally, so its value must be given: --import Shared=Value`}},
+		{"REST API, named once", event("          Type: Api\n          Properties: {Path: /, Method: get}\n") +
+			"      Environment: {Variables: {XX: !Sub 'https://${ServerlessRestApi}.execute-api/Prod', YY: !Ref ServerlessRestApiProdStage}}\n" +
+			"Outputs: {O: {Value: !Ref ServerlessRestApi}}\n", []string{
+			`line 10: ` + f + `.Events.E.Type: events of type "Api" are not supported`}},
+		{"REST API that there is not", function("      Environment: {Variables: {XX: !Ref ServerlessRestApi}}\n"), []string{
+			`line 8: ` + f + `.Environment.Variables.XX: Ref of ServerlessRestApi: there is no parameter or resource "ServerlessRestApi"`}},
+		{"outputs", function("      Role: r\n") + "  G: {Type: AWS::SQS::Queue, Condition: Never}\nConditions: {Never: !Equals [a, b]}\nOutputs:\n  A: x\n  B: {Description: b}\n" +
+			"  C: {Value: [x], Name: c}\n  D: {Value: !Ref Nope}\n  E: {Value: !GetAtt G.Arn}\n  F: {Value: !GetAtt Q.Nope}\n  G: {Value: !GetAtt FRole.Arn}\n" +
+			"  H: {Value: !Ref F.Alias}\n  I: {Value: x, Condition: Nope}\n", []string{
+			"line 12: Outputs.A: it must be a mapping, not \"x\"",
+			"line 13: Outputs.B.Value: it is required",
+			"line 14: Outputs.C.Value: this must be a string, not a list",
+			`line 14: Outputs.C: "Name" is unknown: output has no such property, or the emulator does not support it`,
+			`line 15: Outputs.D.Value: Ref of Nope: there is no parameter or resource "Nope"`,
+			"line 16: Outputs.E.Value: Fn::GetAtt of G.Arn: the resource's condition \"Never\" is false, so it does not exist",
+			"line 17: Outputs.F.Value: Fn::GetAtt of Q.Nope: a resource of type AWS::SQS::Queue has no such value locally; supply one by a parameter",
+			`line 18: Outputs.G.Value: Fn::GetAtt of FRole.Arn: there is no parameter or resource "FRole"`,
+			`line 19: Outputs.H.Value: Ref of F.Alias: there is no parameter or resource "F.Alias"`,
+			`line 20: Outputs.I.Condition: there is no condition "Nope"`}},
 		{"name that depends on itself", "  B: {Type: AWS::SQS::Queue, Properties: {QueueName: !Sub 'x-${C.QueueName}'}}\n" +
 			"  C: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt B.QueueName}}\n", []string{
 			"line 5: Resources.B.Properties.QueueName: the name of C depends on itself",

@@ -103,6 +103,7 @@ type reader struct {
 	order      []*resource
 	evaluating []string // what is being evaluated, outermost first
 	steps      int
+	output     *Output // that is being evaluated
 	found      map[Reference]found
 	skipped    map[string]bool  // the paths in made.Skipped
 	global     map[*node]string // the path of each key in Globals
@@ -166,13 +167,14 @@ func (r *reader) read() {
 	r.checkAPIs()
 	r.checkMappings()
 	r.checkSchedules()
+	r.readOutputs()
 	r.checkSkipped()
 }
 
 // readTop checks the sections, and that the transforms are SAM's alone.
 func (r *reader) readTop() {
 	top := r.propertiesOf(r.root, r.root, "", "template")
-	for _, key := range []string{"Conditions", "Globals", "Mappings", "Metadata", "Parameters", "Resources"} {
+	for _, key := range []string{"Conditions", "Globals", "Mappings", "Metadata", "Outputs", "Parameters", "Resources"} {
 		top.asked[key] = true
 	}
 	for _, transform := range top.texts("Transform") {
@@ -248,16 +250,13 @@ func (r *reader) readResources() {
 	}
 	r.addImplicitAPI()
 	r.addFunctionURLs()
+	r.addOthersOfSAM()
 }
 
 // checkType refuses a resource that is neither emulated, nor somebody else's, nor without
 // effect, and reports whether its properties are read.
 func (r *reader) checkType(res *resource) bool {
-	switch res.typ {
-	case typeFunction, typeHTTPAPI, typeQueue, typeTable, typeMapping:
-		return true
-	}
-	if externals[res.typ] != nil {
+	if emulated(res.typ) || externals[res.typ] != nil {
 		return true
 	}
 	reason := acceptedTypes[res.typ]
@@ -272,6 +271,15 @@ func (r *reader) checkType(res *resource) bool {
 		if res.typ == typeSubscription {
 			r.checkSubscription(res.properties, res.path+".Properties")
 		}
+	}
+	return false
+}
+
+// emulated reports whether a type is one that this package emulates.
+func emulated(typ string) bool {
+	switch typ {
+	case typeFunction, typeHTTPAPI, typeQueue, typeTable, typeMapping:
+		return true
 	}
 	return false
 }
@@ -299,6 +307,35 @@ func (r *reader) addImplicitAPI() {
 			r.resources[implicitAPI] = api
 			r.order = append(r.order, api)
 			return
+		}
+	}
+}
+
+// addOthersOfSAM adds the resources that SAM makes from functions and that others can
+// refer to: their roles, and the REST API of their Api events, which are refused.
+func (r *reader) addOthersOfSAM() {
+	const typeRole, restAPI = "AWS::IAM::Role", "ServerlessRestApi"
+	add := func(made resource) {
+		if r.resources[made.id] == nil {
+			r.resources[made.id] = &made
+		}
+	}
+	for _, res := range r.order {
+		if res.typ != typeFunction {
+			continue
+		}
+		if res.properties.get("Role") == nil {
+			add(resource{
+				id: res.id + "Role", typ: typeRole, path: res.path, at: res.at, exists: res.exists,
+				unusable: res.unusable, condition: res.condition,
+			})
+		}
+		for _, e := range entriesOf(res.properties.get("Events")) {
+			if typ := e.value.get("Type"); res.exists && typ != nil && typ.text == "Api" {
+				for _, id := range []string{restAPI, restAPI + "ProdStage"} {
+					add(resource{id: id, path: res.path, at: e.at, exists: true, unusable: true})
+				}
+			}
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package template
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,12 +14,13 @@ import (
 // takes its place.
 const beginning, hidden = "{{resolve:", "{{\x00resolve:"
 
-// final returns an evaluated scalar as it is used: with its dynamic references resolved.
-// CloudFormation does so last of all, so that intrinsic functions see and can build the
-// references themselves. What a reference returned is not expanded again. After a problem,
-// which is reported here, and for a value that is read later, the result is an invalid
-// node.
+// final returns an evaluated scalar as it is used: with the local addresses of APIs, and
+// with its dynamic references resolved. CloudFormation resolves them last of all, so that
+// intrinsic functions see and can build the references themselves. What a reference
+// returned is not expanded again. After a problem, which is reported here, and for a value
+// that is read later, the result is an invalid node.
 func (r *reader) final(n *node, path string) *node {
+	n = r.localAddress(n)
 	if n == nil || n.kind != scalar || !strings.Contains(n.text, "resolve:") {
 		return n
 	}
@@ -163,7 +166,7 @@ func (r *reader) lookup(n *node, path string, f Reference) (string, bool) {
 		r.found[f] = found
 	}
 	switch {
-	case errors.Is(found.err, ErrLater):
+	case errors.Is(found.err, ErrLater): // whatever depends on it is left out
 	case found.err != nil:
 		r.unknown(n, path, "the value of %s: %v", f, found.err)
 	}
@@ -176,9 +179,14 @@ type found struct {
 	err   error
 }
 
-// unknown reports that a value is not known here, though it may be on AWS.
+// unknown reports that a value is not known here, though it may be on AWS. Where the value
+// is for people only, it is not a problem.
 func (r *reader) unknown(n *node, path, format string, args ...any) {
-	r.add(n, path, format, args...)
+	if r.output == nil {
+		r.add(n, path, format, args...)
+		return
+	}
+	r.output.Unknown = cmp.Or(r.output.Unknown, fmt.Sprintf(format, args...))
 }
 
 // stored returns the value of a parameter whose Default is the value's name in Systems

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/hex"
+	"regexp"
 	"strings"
 
 	"paylane/shared/emulator/internal/aws"
@@ -136,13 +137,20 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 	if res.function != nil && (attribute == "" || attribute == "FunctionArn" || attribute == "FunctionUrl") {
 		return r.urlValue(n, path, res.function, attribute)
 	}
+	if value, ok := r.partValue(n, path, res, attribute); ok {
+		return value
+	}
 	values, ok := returns[res.typ]
 	pattern := values.ref
 	if attribute != "" {
 		pattern = values.attributes[attribute]
 	}
 	if !ok || pattern == "" {
-		r.add(n, path, "%s: a resource of type %s has no such value locally; supply one by a parameter", what, res.typ)
+		report := r.unknown
+		if emulated(res.typ) { // all of its values are known
+			report = r.add
+		}
+		report(n, path, "%s: a resource of type %s has no such value locally; supply one by a parameter", what, res.typ)
 		return n.bad()
 	}
 	if property, ok := strings.CutPrefix(pattern, "="); ok {
@@ -153,30 +161,6 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 		return n.bad()
 	}
 	return n.textNode(r.fill(pattern, res, name))
-}
-
-// published returns the ARN of the version or the alias that SAM makes of a function with an
-// AutoPublishAlias, by the names that Ref and Fn::Sub know them ("Generated AWS
-// CloudFormation resources: referencing", AWS SAM developer guide); nil if it is no such name.
-// Locally there is one version.
-func (r *reader) published(n *node, path, name string) *node {
-	id, kind, _ := strings.Cut(name, ".")
-	res := r.resources[id]
-	if res == nil || res.typ != typeFunction || kind != "Version" && kind != "Alias" {
-		return nil
-	}
-	qualifier := r.propertiesOfResource(res).text("AutoPublishAlias", "")
-	if qualifier == "" {
-		return nil
-	}
-	if kind == "Version" {
-		qualifier = "1"
-	}
-	arn := r.resourceValue(n, path, id, "Arn")
-	if arn.kind != scalar {
-		return arn
-	}
-	return n.textNode(arn.text + ":" + qualifier)
 }
 
 // propertyValue returns the text of a resource's property.
@@ -191,6 +175,33 @@ func (r *reader) propertyValue(n *node, path string, res *resource, property str
 		return n.bad()
 	}
 	return n.textNode(text)
+}
+
+// partValue returns the value of a part such as Alias in Function.Alias, which Ref and
+// Fn::Sub know as what SAM makes from a resource ("Generated AWS CloudFormation resources:
+// referencing", AWS SAM developer guide).
+func (r *reader) partValue(n *node, path string, res *resource, part string) (*node, bool) {
+	if !res.exists || res.unusable {
+		return nil, false
+	}
+	switch {
+	case res.typ == typeHTTPAPI && part == "Stage":
+		return n.textNode(r.propertiesOfResource(res).text("StageName", DefaultStage)), true
+	case res.typ == typeFunction && (part == "Alias" || part == "Version"):
+		alias := r.propertiesOfResource(res).text("AutoPublishAlias", "")
+		if alias == "" {
+			return nil, false
+		}
+		if part == "Version" {
+			alias = "1"
+		}
+		name, ok := r.physicalName(n, path, res)
+		if !ok {
+			return n.bad(), true
+		}
+		return n.textNode(r.fill(returns[typeFunction].attributes["Arn"], res, name) + ":" + alias), true
+	}
+	return nil, false
 }
 
 // physicalName returns the name that the template gives a resource. Otherwise it is one
@@ -265,6 +276,29 @@ func (r *reader) apiEndpoint(id [sha256.Size]byte) string {
 		return r.options.Origin
 	}
 	return "https://" + r.apiDomain(apiID(id))
+}
+
+// addressOfAPI matches the base address of an API on AWS.
+var addressOfAPI = regexp.MustCompile(`https://([a-z0-9]{10})\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?`)
+
+// localAddress returns a scalar with the local address of each API of this template in
+// place of the one on AWS, however it was built.
+func (r *reader) localAddress(n *node) *node {
+	if n == nil || n.kind != scalar || r.options.Origin == "" || !strings.Contains(n.text, ".execute-api.") {
+		return n
+	}
+	ours := map[string]bool{}
+	for _, res := range r.order {
+		if res.typ == typeHTTPAPI && res.exists {
+			ours[r.fill("{api}", res, "")] = true
+		}
+	}
+	return n.textNode(addressOfAPI.ReplaceAllStringFunc(n.text, func(address string) string {
+		if ours[addressOfAPI.FindStringSubmatch(address)[1]] {
+			return r.options.Origin
+		}
+		return address
+	}))
 }
 
 func (r *reader) apiDomain(id string) string {

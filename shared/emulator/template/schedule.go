@@ -21,11 +21,7 @@ func (r *reader) readRule(id string, at *node, p *properties, f Function) {
 		Input: r.input(p),
 	}
 	s.ARN = r.partition() + ":events:" + r.options.Region + ":" + r.options.AccountID + ":rule/" + s.Name
-	e, ok := r.expression(p, "Schedule")
-	if ok && e.Once() {
-		p.problem("Schedule", "a rule can't use at(...); an event of type ScheduleV2 can")
-	}
-	s.Expression = e.String()
+	s.Expression = r.expression(p, "Schedule", expression.ParseRule)
 	if len(s.Input) > longestInput {
 		p.problem("Input", "it has %d characters; a rule accepts at most %d", len(s.Input), longestInput)
 	}
@@ -58,8 +54,7 @@ func (r *reader) readSchedule(id string, at *node, p *properties, f Function) {
 	}
 	group := r.nameOfSchedule(p, "GroupName", "default")
 	s.ARN = r.partition() + ":scheduler:" + r.options.Region + ":" + r.options.AccountID + ":schedule/" + group + "/" + s.Name
-	e, _ := r.expression(p, "ScheduleExpression")
-	s.Expression = e.String()
+	s.Expression = r.expression(p, "ScheduleExpression", expression.ParseSchedule)
 	if _, err := expression.Location(s.Timezone); err != nil {
 		p.problem("ScheduleExpressionTimezone", "%s is not a time zone: %v", quote(s.Timezone), err)
 	}
@@ -96,17 +91,17 @@ func (r *reader) nameOfSchedule(p *properties, key, standard string) string {
 	return name
 }
 
-// expression reads a schedule expression; not ok after a problem.
-func (r *reader) expression(p *properties, key string) (expression.Expression, bool) {
+// expression reads a schedule expression; empty after a problem.
+func (r *reader) expression(p *properties, key string, parse func(string) (expression.Expression, error)) string {
 	text := p.required(key)
 	if text == "" {
-		return expression.Expression{}, false
+		return ""
 	}
-	e, err := expression.Parse(text)
+	e, err := parse(text)
 	if err != nil {
 		p.problem(key, "%v", err)
 	}
-	return e, err == nil
+	return e.String()
 }
 
 // input reads the event that a schedule sends, which is JSON written as a string.

@@ -274,7 +274,7 @@ type Schedule struct {
 	Rule bool
 	// Function is the logical id.
 	Function string
-	// Expression is one that package expression accepts.
+	// Expression is one that package expression accepts for a rule or a schedule.
 	Expression string
 	// Timezone is the IANA name of the expression's time zone; "UTC" for rules.
 	Timezone string

@@ -216,7 +216,7 @@ Resources:
             GroupName: night
             Input: '{"dryRun": false}'
             RetryPolicy: {MaximumRetryAttempts: 5}
-        Unnamed: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 day), OmitName: true, State: DISABLED}}
+        Unnamed: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 days), OmitName: true, State: DISABLED}}
         Rule: {Type: Schedule, Properties: {Schedule: rate(5 minutes), Enabled: false}}
         Named: {Type: Schedule, Properties: {Schedule: rate(5 minutes), State: ENABLED, Name: five, Description: x}}
 `

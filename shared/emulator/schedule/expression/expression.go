@@ -1,9 +1,10 @@
 // Package expression reads EventBridge's schedule expressions and computes when they
-// occur: rate(5 minutes), cron(0 9 ? * MON-FRI *) and at(2026-07-10T19:20:00). Start
-// reading at [Parse]. Nothing here reads a clock.
+// occur: rate(5 minutes), cron(0 9 ? * MON-FRI *) and at(2026-07-10T19:20:00). Rules and
+// EventBridge Scheduler spell rates differently. Start reading at [ParseRule]. Nothing here
+// reads a clock.
 //
-// The rules are those of "Schedule types in EventBridge Scheduler" and "Setting a
-// schedule pattern for scheduled rules" in AWS's user guides. What they leave open is
+// The rules are those of "Schedule types on EventBridge Scheduler" and "Setting a schedule
+// pattern for scheduled rules" in AWS's user guides. What they leave open is
 // refused by name rather than guessed.
 package expression
 
@@ -25,8 +26,24 @@ type Expression struct {
 	cron    *cron     // nil for the others
 }
 
-// Parse reads an expression.
-func Parse(text string) (Expression, error) {
+// ParseRule reads an expression of a rule of EventBridge: a rate of 1 takes the singular,
+// rate(1 hour), and any other the plural; at(...) is not allowed ("Rate expressions
+// reference" in the EventBridge user guide).
+func ParseRule(text string) (Expression, error) {
+	e, err := parse(text, false)
+	if err == nil && e.Once() {
+		return Expression{}, errors.New("a rule can't use at(...); a schedule of EventBridge Scheduler can")
+	}
+	return e, err
+}
+
+// ParseSchedule reads an expression of a schedule of EventBridge Scheduler. Its guide has
+// units in the plural, rate(1 hours), and its API reference in both numbers; neither says
+// which takes which, so any does.
+func ParseSchedule(text string) (Expression, error) { return parse(text, true) }
+
+// parse reads an expression; anyNumber allows 1 with the plural, and the reverse.
+func parse(text string, anyNumber bool) (Expression, error) {
 	const longest = 256 // "PutRule" and "CreateSchedule" in the API references
 	if len(text) > longest {
 		return Expression{}, fmt.Errorf("it has %d characters; at most %d are allowed", len(text), longest)
@@ -38,7 +55,7 @@ func Parse(text string) (Expression, error) {
 	}
 	switch kind {
 	case "rate":
-		return parseRate(inner)
+		return parseRate(inner, anyNumber)
 	case "cron":
 		return parseCron(inner)
 	case "at":
@@ -47,7 +64,8 @@ func Parse(text string) (Expression, error) {
 	return Expression{}, errors.New("it must be rate(...), cron(...) or at(...)")
 }
 
-// String returns the expression in its canonical spelling, which [Parse] accepts.
+// String returns the expression in its canonical spelling, which both parsers accept if
+// they accept its kind.
 func (e Expression) String() string { return e.text }
 
 // Once reports whether the expression is an at: it occurs once, whatever start a schedule
@@ -87,7 +105,7 @@ func (e Expression) nextOfRate(start, after time.Time) time.Time {
 
 var rate = regexp.MustCompile(`^\s*([1-9][0-9]{0,8})\s+(minute|hour|day)(s?)\s*$`)
 
-func parseRate(inner string) (Expression, error) {
+func parseRate(inner string, anyNumber bool) (Expression, error) {
 	parts := rate.FindStringSubmatch(inner)
 	if parts == nil {
 		return Expression{}, fmt.Errorf("rate(%s) is not a rate: it must be a positive number and minutes, hours or days", inner)
@@ -96,11 +114,15 @@ func parseRate(inner string) (Expression, error) {
 	if err != nil {
 		return Expression{}, fmt.Errorf("rate(%s): %w", inner, err)
 	}
-	if (value == 1) != (parts[3] == "") {
+	plural := "s"
+	if value == 1 {
+		plural = ""
+	}
+	if parts[3] != plural && !anyNumber {
 		return Expression{}, fmt.Errorf("rate(%s): 1 takes the singular, other numbers the plural", inner)
 	}
 	unit := map[string]int64{"minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}[parts[2]]
-	return Expression{text: fmt.Sprintf("rate(%d %s%s)", value, parts[2], parts[3]), seconds: value * unit}, nil
+	return Expression{text: fmt.Sprintf("rate(%d %s%s)", value, parts[2], plural), seconds: value * unit}, nil
 }
 
 func parseAt(inner string) (Expression, error) {

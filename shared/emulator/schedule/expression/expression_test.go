@@ -82,7 +82,7 @@ func TestNext(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			e, err := expression.Parse(row.expression)
+			e, err := expression.ParseSchedule(row.expression)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +114,7 @@ func TestNext(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for _, text := range []string{
 		"", "5 minutes", "every(5 minutes)", "rate(5 minutes", " rate(5 minutes)", "RATE(5 minutes)",
-		"rate(0 minutes)", "rate(-5 minutes)", "rate(5)", "rate(5 seconds)", "rate(1 minutes)", "rate(5 minute)",
+		"rate(0 minutes)", "rate(-5 minutes)", "rate(5)", "rate(5 seconds)",
 		"rate(1.5 hours)", "rate(9999999999 days)",
 		"cron(* * * * *)", "cron(0 0 * * * *)", "cron(0 0 ? * ? *)", "cron(0 0 1 * MON *)", "cron(0 0 1 * ? * *)",
 		"cron(60 0 * * ? *)", "cron(0 24 * * ? *)", "cron(0 0 0 * ? *)", "cron(0 0 32 * ? *)", "cron(0 0 1 13 ? *)",
@@ -126,10 +126,36 @@ func TestRefused(t *testing.T) {
 		"at(2026-07-10)", "at(2026-07-10T19:20:00Z)", "at(2026-07-10T19:20:00.5)", "at(2026-02-30T00:00:00)",
 	} {
 		t.Run(text, func(t *testing.T) {
-			if e, err := expression.Parse(text); err == nil {
-				t.Errorf("it was accepted as %s", e)
+			if e, err := expression.ParseRule(text); err == nil {
+				t.Errorf("it was accepted for a rule, as %s", e)
+			}
+			if e, err := expression.ParseSchedule(text); err == nil {
+				t.Errorf("it was accepted for a schedule, as %s", e)
 			}
 		})
+	}
+}
+
+// TestRuleOrSchedule: what only one of the two accepts, and the one spelling of both.
+func TestRuleOrSchedule(t *testing.T) {
+	rows := []struct{ text, rule, schedule string }{
+		{"rate(1 minute)", "rate(1 minute)", "rate(1 minute)"},
+		{"rate(1  hours)", "", "rate(1 hour)"},
+		{"rate(1 days)", "", "rate(1 day)"},
+		{"rate(5 minutes)", "rate(5 minutes)", "rate(5 minutes)"},
+		{"rate(5 minute)", "", "rate(5 minutes)"},
+		{"cron(0 0 1 * ? *)", "cron(0 0 1 * ? *)", "cron(0 0 1 * ? *)"},
+		{"at(2026-07-10T19:20:00)", "", "at(2026-07-10T19:20:00)"},
+	}
+	for _, row := range rows {
+		rule, err := expression.ParseRule(row.text)
+		if rule.String() != row.rule || (err == nil) != (row.rule != "") {
+			t.Errorf("a rule's %s became %q: %v", row.text, rule, err)
+		}
+		schedule, err := expression.ParseSchedule(row.text)
+		if schedule.String() != row.schedule || (err == nil) != (row.schedule != "") {
+			t.Errorf("a schedule's %s became %q: %v", row.text, schedule, err)
+		}
 	}
 }
 
@@ -146,18 +172,22 @@ func TestLocation(t *testing.T) {
 // time.
 func FuzzExpression(f *testing.F) {
 	for _, text := range []string{
-		"rate(5 minutes)", "at(2026-07-10T19:20:00)", "cron(0 9 ? * MON-FRI *)", "cron(0/15 8-18/2 L * ? 2026,2028)",
+		"rate(5 minutes)", "rate(1 hours)", "at(2026-07-10T19:20:00)", "cron(0 9 ? * MON-FRI *)", "cron(0/15 8-18/2 L * ? 2026,2028)",
 		"cron(5 4 15W JAN,3 ? *)", "cron(0 0 ? * FRI#5 *)", "cron(0 0 ? * 2L *)",
 	} {
 		f.Add(text, int64(1774659600), uint8(0)) // an hour before Berlin's clocks go forward
 	}
 	zones := []string{"", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "Pacific/Apia"}
 	f.Fuzz(func(t *testing.T, text string, seconds int64, zone uint8) {
-		e, err := expression.Parse(text)
+		e, err := expression.ParseSchedule(text)
+		rule, errOfRule := expression.ParseRule(text)
+		if errOfRule == nil && (err != nil || rule.String() != e.String()) {
+			t.Fatalf("%q is %q for a rule, and %q for a schedule (%v)", text, rule, e, err)
+		}
 		if err != nil {
 			return
 		}
-		again, err := expression.Parse(e.String())
+		again, err := expression.ParseSchedule(e.String())
 		if err != nil || again.String() != e.String() {
 			t.Fatalf("%q became %q, which became %q (%v)", text, e, again, err)
 		}

@@ -26,6 +26,7 @@ func TestTablesAreNamed(t *testing.T) {
 		"parameter": func() (string, string) {
 			return "Parameters: {P: {Type: String, Default: x, %s: x}}\nResources: {}\n", "Parameters.P."
 		},
+		"output":     func() (string, string) { return "Resources: {}\nOutputs: {O: {Value: x, %s: x}}\n", "Outputs.O." },
 		"resource":   func() (string, string) { return "Resources: {R: {Type: AWS::SQS::Queue, %s: x}}\n", "Resources.R." },
 		typeFunction: func() (string, string) { return function("", "%s: x") },
 		typeFunction + " LoggingConfig": func() (string, string) {
