@@ -109,6 +109,10 @@ SAM_BUILD = CGO_ENABLED=0 GOFLAGS=-tags=$(LAMBDA_TAGS) sam build
 package: ## the stack as sam deploy takes it, in .aws-sam
 	$(SAM_BUILD)
 
+.PHONY: preflight
+preflight: ## what the account lacks for a deployment of ENV (needs the AWS CLI)
+	./deploy/preflight $(ENV)
+
 .PHONY: deploy
 deploy: package ## deploy to AWS: ENV=dev or ENV=prod, as in samconfig.toml
 	sam deploy --config-env $(ENV)
