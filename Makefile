@@ -122,6 +122,10 @@ package: ## the stack of ENV as sam deploy takes it, in .aws-sam
 release: ## the release that package built, by its name
 	@release=$(RELEASE); echo "$$release"
 
+.PHONY: preflight
+preflight: ## what the account lacks for a deployment of ENV (needs the AWS CLI)
+	./deploy/preflight $(ENV)
+
 .PHONY: deploy
 deploy: package ## deploy to AWS: ENV=dev or ENV=prod, PARAMETERS="Name=Value", REASON=why
 	release=$(RELEASE); sam deploy --config-env $(ENV) --parameter-overrides $(OVERRIDES) Release="$$release"

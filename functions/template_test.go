@@ -168,7 +168,10 @@ func TestRules(t *testing.T) {
 		parameters map[string]string
 		refused    string // part of the description; empty for none
 	}{
-		{name: "as make deploys it"},
+		{"as make deploys dev", deployed(t, "dev"), ""},
+		{"as make deploys prod, without a gateway", deployed(t, "prod"), "Choose a gateway"},
+		{"prod with a gateway", map[string]string{"Stage": "prod", "Gateway": "real"}, ""},
+		{"the simulator on one machine", map[string]string{"Stage": "prod", "EndpointUrl": "http://127.0.0.1:4566"}, ""},
 		{"without a release", map[string]string{"Release": "local"}, "make deploy"},
 		{"on one machine, without a release", map[string]string{"Release": "local", "EndpointUrl": "http://127.0.0.1:4566"}, ""},
 		{"without authentication", map[string]string{"AuthMode": "none"}, "AuthMode none"},
@@ -178,7 +181,7 @@ func TestRules(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			parameters := map[string]string{"Release": release}
+			parameters := map[string]string{"Release": release, "Stage": "dev"}
 			maps.Copy(parameters, tt.parameters)
 			refused := strings.Join(refusals(t, parameters), "; ")
 			if (refused == "") != (tt.refused == "") || !strings.Contains(refused, tt.refused) {
@@ -219,6 +222,8 @@ func refusals(t *testing.T, parameters map[string]string) (descriptions []string
 			return strconv.FormatBool(value(n.Content[0]) == value(n.Content[1]))
 		case "!Not":
 			return strconv.FormatBool(value(n.Content[0]) == "false")
+		case "!Or":
+			return strconv.FormatBool(slices.ContainsFunc(n.Content, func(n *yaml.Node) bool { return value(n) == "true" }))
 		case "!!str":
 			return n.Value
 		}

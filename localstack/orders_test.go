@@ -115,7 +115,7 @@ func TestKilledMidCharge(t *testing.T) {
 // a person to look at. Orders are not held up.
 func TestPoison(t *testing.T) {
 	s := newStack(t)
-	r := s.start(t, repository)
+	r := s.start(t, project(t, [2]string{"maxReceiveCount: 1000\n", "maxReceiveCount: 5\n"}))
 	if _, err := s.queue(paymentQueue).Send(t.Context(), `{"no": "message of ours"}`, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -100,6 +100,7 @@ func TestPolicies(t *testing.T) {
 	call(http.MethodPost, "/orders/"+paid+"/refund", "")
 	deliver(payment, paymentQueue, order.KindCharge, outage, 0)
 	deliver(dead, paymentDLQ, order.KindCharge, outage, 0)
+	deliver(dead, paymentDLQ, order.KindCharge, create("tok_ok"), 0) // goes back
 	deliver(dead, paymentDLQ, order.KindRefund, paid, 0)
 	deliver(dead, paymentDLQ, order.KindCharge, uuid.NewString(), time.Hour)
 	call(http.MethodGet, "/orders/"+paid, "")

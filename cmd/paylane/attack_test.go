@@ -50,7 +50,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-func startTarget(t *testing.T) target {
+func startTarget(t *testing.T, change ...func(*config)) target {
 	t.Helper()
 	issuer := tokentest.New(t, "")
 	server := httptest.NewServer(issuer)
@@ -60,6 +60,9 @@ func startTarget(t *testing.T) target {
 	g := target{data: c.Data, log: &lines{}, issuer: issuer}
 	c.Log = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c.Access = access{Tokens: true, Issuer: issuer.URL, Audience: "web, " + tokentest.Audience}
+	for _, f := range change {
+		f(&c)
+	}
 	g.url = startRunner(t, c)
 	return g
 }

@@ -30,9 +30,21 @@ func at(n int) time.Time {
 	return time.Date(2026, 3, 14, 9, 26, 53, 589e6, time.UTC).Add(time.Duration(n) * time.Millisecond)
 }
 
+// attempts is how many a round has, by the claims of claimAt.
+const attempts = 3
+
 // claimAt returns a claim for a charge in round 1, by a worker whose lease is 10 s.
 func claimAt(n int) order.Claim {
-	return order.Claim{Kind: order.KindCharge, Round: 1, Now: at(n), Until: at(n).Add(10 * time.Second)}
+	return order.Claim{
+		Kind: order.KindCharge, Round: 1, Now: at(n), Until: at(n).Add(10 * time.Second),
+		Limits: order.Limits{Attempts: attempts},
+	}
+}
+
+// patient returns a claim with limits that last for a time, too.
+func patient(c order.Claim, patience time.Duration) order.Claim {
+	c.Limits.Patience = patience
+	return c
 }
 
 // fullOrder returns an order with every field set, to different values, by reflection: a

@@ -122,6 +122,12 @@ func testClaim(t *testing.T, s order.Store) {
 		o = mustUpdate(t, s)(o.Claimed(claimAt(0)))
 		return mustUpdate(t, s)(o.PaidWith("PAY-1", at(1)))
 	}
+	spent := func(o order.Order) order.Order {
+		for i := range attempts {
+			o = mustUpdate(t, s)(o.Claimed(claimAt(i * 20_000)))
+		}
+		return o
+	}
 	refund := claimAt(20_000)
 	refund.Kind = order.KindRefund
 	otherRound := claimAt(0)
@@ -148,12 +154,23 @@ func testClaim(t *testing.T, s order.Store) {
 			o = mustUpdate(t, s)(o.Claimed(claimAt(0)))
 			return mustUpdate(t, s)(o.Released(order.KindCharge, order.OutcomeUnavailable, "503", at(1)))
 		}, claimAt(2)},
-		{"no attempt left", func(o order.Order) order.Order {
-			for i := range order.MaxAttempts {
-				o = mustUpdate(t, s)(o.Claimed(claimAt(i * 20_000)))
-			}
-			return o
-		}, claimAt(order.MaxAttempts * 20_000)},
+		{"no attempt left", spent, claimAt(attempts * 20_000)},
+		{"no attempt left, and patience", spent, patient(claimAt(attempts*20_000), time.Hour)},
+		{"twice the patience, almost", spent, patient(claimAt(119_999), time.Minute)},
+		{"twice the patience", spent, patient(claimAt(120_000), time.Minute)},
+		{"no attempt left, by a clock that is behind", func(o order.Order) order.Order {
+			o = spent(o)
+			return mustUpdate(t, s)(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(attempts*20_000)))
+		}, claimAt(-1)},
+		{"the attempts of a build that did not record when the first began", func(o order.Order) order.Order {
+			o = spent(o)
+			o.Version, o.Charge.Since = o.Version+1, time.Time{}
+			return mustUpdate(t, s)(o, nil)
+		}, patient(claimAt(attempts*20_000), time.Hour)},
+		{"an attempt left, by the limits of another build", spent, order.Claim{
+			Kind: order.KindCharge, Round: 1, Now: at(attempts * 20_000), Until: at(attempts * 30_000),
+			Limits: order.Limits{Attempts: attempts + 1},
+		}},
 	} {
 		o := pendingOrder(newTenant(), 0)
 		mustCreate(t, s, o)

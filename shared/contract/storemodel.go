@@ -91,6 +91,9 @@ func (m *storeModel) drawClaim(r *rapid.T) order.Claim {
 		Kind:  rapid.SampledFrom([]order.Kind{order.KindCharge, order.KindRefund}).Draw(r, "kind"),
 		Round: rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(r, "round"),
 		Now:   m.now, Until: m.now.Add(time.Second),
+		Limits: order.Limits{
+			Attempts: rapid.IntRange(1, 3).Draw(r, "attempts"), Patience: time.Duration(rapid.SampledFrom([]int{0, 0, 1, 4}).Draw(r, "patience")) * time.Second,
+		},
 	}
 }
 

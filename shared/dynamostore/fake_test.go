@@ -56,7 +56,7 @@ func pending() order.Order {
 }
 
 func claim(kind order.Kind) order.Claim {
-	return order.Claim{Kind: kind, Round: 1, Now: at(1), Until: at(11)}
+	return order.Claim{Kind: kind, Round: 1, Now: at(1), Until: at(11), Limits: order.Limits{Attempts: 3}}
 }
 
 // must returns a function that returns v, and fails the test on an error.

@@ -33,6 +33,7 @@ const (
 	attrToken        = "t"
 	attrMetadata     = "m"
 	attrFingerprint  = "f"
+	attrLivemode     = "lm" // absent: false
 	attrRound        = "r"
 	attrLease        = "l" // ms; absent: no lease
 	attrPaymentRef   = "p"
@@ -52,12 +53,12 @@ const (
 )
 
 // legAttrs are the attributes of one leg.
-type legAttrs struct{ keySeq, tries, attempts string }
+type legAttrs struct{ keySeq, tries, since, attempts, omitted string }
 
 //nolint:gochecknoglobals // a table, never written
 var (
-	chargeAttrs = legAttrs{"ck", "ct", "ca"}
-	refundAttrs = legAttrs{"rk", "rt", "ra"}
+	chargeAttrs = legAttrs{"ck", "ct", "cb", "ca", "co"}
+	refundAttrs = legAttrs{"rk", "rt", "rb", "ra", "ro"}
 )
 
 // The attributes of an attempt.
@@ -109,6 +110,9 @@ func encode(o order.Order) item {
 	}
 	if o.FirstVersion != 1 {
 		it[attrFirstVersion] = number(o.FirstVersion)
+	}
+	if o.Livemode {
+		it[attrLivemode] = number(1)
 	}
 	setText(it, attrCustomer, o.CustomerID)
 	setText(it, attrToken, string(o.PaymentToken))
@@ -163,16 +167,20 @@ func encode(o order.Order) item {
 func names() []string {
 	return []string{
 		attrSchema, attrStatus, attrVersion, attrFirstVersion, attrAmount, attrCurrency, attrItems, attrCustomer,
-		attrToken, attrMetadata, attrFingerprint, attrRound, attrLease, attrPaymentRef, attrRefundRef, attrRefunds,
+		attrToken, attrMetadata, attrFingerprint, attrLivemode, attrRound, attrLease, attrPaymentRef, attrRefundRef, attrRefunds,
 		attrFailCode, attrFailMessage, attrCreated, attrUpdated, attrExpires, attrByTenant, attrByOutcome, attrByCustomer, attrSort,
-		chargeAttrs.keySeq, chargeAttrs.tries, chargeAttrs.attempts,
-		refundAttrs.keySeq, refundAttrs.tries, refundAttrs.attempts,
+		chargeAttrs.keySeq, chargeAttrs.tries, chargeAttrs.since, chargeAttrs.attempts, chargeAttrs.omitted,
+		refundAttrs.keySeq, refundAttrs.tries, refundAttrs.since, refundAttrs.attempts, refundAttrs.omitted,
 	}
 }
 
 func setLeg(it item, names legAttrs, l order.Leg) {
 	setNumber(it, names.keySeq, l.KeySeq)
 	setNumber(it, names.tries, l.Tries)
+	setNumber(it, names.omitted, l.Omitted)
+	if !l.Since.IsZero() {
+		it[names.since] = millis(l.Since)
+	}
 	if len(l.Attempts) == 0 {
 		return
 	}
@@ -229,6 +237,7 @@ func decode(it item) (order.Order, error) {
 		Total:        order.Money{Amount: r.number(attrAmount), Currency: order.Currency(r.text(attrCurrency))},
 		CustomerID:   r.optionalText(attrCustomer),
 		PaymentToken: order.Token(r.optionalText(attrToken)),
+		Livemode:     r.optional(attrLivemode) != 0,
 		Round:        int(r.optional(attrRound)),
 		Charge:       r.leg(chargeAttrs),
 		Refund:       r.leg(refundAttrs),

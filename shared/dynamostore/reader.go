@@ -117,7 +117,10 @@ func (r *reader) list(name string) []item {
 }
 
 func (r *reader) leg(names legAttrs) order.Leg {
-	l := order.Leg{KeySeq: int(r.optional(names.keySeq)), Tries: int(r.optional(names.tries))}
+	l := order.Leg{
+		KeySeq: int(r.optional(names.keySeq)), Tries: int(r.optional(names.tries)),
+		Since: r.time(names.since), Omitted: int(r.optional(names.omitted)),
+	}
 	for _, it := range r.list(names.attempts) {
 		a := reader{item: it}
 		l.Attempts = append(l.Attempts, order.Attempt{

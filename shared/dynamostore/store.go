@@ -101,6 +101,7 @@ func claimInput(c order.Claim, token string) *dynamodb.UpdateItemInput {
 	e.setTo(attrVersion, e.name(attrVersion)+" + "+one)
 	e.setTo(leg.keySeq, fmt.Sprintf("if_not_exists(%s, %s)", e.name(leg.keySeq), one))
 	e.setTo(leg.tries, fmt.Sprintf("if_not_exists(%s, %s) + %s", e.name(leg.tries), none, one))
+	e.setTo(leg.since, fmt.Sprintf("if_not_exists(%s, %s)", e.name(leg.since), e.value(millis(c.Now))))
 	e.setTo(leg.attempts, fmt.Sprintf("list_append(if_not_exists(%s, %s), %s)", e.name(leg.attempts),
 		e.value(&types.AttributeValueMemberL{}),
 		e.value(&types.AttributeValueMemberL{Value: []types.AttributeValue{attempt}})))
@@ -115,8 +116,12 @@ func claimInput(c order.Claim, token string) *dynamodb.UpdateItemInput {
 		e.name(attrStatus), strings.Join(statuses, ", "),
 		e.name(attrLease), e.name(attrLease), e.value(millis(c.Now)))
 	if c.Kind != order.KindRefund {
-		condition += fmt.Sprintf(" AND (attribute_not_exists(%s) OR %s < %s)",
-			e.name(leg.tries), e.name(leg.tries), e.value(number(order.MaxAttempts)))
+		left := fmt.Sprintf("attribute_not_exists(%s) OR %s < %s",
+			e.name(leg.tries), e.name(leg.tries), e.value(number(int64(c.Limits.Attempts))))
+		if since, never := c.BegunAfter(); !never {
+			left += fmt.Sprintf(" OR %s > %s", e.name(leg.since), e.value(millis(since)))
+		}
+		condition += " AND (" + left + ")"
 	}
 	return &dynamodb.UpdateItemInput{
 		UpdateExpression:                    e.update(),

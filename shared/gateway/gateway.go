@@ -43,6 +43,10 @@ type Gateway interface {
 	// key, so a request that is still on its way can't act either. Any error: nobody can
 	// say yet; nothing may be tried under another key.
 	Resolve(ctx context.Context, r Request) (Resolution, error)
+
+	// Livemode reports whether money moves: false for a simulator, and for a real gateway's
+	// sandbox. It is the same at every call.
+	Livemode() bool
 }
 
 // Tokens describes the payment tokens that a gateway takes, without asking it.

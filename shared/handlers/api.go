@@ -54,7 +54,7 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 	}
 	serve := httpevent.Handler(httpapi.New(httpapi.Config{
 		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{
-			Store: s.Store(e.Orders.Name), Queue: payments, Tokens: tokens, Now: s.Now, NewID: newID,
+			Store: s.Store(e.Orders.Name), Queue: payments, Tokens: tokens, Livemode: tokens.Livemode(), Now: s.Now, NewID: newID,
 		}),
 		Tenant: func(ctx context.Context) (string, bool) {
 			tenant, ok := named(ctx)

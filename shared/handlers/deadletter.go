@@ -8,6 +8,8 @@ import (
 type deadLetterEnvironment struct {
 	Orders   environ.OrdersTable
 	QueueURL string `env:"DEAD_LETTER_QUEUE_URL,required,notEmpty"`
+	// Payments takes back the messages of orders that were never attempted.
+	Payments environ.PaymentQueue
 	Gateway  environ.PaymentGateway
 }
 
@@ -22,5 +24,9 @@ func DeadLetter(environment map[string]string, s Services) (SQSHandler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.job(pipeline.NewDeadLetters(worker), "DEAD_LETTER_QUEUE_URL", e.QueueURL)
+	payments, err := s.queue(e.Payments.Variable(), e.Payments.URL)
+	if err != nil {
+		return nil, err
+	}
+	return s.job(pipeline.NewDeadLetters(worker, payments), "DEAD_LETTER_QUEUE_URL", e.QueueURL)
 }

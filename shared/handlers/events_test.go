@@ -113,6 +113,9 @@ func TestEvents(t *testing.T) {
 		inBubble(t, func(t *testing.T, f functions) {
 			http(t, f, "api-create-order.json", 201, `"status":"PENDING"`)
 			batch(t, f.deadletter, "deadletter-batch.json")
+			http(t, f, "api-get-order.json", 200, `"status":"PENDING"`) // its message went back
+			time.Sleep(24 * time.Hour)
+			batch(t, f.deadletter, "deadletter-batch.json")
 			http(t, f, "api-get-order.json", 200, `"status":"FAILED"`, `"code":"not_processed"`)
 		})
 	})

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -16,6 +17,11 @@ type paymentEnvironment struct {
 	Orders   environ.OrdersTable
 	Payments environ.PaymentQueue
 	Gateway  environ.PaymentGateway
+	// Attempts and Patience are an [order.Limits]: an order that the gateway is known not to
+	// have charged FAILED once there were that many attempts, and that many seconds have
+	// passed since the first.
+	Attempts environ.Positive `env:"MAX_ATTEMPTS" envDefault:"3"`
+	Patience environ.Seconds  `env:"PATIENCE" envDefault:"0"`
 }
 
 // SQSHandler is a Lambda handler behind an SQS event source mapping.
@@ -31,6 +37,7 @@ func Payment(environment map[string]string, s Services) (SQSHandler, error) {
 	if err != nil {
 		return nil, err
 	}
+	worker.Limits = order.Limits{Attempts: int(e.Attempts), Patience: time.Duration(e.Patience)}
 	return s.job(pipeline.NewPayments(worker), e.Payments.Variable(), e.Payments.URL)
 }
 
@@ -54,6 +61,10 @@ func (s Services) job(w job.Worker, variable, url string) (SQSHandler, error) {
 	})), nil
 }
 
+// unresolvedAfter is how long the gateway may leave open what it did, or a refund undone, until
+// that is counted as unresolved.
+const unresolvedAfter = 15 * time.Minute
+
 // observe counts what came of an attempt.
 func observe(ctx context.Context, a pipeline.Attempted) {
 	i := telemetry.From(ctx)
@@ -70,5 +81,12 @@ func observe(ctx context.Context, a pipeline.Attempted) {
 	case order.OutcomeUnknown:
 		i.Count(telemetry.Unknown)
 	case order.OutcomePending:
+	}
+	if a.Order.Status == order.Failed && a.Outcome != order.OutcomeDeclined {
+		i.Count(telemetry.GaveUp)
+	}
+	undone := a.Outcome == order.OutcomeUnknown || a.Outcome == order.OutcomeUnavailable && a.Kind == order.KindRefund
+	if undone && a.Order.UpdatedAt.Sub(a.Order.Leg(a.Kind).Since) >= unresolvedAfter {
+		i.Count(telemetry.Unresolved)
 	}
 }

@@ -212,6 +212,8 @@ func logFinding(ctx context.Context, log *slog.Logger, f pipeline.Finding) {
 		level, text = slog.LevelError, "an order could not be settled"
 	case f.Kind == pipeline.FindingUnknown, f.Kind == pipeline.FindingStuck:
 		level = slog.LevelWarn
+	case f.Settled == "failed":
+		telemetry.From(ctx).Count(telemetry.GaveUp) // nothing is charged here, so nothing declined
 	}
 	if !log.Enabled(ctx, level) {
 		return

@@ -406,7 +406,7 @@ func TestReconcileLogs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, err = o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(time.Second)})
+		o, err = o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(time.Second), Limits: order.Limits{Attempts: 3}})
 		if err == nil {
 			err = r.store.Update(t.Context(), o)
 		}

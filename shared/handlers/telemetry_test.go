@@ -15,6 +15,7 @@ import (
 
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
+	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/queue"
 	"paylane/shared/telemetry"
@@ -108,5 +109,80 @@ func TestTelemetryOfFaults(t *testing.T) {
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["Failed"] != 1. || line["Accepted"] != 0. {
 		t.Errorf("%s, %v", &out, err)
+	}
+}
+
+// TestTelemetryOfAnOutage: orders that the gateway's absence makes FAILED are counted as given
+// up, and declined ones are not. A refund undone is counted as unresolved from 15 minutes after
+// its first attempt.
+func TestTelemetryOfAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, q := pebbletest.Open(t, time.Minute)
+		var out bytes.Buffer
+		services := handlerstest.Services(store, q)
+		services.Telemetry = telemetry.NewRecorder(&out, "stack", time.Now)
+		environment := handlerstest.Environment("MAX_ATTEMPTS", "2", "PATIENCE", "1200")
+		payment := handlerstest.Must[handlers.SQSHandler](t)(handlers.Payment(environment, services))
+		for _, token := range []order.Token{"tok_outage", "tok_declined", "tok_ok"} {
+			ref := order.Ref{Tenant: handlers.LocalTenant, ID: order.KeyedID("t", string(token))}
+			o := order.New(ref, order.Request{Amount: 1, Currency: "KRW", PaymentToken: token}, "", time.Now())
+			if token == "tok_ok" { // its refund never succeeds
+				o.Status, o.Refunds, o.Livemode = order.Refunding, []order.Refund{{ID: "r", Amount: 1, All: true, Status: order.RefundPending}}, true
+			}
+			if err := store.Create(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sums := func() map[telemetry.Metric]float64 {
+			sums := make(map[telemetry.Metric]float64)
+			for decoder := json.NewDecoder(&out); decoder.More(); {
+				var line map[string]any
+				if err := decoder.Decode(&line); err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range telemetry.Metrics() {
+					if n, ok := line[string(m)].(float64); ok && n > 0 {
+						sums[m] += n
+					}
+				}
+			}
+			return sums
+		}
+		attempt := func(kind order.Kind, tokens ...order.Token) map[telemetry.Metric]float64 {
+			t.Helper()
+			for _, token := range tokens {
+				m := order.Message{Kind: kind, Ref: order.Ref{Tenant: handlers.LocalTenant, ID: order.KeyedID("t", string(token))}, Round: 1, Refund: 1}
+				if _, err := payment(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{Body: m.Encode()}}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return sums()
+		}
+		for _, step := range []struct {
+			kind   order.Kind
+			tokens []order.Token
+			want   map[telemetry.Metric]float64
+		}{
+			{order.KindCharge, []order.Token{"tok_outage", "tok_declined"}, map[telemetry.Metric]float64{telemetry.Unavailable: 1, telemetry.Declined: 1}},
+			{order.KindRefund, []order.Token{"tok_ok"}, map[telemetry.Metric]float64{telemetry.Unavailable: 1}},
+			{order.KindCharge, []order.Token{"tok_outage"}, map[telemetry.Metric]float64{telemetry.Unavailable: 1}},
+			{order.KindRefund, []order.Token{"tok_ok"}, map[telemetry.Metric]float64{telemetry.Unavailable: 1, telemetry.Unresolved: 1}},
+			{order.KindCharge, []order.Token{"tok_outage"}, map[telemetry.Metric]float64{telemetry.Unavailable: 1, telemetry.GaveUp: 1}},
+		} {
+			if diff := cmp.Diff(step.want, attempt(step.kind, step.tokens...)); diff != "" {
+				t.Errorf("%s of %v (-want +got):\n%s", step.kind, step.tokens, diff)
+			}
+			time.Sleep(8 * time.Minute)
+		}
+	})
+}
+
+// TestLimits: what is no number of attempts or seconds is refused at the start.
+func TestLimits(t *testing.T) {
+	for _, bad := range [][2]string{{"MAX_ATTEMPTS", "0"}, {"MAX_ATTEMPTS", "many"}, {"PATIENCE", "-1"}, {"PATIENCE", "6h"}} {
+		_, err := handlers.Payment(handlerstest.Environment(bad[0], bad[1]), handlerstest.Services(nil, nil))
+		if err == nil || !strings.Contains(err.Error(), bad[1]) {
+			t.Errorf("%s=%s: %v", bad[0], bad[1], err)
+		}
 	}
 }

@@ -161,7 +161,7 @@ func (a *api) settle(t *testing.T, id string, steps ...func(order.Order) (order.
 
 func claimed(o order.Order) (order.Order, error) {
 	now := time.Now()
-	return o.Claimed(order.Claim{Kind: order.KindCharge, Round: o.Round, Now: now, Until: now.Add(time.Second)})
+	return o.Claimed(order.Claim{Kind: order.KindCharge, Round: o.Round, Now: now, Until: now.Add(time.Second), Limits: order.Limits{Attempts: 3}})
 }
 
 func paid(o order.Order) (order.Order, error) { return o.PaidWith("PAY-0000ABCD", time.Now()) }
@@ -176,6 +176,42 @@ func declined(o order.Order) (order.Order, error) {
 
 const tea = `{"amount": 12000, "currency": "KRW", "items": [{"sku": "TEA-1", "quantity": 2, "unitPrice": 6000}],
 	"customerId": "c-42", "paymentToken": "tok_ok", "metadata": {"cart": "77"}}`
+
+// TestLivemode: an order says for which kind of gateway it was placed, whatever is in use
+// since; and its attempts have the numbers that they had among all.
+func TestLivemode(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		a := newAPI(t, func(c *pipeline.CheckoutConfig) { c.Livemode = live })
+		later := newAPI(t, func(c *pipeline.CheckoutConfig) { c.Store, c.Livemode = a.store, !live })
+		type body struct {
+			ID       string
+			Livemode *bool
+			Attempts []struct{ Number int }
+		}
+		ask := func(a *api, r request) (answer body) {
+			t.Helper()
+			if err := json.Unmarshal([]byte(read(t, a.do(t, r))), &answer); err != nil {
+				t.Fatal(err)
+			}
+			return answer
+		}
+		placed := ask(a, request{method: http.MethodPost, path: "/orders", body: tea})
+		for range 20 {
+			a.settle(t, placed.ID, func(o order.Order) (order.Order, error) {
+				return o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Limits: order.Limits{Attempts: 20}})
+			}, func(o order.Order) (order.Order, error) {
+				return o.Released(order.KindCharge, order.OutcomeUnavailable, "", time.Now())
+			})
+		}
+		o := ask(later, request{path: "/orders/" + placed.ID})
+		if placed.Livemode == nil || *placed.Livemode != live || o.Livemode == nil || *o.Livemode != live {
+			t.Errorf("livemode is %v when placed, and %v later, want %v", placed.Livemode, o.Livemode, live)
+		}
+		if n := len(o.Attempts); n != 10 || o.Attempts[0].Number != 1 || o.Attempts[1].Number != 12 || o.Attempts[n-1].Number != 20 {
+			t.Errorf("of 20 attempts these are shown: %+v", o.Attempts)
+		}
+	}
+}
 
 // TestOrderBody: the exact wire form of an order.
 func TestOrderBody(t *testing.T) {
@@ -199,7 +235,7 @@ func TestOrderBody(t *testing.T) {
 	want := map[string]any{
 		"id": id, "status": "PENDING", "amount": 12000.0, "currency": "KRW", "customerId": "c-42", "version": 1.0,
 		"items":    []any{map[string]any{"sku": "TEA-1", "quantity": 2.0, "unitPrice": 6000.0}},
-		"metadata": map[string]any{"cart": "77"}, "attempts": []any{},
+		"metadata": map[string]any{"cart": "77"}, "attempts": []any{}, "livemode": false,
 	}
 	if diff := cmp.Diff(want, first); diff != "" {
 		t.Errorf("created (-want +got):\n%s", diff)

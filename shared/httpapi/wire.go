@@ -65,11 +65,12 @@ type orderBody struct {
 	Items      []itemBody        `json:"items,omitempty" maxItems:"100" nullable:"false" doc:"What is bought."`
 	CustomerID string            `json:"customerId,omitempty" maxLength:"64" doc:"Your name for the customer." example:"c-42"`
 	Metadata   map[string]string `json:"metadata,omitempty" doc:"Your own entries."`
+	Livemode   bool              `json:"livemode" doc:"Whether the order was placed for a gateway that moves money; false with the simulator and in a sandbox."`
 	PaymentRef string            `json:"paymentRef,omitempty" doc:"The gateway's reference of the charge." example:"PAY-5F0C21AB"`
 	Failure    *failureBody      `json:"failure,omitempty" doc:"Why it FAILED."`
 	Refunded   int64             `json:"refundedAmount,omitempty" minimum:"1" doc:"How much was returned, in the currency's minor unit; absent if nothing was."`
 	Refunds    []refundBody      `json:"refunds,omitempty" maxItems:"100" nullable:"false" doc:"Each refund, oldest first."`
-	Attempts   []attemptBody     `json:"attempts" nullable:"false" doc:"Each attempt to charge it, oldest first."`
+	Attempts   []attemptBody     `json:"attempts" nullable:"false" doc:"The attempts to charge it, oldest first. Of many, the first and the latest: the numbers tell which are left out."`
 	Version    int64             `json:"version" minimum:"1" doc:"Rises by one with every change; also the ETag."`
 	CreatedAt  string            `json:"createdAt" format:"date-time" doc:"When it was placed."`
 	UpdatedAt  string            `json:"updatedAt" format:"date-time" doc:"When it last changed."`
@@ -107,7 +108,7 @@ type attemptBody struct {
 func newOrderBody(o order.Order) orderBody {
 	b := orderBody{
 		ID: o.ID, Status: string(o.Status), Amount: o.Total.Amount, Currency: string(o.Total.Currency),
-		CustomerID: o.CustomerID, Metadata: o.Metadata, PaymentRef: o.PaymentRef, Refunded: o.RefundedAmount(),
+		CustomerID: o.CustomerID, Metadata: o.Metadata, Livemode: o.Livemode, PaymentRef: o.PaymentRef, Refunded: o.RefundedAmount(),
 		Attempts: make([]attemptBody, len(o.Charge.Attempts)), Version: o.Version,
 		CreatedAt: timestamp(o.CreatedAt), UpdatedAt: timestamp(o.UpdatedAt),
 	}
@@ -129,7 +130,7 @@ func newOrderBody(o order.Order) orderBody {
 	}
 	for i, a := range o.Charge.Attempts {
 		b.Attempts[i] = attemptBody{
-			Number: i + 1, StartedAt: timestamp(a.StartedAt), Outcome: string(a.Outcome), Code: a.Code,
+			Number: o.Charge.Number(i), StartedAt: timestamp(a.StartedAt), Outcome: string(a.Outcome), Code: a.Code,
 		}
 	}
 	return b

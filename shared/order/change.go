@@ -10,11 +10,31 @@ import (
 var (
 	// ErrLeased reports that another worker holds the order.
 	ErrLeased = errors.New("another worker holds the order")
-	// ErrNoAttemptLeft reports that the round's attempts are used up.
+	// ErrNoAttemptLeft reports that the round's attempts are used up; see [Limits].
 	ErrNoAttemptLeft = errors.New("no attempt is left in this round")
 	// ErrRound reports that the message is of another round.
 	ErrRound = errors.New("the message is of another round")
 )
+
+// Limits say when a round of attempts to charge an order is over that none of them decides:
+// once there were Attempts of them, and Patience has passed since the first began. After
+// that the order is not charged again; an unknown outcome is only asked about. A refund has
+// no limits: it is owed.
+type Limits struct {
+	Attempts int           // at least 1
+	Patience time.Duration // 0 leaves it to Attempts
+}
+
+// Over reports whether an attempt that ends now, and is known not to have acted, is the
+// round's last.
+func (l Limits) Over(leg Leg, now time.Time) bool {
+	return leg.Tries >= l.Attempts && (l.Patience == 0 || !leg.Since.After(now.Add(-l.Patience)))
+}
+
+// lateness is after how many times the patience no attempt may begin. With 2, an order whose
+// message comes back late, out of a backlog, still has its last attempt, and one whose workers
+// die at every attempt is given up all the same.
+const lateness = 2
 
 // Claim is a worker's request to hold an order.
 type Claim struct {
@@ -23,11 +43,25 @@ type Claim struct {
 	// Now is the worker's time; Until is when the claim expires by itself.
 	Now   time.Time
 	Until time.Time
+	// Limits are required to begin an attempt at a charge.
+	Limits Limits
+}
+
+// BegunAfter returns the time after which a round must have begun to have another attempt
+// once it has had Limits.Attempts of them; never reports that it has none, whenever it began.
+func (c Claim) BegunAfter() (since time.Time, never bool) {
+	return c.Now.Add(-lateness * c.Limits.Patience), c.Limits.Patience == 0
+}
+
+// used reports whether the limits leave no attempt to begin.
+func (c Claim) used(leg Leg) bool {
+	since, never := c.BegunAfter()
+	return leg.Tries >= c.Limits.Attempts && (never || !leg.Since.After(since))
 }
 
 // Claimed begins an attempt. It is the rule that every store's Claim must keep: the round is
-// the message's, nobody holds the order, the status is the kind's, and an attempt is left; a
-// refund, being owed, may be tried forever. The error is a [*TransitionError], [ErrRound],
+// the message's, nobody holds the order, the status is the kind's, and the limits leave an
+// attempt to begin, or it is a refund. The error is a [*TransitionError], [ErrRound],
 // [ErrLeased] or [ErrNoAttemptLeft].
 func (o Order) Claimed(c Claim) (Order, error) {
 	next, err := o.take(EventClaim, c)
@@ -35,7 +69,7 @@ func (o Order) Claimed(c Claim) (Order, error) {
 		return Order{}, err
 	}
 	leg := next.leg(c.Kind)
-	if c.Kind == KindCharge && leg.Tries >= MaxAttempts {
+	if c.Kind == KindCharge && c.used(*leg) {
 		return Order{}, ErrNoAttemptLeft
 	}
 	*leg = leg.begin(instant(c.Now))
@@ -109,9 +143,6 @@ func (o Order) conclude(event Event, kind Kind, outcome Outcome, code string, no
 	}
 	leg := next.leg(kind)
 	*leg = leg.end(outcome, code)
-	if n := len(leg.Attempts) - refundHistory; kind == KindRefund && n > 0 {
-		leg.Attempts = leg.Attempts[n:]
-	}
 	next.LeaseUntil = time.Time{}
 	return next, nil
 }
@@ -144,7 +175,7 @@ func (o Order) newRound(event Event, now time.Time) (Order, error) {
 		return Order{}, err
 	}
 	next.Round++
-	next.Charge.Tries = 0
+	next.Charge.Tries, next.Charge.Since = 0, time.Time{}
 	next.Charge.KeySeq = max(next.Charge.KeySeq, 1) + 1
 	next.Failure = nil
 	return next, nil

@@ -15,7 +15,7 @@ var start = time.Date(2026, 7, 10, 19, 19, 5, 123_456_789, time.UTC)
 func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 
 func claim(kind order.Kind, round, now int) order.Claim {
-	return order.Claim{Kind: kind, Round: round, Now: at(now), Until: at(now + 10)}
+	return order.Claim{Kind: kind, Round: round, Now: at(now), Until: at(now + 10), Limits: order.Limits{Attempts: attempts}}
 }
 
 func pending(t *testing.T) order.Order {
@@ -39,6 +39,9 @@ func must(t *testing.T) func(order.Order, error) order.Order {
 	}
 }
 
+// attempts is how many a round has, by the claims of claim.
+const attempts = 3
+
 func outcomes(l order.Leg) []order.Outcome {
 	var out []order.Outcome
 	for _, a := range l.Attempts {
@@ -52,7 +55,7 @@ func TestClaimedRefusals(t *testing.T) {
 	fresh := pending(t)
 	claimed := ok(fresh.Claimed(claim(order.KindCharge, 1, 0)))
 	spent := fresh
-	for i := range order.MaxAttempts {
+	for i := range attempts {
 		spent = ok(spent.Claimed(claim(order.KindCharge, 1, 20*i)))
 		spent = ok(spent.Released(order.KindCharge, order.OutcomeUnknown, "", at(20*i)))
 	}
@@ -86,8 +89,8 @@ func TestClaimedRefusals(t *testing.T) {
 	})
 	t.Run("taking over needs no attempt", func(t *testing.T) {
 		got := ok(spent.TakenOver(claim(order.KindCharge, 1, 100)))
-		if n := len(got.Charge.Attempts); n != order.MaxAttempts {
-			t.Errorf("%d attempts after a takeover, want %d", n, order.MaxAttempts)
+		if n := len(got.Charge.Attempts); n != attempts {
+			t.Errorf("%d attempts after a takeover, want %d", n, attempts)
 		}
 	})
 }
@@ -178,6 +181,67 @@ func TestFences(t *testing.T) {
 	o := pending(t).InPlaceOf(again)
 	if o.Version != again.Version+1 || o.AsCreated().Version != o.Version {
 		t.Errorf("in place of version %d: version %d, as created %d", again.Version, o.Version, o.AsCreated().Version)
+	}
+}
+
+// TestPatience: a round goes on until there were that many attempts and that much time has
+// passed since its first; then an attempt known not to have charged is its last. One that
+// comes late may still begin, within twice the time.
+func TestPatience(t *testing.T) {
+	ok := must(t)
+	for _, tt := range []struct {
+		limits      order.Limits
+		over, spent int // second by which a fourth attempt ends the round, and from which none may begin
+	}{
+		{order.Limits{Attempts: 3}, 0, 0},
+		{order.Limits{Attempts: 3, Patience: 100 * time.Second}, 100, 200},
+		{order.Limits{Attempts: 5, Patience: 100 * time.Second}, never, never},
+	} {
+		o := pending(t)
+		for i := range 3 { // at 0, 20 and 40 s
+			o = ok(o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: at(20 * i), Until: at(20 * i), Limits: tt.limits}))
+		}
+		for _, second := range []int{40, 99, 100, 101, 199, 200, 5000} {
+			if got := tt.limits.Over(o.Charge, at(second)); got != (second >= tt.over) {
+				t.Errorf("%+v: over after %d s: %v", tt.limits, second, got)
+			}
+			_, err := o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: at(second), Until: at(second), Limits: tt.limits})
+			if errors.Is(err, order.ErrNoAttemptLeft) != (second >= tt.spent) {
+				t.Errorf("%+v: another attempt after %d s: %v", tt.limits, second, err)
+			}
+		}
+		// A new round begins anew.
+		o = ok(ok(o.FailedWith(order.OutcomeUnavailable, order.Failure{}, at(5000))).Retry(at(6000)))
+		o = ok(o.Claimed(order.Claim{Kind: order.KindCharge, Round: 2, Now: at(7000), Until: at(7000), Limits: tt.limits}))
+		if tt.limits.Over(o.Charge, at(7099)) || !o.Charge.Since.Equal(at(7000).Truncate(time.Millisecond)) {
+			t.Errorf("%+v: a new round began %v", tt.limits, o.Charge.Since)
+		}
+	}
+}
+
+const never = 1 << 30
+
+// TestHistory: of many attempts the first and the latest are kept, and their numbers tell
+// which are left out.
+func TestHistory(t *testing.T) {
+	ok := must(t)
+	o := pending(t)
+	limits := order.Limits{Attempts: 1, Patience: 24 * time.Hour}
+	const tries = 100
+	for i := range tries {
+		o = ok(o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: at(60 * i), Until: at(60 * i), Limits: limits}))
+		o = ok(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(60*i)))
+		if o.Charge.Count() != i+1 || len(o.Charge.Attempts) > 10 {
+			t.Fatalf("after %d attempts %d are counted and %d kept", i+1, o.Charge.Count(), len(o.Charge.Attempts))
+		}
+		for n, a := range o.Charge.Attempts {
+			if began := at(60 * (o.Charge.Number(n) - 1)).Truncate(time.Millisecond); !a.StartedAt.Equal(began) {
+				t.Fatalf("attempt %d began %v, want %v", o.Charge.Number(n), a.StartedAt, began)
+			}
+		}
+	}
+	if first, last := o.Charge.Number(0), o.Charge.Number(len(o.Charge.Attempts)-1); first != 1 || last != tries {
+		t.Errorf("the attempts kept are %d to %d, want 1 to %d", first, last, tries)
 	}
 }
 

@@ -9,12 +9,11 @@ import (
 	"time"
 )
 
-// MaxAttempts is how many times an order is charged in one round. After that it is not
-// charged again; an unknown outcome is only asked about.
-const MaxAttempts = 3
-
-// refundHistory is how many attempts at a refund, which may be tried forever, are kept.
-const refundHistory = 10
+// Of the attempts of a leg, which may go on for days, the first and the latest are kept.
+const (
+	firstAttempts  = 1
+	latestAttempts = 9
+)
 
 // EarlyFor is how long a message waits for the order, round or state that it is about. It is
 // far past any timeout of the function that writes the order.
@@ -50,6 +49,9 @@ type Order struct {
 	// Fingerprint is [Request.Fingerprint] if the order came with an idempotency key, and
 	// empty otherwise.
 	Fingerprint []byte
+	// Livemode says that the order was placed for a gateway that moves money. No gateway of
+	// the other mode is asked about it.
+	Livemode bool
 
 	// Round counts how often the order became payable: 1, and one more for each retry and
 	// each new payment token. A message of an older round is stale.
@@ -105,8 +107,14 @@ type Leg struct {
 	KeySeq int
 	// Tries is the number of attempts begun in this round, or at this refund.
 	Tries int
-	// Attempts are the attempts of all rounds, oldest first; at a refund, the latest few.
+	// Since is when the first of them began; the zero time if there is none, or if a build
+	// that did not record it wrote them all.
+	Since time.Time
+	// Attempts are the attempts of all rounds, or at this refund, oldest first. Of many, some
+	// after the first are left out.
 	Attempts []Attempt
+	// Omitted is how many are left out.
+	Omitted int
 }
 
 // Attempt is one claim of the order to charge or refund it.
@@ -138,16 +146,30 @@ func (l Leg) Last() (a Attempt, ok bool) {
 	return l.Attempts[len(l.Attempts)-1], true
 }
 
+// Number is the number of Attempts[i], counted from 1 over all attempts there were.
+func (l Leg) Number(i int) int {
+	if i < firstAttempts {
+		return i + 1
+	}
+	return i + 1 + l.Omitted
+}
+
+// Count is how many attempts there were, those left out included.
+func (l Leg) Count() int { return len(l.Attempts) + l.Omitted }
+
 // begin adds an attempt.
 func (l Leg) begin(now time.Time) Leg {
 	l.KeySeq = max(l.KeySeq, 1)
 	l.Tries++
+	if l.Since.IsZero() {
+		l.Since = now
+	}
 	l.Attempts = append(slices.Clip(l.Attempts), Attempt{StartedAt: now, Outcome: OutcomePending})
 	return l
 }
 
 // end records the outcome of the newest attempt, and that an earlier one without an outcome
-// never reported.
+// never reported, and leaves out what is too many.
 func (l Leg) end(outcome Outcome, code string) Leg {
 	l.Attempts = slices.Clone(l.Attempts)
 	for i := range l.Attempts {
@@ -157,6 +179,10 @@ func (l Leg) end(outcome Outcome, code string) Leg {
 	}
 	if n := len(l.Attempts); n > 0 {
 		l.Attempts[n-1].Outcome, l.Attempts[n-1].Code = outcome, code
+	}
+	if n := len(l.Attempts) - firstAttempts - latestAttempts; n > 0 {
+		l.Attempts = slices.Delete(l.Attempts, firstAttempts, firstAttempts+n)
+		l.Omitted += n
 	}
 	return l
 }

@@ -38,7 +38,7 @@ func BenchmarkQueue(b *testing.B) {
 
 func claimAndPay(ctx context.Context, s *pebblestore.Store, ref order.Ref) error {
 	now := time.Now()
-	o, err := s.Claim(ctx, ref, order.Claim{Kind: order.KindCharge, Round: 1, Now: now, Until: now.Add(10 * time.Second)})
+	o, err := s.Claim(ctx, ref, order.Claim{Kind: order.KindCharge, Round: 1, Now: now, Until: now.Add(10 * time.Second), Limits: order.Limits{Attempts: 3}})
 	if err != nil {
 		return err
 	}

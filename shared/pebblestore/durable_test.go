@@ -73,7 +73,7 @@ func newOrder(tenant, id string) order.Order {
 }
 
 func claimNow() order.Claim {
-	return order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(time.Minute)}
+	return order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(time.Minute), Limits: order.Limits{Attempts: 3}}
 }
 
 // No call returns or acknowledges anything that no fsync has covered yet.

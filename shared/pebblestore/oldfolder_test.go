@@ -144,7 +144,7 @@ func TestOldFolders(t *testing.T) {
 			}
 
 			claimed, err := s.Claim(t.Context(), order.Ref{Tenant: "shop", ID: oldID("shop", 9)},
-				order.Claim{Kind: order.KindCharge, Round: 2, Now: oldTime(400), Until: oldTime(410)})
+				order.Claim{Kind: order.KindCharge, Round: 2, Now: oldTime(400), Until: oldTime(410), Limits: order.Limits{Attempts: 3}})
 			if err == nil {
 				var paid order.Order
 				if paid, err = claimed.PaidWith("PAY-1", oldTime(401)); err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"paylane/shared/order"
 )
@@ -17,6 +18,7 @@ import (
 const (
 	schemaFirst   = 1
 	schemaRefunds = 2 // with a list of refunds
+	schemaModes   = 3 // with the mode, and of the legs when they began and what they leave out
 )
 
 // header is the beginning of an order's record. It has a fixed size, so that a write can
@@ -53,7 +55,10 @@ func appendOrder(b []byte, o *order.Order) ([]byte, error) {
 		return nil, fmt.Errorf("an order can't have the status %q", o.Status)
 	}
 	schema := byte(schemaFirst)
-	if len(o.Refunds) > 0 {
+	switch {
+	case o.Livemode || !plain(&o.Charge) || !plain(&o.Refund):
+		schema = schemaModes
+	case len(o.Refunds) > 0:
 		schema = schemaRefunds
 	}
 	b = append(b, schema, code)
@@ -93,17 +98,40 @@ func appendOrder(b []byte, o *order.Order) ([]byte, error) {
 	if schema >= schemaRefunds {
 		b = appendRefunds(b, o.Refunds)
 	}
+	if schema >= schemaModes {
+		b = appendBool(b, o.Livemode)
+		for _, l := range []*order.Leg{&o.Charge, &o.Refund} {
+			b = binary.BigEndian.AppendUint64(b, uint64(stampOf(l.Since)))
+			b = binary.AppendVarint(b, int64(l.Omitted))
+		}
+	}
 	return b, nil
+}
+
+// plain reports whether the schemas before schemaModes hold all of a leg.
+func plain(l *order.Leg) bool {
+	return l.Omitted == 0 && stampOf(l.Since) == stampOf(begun(l))
+}
+
+// begun is when the first attempt of a leg's round began, as far as its attempts tell.
+func begun(l *order.Leg) time.Time {
+	if l.Tries < 1 || l.Tries > len(l.Attempts) {
+		return time.Time{}
+	}
+	return l.Attempts[len(l.Attempts)-l.Tries].StartedAt
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func appendRefunds(b []byte, refunds []order.Refund) []byte {
 	b = binary.AppendUvarint(b, uint64(len(refunds)))
 	for _, r := range refunds {
-		all := byte(0)
-		if r.All {
-			all = 1
-		}
-		b = append(binary.AppendVarint(appendText(b, r.ID), r.Amount), all)
+		b = appendBool(binary.AppendVarint(appendText(b, r.ID), r.Amount), r.All)
 		b = appendText(appendText(appendText(appendText(b, r.Reason), string(r.Status)), r.Ref), r.Code)
 		b = binary.BigEndian.AppendUint64(b, uint64(stampOf(r.RequestedAt)))
 		b = binary.BigEndian.AppendUint64(b, uint64(stampOf(r.EndedAt)))
@@ -127,9 +155,9 @@ func readHeader(record []byte) (header, error) {
 	if len(record) < 1 {
 		return header{}, errRecord
 	}
-	if schema := record[0]; schema > schemaRefunds {
+	if schema := record[0]; schema > schemaModes {
 		return header{}, fmt.Errorf("the record has schema %d and this build reads up to %d: it was written by a newer build",
-			schema, schemaRefunds)
+			schema, schemaModes)
 	}
 	if len(record) < headerBytes || record[0] == 0 || record[1] == 0 || int(record[1]) >= len(statuses) {
 		return header{}, errRecord
@@ -181,6 +209,13 @@ func decodeOrder(ref order.Ref, record []byte) (order.Order, error) {
 		o.Refunds = r.refunds()
 	} else {
 		o = o.WithWholeRefund(refundRef)
+	}
+	o.Charge.Since, o.Refund.Since = begun(&o.Charge), begun(&o.Refund)
+	if h.schema >= schemaModes {
+		o.Livemode = r.byte() != 0
+		for _, l := range []*order.Leg{&o.Charge, &o.Refund} {
+			l.Since, l.Omitted = r.stamp().time(), int(r.varint())
+		}
 	}
 	if r.failed || r.rest != "" {
 		return order.Order{}, errRecord

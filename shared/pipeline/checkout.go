@@ -44,18 +44,21 @@ type Checkout struct {
 	queue  Sender
 	tokens gateway.Tokens
 	token  order.Token // the default
+	live   bool
 	now    func() time.Time
 	newID  func() (string, error)
 	onlyIf func(order.Order) error
 }
 
-// CheckoutConfig is what a [Checkout] needs. All fields are required.
+// CheckoutConfig is what a [Checkout] needs. All fields but Livemode are required.
 type CheckoutConfig struct {
 	Store order.Store
 	// Queue takes the messages that [Payments] handles.
 	Queue  Sender
 	Tokens gateway.Tokens
-	Now    func() time.Time
+	// Livemode says that orders are placed for a gateway that moves money.
+	Livemode bool
+	Now      func() time.Time
 	// NewID returns the id of an order without an idempotency key.
 	NewID func() (string, error)
 }
@@ -64,7 +67,7 @@ type CheckoutConfig struct {
 func NewCheckout(c CheckoutConfig) *Checkout {
 	return &Checkout{
 		Reader: NewReader(c.Store), store: c.Store, queue: c.Queue,
-		tokens: c.Tokens, token: c.Tokens.Describe().Default, now: c.Now, newID: c.NewID,
+		tokens: c.Tokens, token: c.Tokens.Describe().Default, live: c.Livemode, now: c.Now, newID: c.NewID,
 	}
 }
 
@@ -99,6 +102,7 @@ func (c *Checkout) Create(ctx context.Context, tenant, key string, r order.Reque
 		return order.Order{}, false, fmt.Errorf("make an order id: %w", err)
 	}
 	o = order.New(ref, r, key, c.now())
+	o.Livemode = c.live
 	if err := c.send(ctx, order.KindCharge, o); err != nil {
 		return order.Order{}, false, err
 	}

@@ -75,7 +75,7 @@ func (w worker) claim(ctx context.Context, m order.Message) order.Claim {
 	if !ok {
 		until = now.Add(defaultLease)
 	}
-	return order.Claim{Kind: m.Kind, Round: m.Round, Now: now, Until: until}
+	return order.Claim{Kind: m.Kind, Round: m.Round, Now: now, Until: until, Limits: w.Limits}
 }
 
 // drop gives up a message that was early for too long, after a fence. It returns false if

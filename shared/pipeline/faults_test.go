@@ -68,7 +68,7 @@ func TestWorkerDies(t *testing.T) {
 		for _, nth := range []int{1, 2, 3} {
 			for _, token := range []order.Token{"tok_ok", "tok_flaky_1", "tok_timeout_charged", "tok_timeout_not_charged"} {
 				t.Run(fmt.Sprintf("%s %d %s", moment, nth, string(token)), func(t *testing.T) {
-					inWorld(t, func(t *testing.T, w *world) {
+					inWorldOf(t, fewReceives, func(t *testing.T, w *world) {
 						store := &breakable{Store: w.store}
 						w.store = store
 						w.wire()
@@ -142,9 +142,50 @@ func TestDeadLetters(t *testing.T) {
 		m := order.Message{Kind: kind, Ref: o.Ref, Round: o.Round}
 		return w.dead.Handle(w.t.Context(), job.Delivery{Body: m.Encode(), SentAt: time.Now(), ReceiveCount: 6})
 	}
-	t.Run("an order never attempted", func(t *testing.T) {
+	t.Run("an order never attempted goes back", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			o := w.create("tok_ok")
+			if err := w.emptyQueue(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(23 * time.Hour)
+			if v := handle(w, o, order.KindCharge); v.Next != job.Done || v.Result != pipeline.ResultReturned {
+				t.Errorf("%+v", v)
+			}
+			if calls := w.gateway.calls(); len(calls) > 0 || w.get(o.Ref).Version != o.Version {
+				t.Errorf("the order was touched, or the gateway asked, which closes its key: %v", calls)
+			}
+			if o = w.runToEnd(o.Ref, time.Minute); o.Status != order.Paid || w.gateway.charged(o.ID) != 1 {
+				t.Errorf("%s, %v", o.Status, w.gateway.calls())
+			}
+		})
+	})
+	t.Run("an order canceled meanwhile does not go back", func(t *testing.T) {
+		inWorld(t, func(t *testing.T, w *world) {
+			o := w.create("tok_ok")
+			if _, err := w.checkout.Cancel(t.Context(), o.Ref); err != nil {
+				t.Fatal(err)
+			}
+			if v := handle(w, o, order.KindCharge); v.Next != job.Done || v.Result != pipeline.ResultStale {
+				t.Errorf("%+v", v)
+			}
+		})
+	})
+	t.Run("it stays while it can't go back", func(t *testing.T) {
+		inWorld(t, func(t *testing.T, w *world) {
+			o := w.create("tok_ok")
+			dead := pipeline.NewDeadLetters(pipeline.WorkerConfig{Store: w.store, Gateway: w.gateway, Now: time.Now}, noQueue{})
+			m := order.Message{Kind: order.KindCharge, Ref: o.Ref, Round: 1}
+			v := dead.Handle(t.Context(), job.Delivery{Body: m.Encode(), SentAt: time.Now()})
+			if v.Next != job.Later || v.Err == nil || w.get(o.Ref).Version != o.Version {
+				t.Errorf("%+v", v)
+			}
+		})
+	})
+	t.Run("an order never attempted for a day", func(t *testing.T) {
+		inWorld(t, func(t *testing.T, w *world) {
+			o := w.create("tok_ok")
+			time.Sleep(24 * time.Hour)
 			v := handle(w, o, order.KindCharge)
 			o = w.get(o.Ref)
 			if v.Next != job.Done || o.Status != order.Failed || o.Failure.Code != "not_processed" || w.gateway.charged(o.ID) != 0 {
@@ -163,7 +204,7 @@ func TestDeadLetters(t *testing.T) {
 	t.Run("an attempt without an outcome that did charge", func(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			o := w.create("tok_ok")
-			claim := order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(timeout)}
+			claim := order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(timeout), Limits: order.Limits{Attempts: 3}}
 			if _, err := w.store.Claim(t.Context(), o.Ref, claim); err != nil {
 				t.Fatal(err)
 			}
@@ -198,19 +239,26 @@ func TestDeadLetters(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range maxReceives {
-				verdicts := w.poll(w.queue, w.payments.Handle, time.Second)
+				verdicts := w.poll(w.queue, w.payments.Handle, 2*time.Second)
 				if len(verdicts) != 1 || verdicts[0].Result != job.ResultPoison || verdicts[0].Err == nil || strings.Contains(verdicts[0].Err.Error(), "hello") {
 					t.Fatalf("%+v", verdicts)
 				}
 			}
-			if verdicts := w.poll(w.queue, w.payments.Handle, time.Second); len(verdicts) != 0 {
-				t.Errorf("a sixth receive: %+v", verdicts)
+			if verdicts := w.poll(w.queue, w.payments.Handle, 2*time.Second); len(verdicts) != 0 {
+				t.Errorf("a receive too many: %+v", verdicts)
 			}
 			if verdicts := w.poll(w.dlq, w.dead.Handle, 0); len(verdicts) != 1 || verdicts[0].Next != job.Again || verdicts[0].After < time.Hour {
 				t.Errorf("dead letter: %+v", verdicts)
 			}
 		})
 	})
+}
+
+// noQueue takes no message.
+type noQueue struct{}
+
+func (noQueue) Send(context.Context, string, time.Duration) (string, error) {
+	return "", fmt.Errorf("throttled: %w", order.ErrUnavailable)
 }
 
 // TestStoreFails: a worker that can't reach the store leaves the message alone.
@@ -240,7 +288,7 @@ func TestStoreFails(t *testing.T) {
 func TestChaos(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) { chaos(t, w, rand.New(rand.NewPCG(seed, 0))) })
+			inWorldOf(t, fewReceives, func(t *testing.T, w *world) { chaos(t, w, rand.New(rand.NewPCG(seed, 0))) })
 		})
 	}
 }

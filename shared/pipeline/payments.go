@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"time"
 
 	"paylane/shared/job"
 	"paylane/shared/order"
@@ -22,8 +23,9 @@ func NewPayments(c WorkerConfig) *Payments { return &Payments{worker{c}} }
 func (p *Payments) Handle(ctx context.Context, d job.Delivery) job.Verdict {
 	m, err := order.ParseMessage(d.Body)
 	if err != nil {
-		// It gets no better, so let it reach the dead-letter queue soon.
-		return job.Verdict{Next: job.Again, Result: job.ResultPoison, Err: err}
+		// It gets no better, so let it reach the dead-letter queue soon, but without a storm:
+		// the queue allows many receives.
+		return job.Verdict{Next: job.Again, After: time.Second, Result: job.ResultPoison, Err: err}
 	}
 	h, verdict := p.take(ctx, m, d, p.hold)
 	if verdict != nil {

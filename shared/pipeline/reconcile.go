@@ -49,7 +49,8 @@ type ReconcilerConfig struct {
 // Asking about a charge that did not happen closes its key for good. So the gateway is asked
 // only about keys under which nobody will charge again: those of orders that ended (a retry
 // has a new key), and of orders held by the walk. Without Apply no order is held, so open
-// orders are counted but not asked about.
+// orders are counted but not asked about. Orders of the gateway's other mode are counted as
+// scanned and left alone.
 type Reconciler struct {
 	worker
 	scanner    order.Scanner

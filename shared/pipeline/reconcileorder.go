@@ -20,6 +20,7 @@ func (w *walk) visit(ctx, until context.Context, o order.Order) bool {
 		return false
 	case !w.inWindow(o):
 		return true
+	case o.Livemode != w.Gateway.Livemode(): // another gateway's
 	case o.Status.End():
 		if !w.awaitQuota(until, 1) {
 			return false

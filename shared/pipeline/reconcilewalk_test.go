@@ -37,7 +37,7 @@ func (f *office) fill(n int) []order.Ref {
 		case 2:
 			now := time.Now()
 			if _, err := f.store.Claim(f.t.Context(), o.Ref, order.Claim{
-				Kind: order.KindCharge, Round: 1, Now: now, Until: now.Add(timeout),
+				Kind: order.KindCharge, Round: 1, Now: now, Until: now.Add(timeout), Limits: order.Limits{Attempts: 3},
 			}); err != nil {
 				f.t.Fatal(err)
 			}

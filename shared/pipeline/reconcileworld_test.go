@@ -158,7 +158,7 @@ func (f *office) claimed(lease time.Duration) order.Order {
 	f.t.Helper()
 	now := time.Now()
 	o, err := f.store.Claim(f.t.Context(), f.create("tok_ok").Ref,
-		order.Claim{Kind: order.KindCharge, Round: 1, Now: now, Until: now.Add(lease)})
+		order.Claim{Kind: order.KindCharge, Round: 1, Now: now, Until: now.Add(lease), Limits: order.Limits{Attempts: 3}})
 	if err != nil {
 		f.t.Fatal(err)
 	}

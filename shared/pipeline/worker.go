@@ -28,7 +28,9 @@ const (
 type WorkerConfig struct {
 	Store   order.Store
 	Gateway gateway.Gateway
-	Now     func() time.Time
+	// Limits are for Payments, which alone charges.
+	Limits order.Limits
+	Now    func() time.Time
 	// Jitter returns a number from 0 to n-1, for n > 0.
 	Jitter func(n int) int
 	// Observe is called, by many goroutines at once, with what came of each attempt, once it
@@ -52,6 +54,7 @@ const (
 	ResultBusy        = "busy"        // another worker holds the order
 	ResultUnavailable = "unavailable" // the gateway did not act; another attempt follows
 	ResultUnknown     = "unknown"     // it is not known whether the gateway acted
+	ResultReturned    = "returned"    // back to the payment queue, which never got to it
 
 	ResultRefunded       = "refunded"        // all of the order, or a part
 	ResultRefundDeclined = "refund_declined" // the gateway refused
@@ -82,7 +85,7 @@ func (h held) number() int {
 	if h.kind == order.KindRefund {
 		return h.order.Refund.Tries
 	}
-	return len(h.order.Charge.Attempts)
+	return h.order.Charge.Count()
 }
 
 // before counts the attempts before this worker's own.
@@ -164,7 +167,7 @@ func (w worker) act(ctx context.Context, h held, d job.Delivery) job.Verdict {
 		return w.fail(ctx, h, order.OutcomeDeclined, order.Failure{Code: declined.Code, Message: declined.Message})
 	case !errors.Is(err, gateway.ErrUnavailable):
 		return w.release(ctx, h, d, order.OutcomeUnknown, "")
-	case h.kind == order.KindCharge && h.order.Charge.Tries >= order.MaxAttempts:
+	case h.kind == order.KindCharge && w.Limits.Over(h.order.Charge, w.Now()):
 		return w.fail(ctx, h, order.OutcomeUnavailable, notCharged(h))
 	default:
 		return w.release(ctx, h, d, order.OutcomeUnavailable, "")
@@ -178,11 +181,11 @@ func (w worker) ask(ctx context.Context, h held) (gateway.Receipt, error) {
 	if !ok {
 		return gateway.Receipt{}, fmt.Errorf("no time is left to ask: %w", gateway.ErrUnavailable)
 	}
-	r := h.request(h.number())
+	r, to := h.request(h.number()), w.gateway(h)
 	if h.kind == order.KindRefund {
-		return w.Gateway.Refund(ctx, r)
+		return to.Refund(ctx, r)
 	}
-	return w.Gateway.Charge(ctx, r)
+	return to.Charge(ctx, r)
 }
 
 func (w worker) resolve(ctx context.Context, h held) (gateway.Resolution, error) {
@@ -191,7 +194,36 @@ func (w worker) resolve(ctx context.Context, h held) (gateway.Resolution, error)
 	if !ok {
 		return gateway.Resolution{}, context.DeadlineExceeded
 	}
-	return w.Gateway.Resolve(ctx, h.request(h.before()))
+	return w.gateway(h).Resolve(ctx, h.request(h.before()))
+}
+
+// gateway is what is asked about an order.
+func (w worker) gateway(h held) gateway.Gateway {
+	if h.order.Livemode != w.Gateway.Livemode() {
+		return otherMode{w.Gateway}
+	}
+	return w.Gateway
+}
+
+// otherMode stands for the gateway of an order that was placed for one of the other mode: of
+// one that moves money, or of one that moves none. That gateway is unavailable, and nobody
+// can say what it did, until it is back; the gateway in use is not asked.
+type otherMode struct{ gateway.Gateway }
+
+func (otherMode) Charge(context.Context, gateway.Request) (gateway.Receipt, error) {
+	return gateway.Receipt{}, errOtherMode()
+}
+
+func (otherMode) Refund(context.Context, gateway.Request) (gateway.Receipt, error) {
+	return gateway.Receipt{}, errOtherMode()
+}
+
+func (otherMode) Resolve(context.Context, gateway.Request) (gateway.Resolution, error) {
+	return gateway.Resolution{}, errOtherMode()
+}
+
+func errOtherMode() error {
+	return fmt.Errorf("the order was placed for a gateway of the other mode: %w", gateway.ErrUnavailable)
 }
 
 // patience bounds a call of the gateway; it returns false if there is no time for one.

@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -24,8 +25,10 @@ const tenant = "t"
 // The settings of template.yaml that the tests depend on.
 const (
 	visibility    = time.Minute
+	retention     = 13 * 24 * time.Hour
 	dlqVisibility = 3 * time.Minute
-	maxReceives   = 5
+	dlqRetention  = 14 * 24 * time.Hour
+	maxReceives   = 1000
 	timeout       = 10 * time.Second
 )
 
@@ -40,11 +43,22 @@ type world struct {
 	checkout *pipeline.Checkout
 	payments *pipeline.Payments
 	dead     *pipeline.DeadLetters
+	limits   order.Limits
+	jitter   func(n int) int
 	ids      int
 }
 
 // inWorld runs a test in a bubble of virtual time.
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	inWorldOf(t, maxReceives, test)
+}
+
+// fewReceives make dead letters of messages that were merely unlucky.
+const fewReceives = 5
+
+// inWorldOf is inWorld with another maxReceiveCount.
+func inWorldOf(t *testing.T, maxReceives int, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: vfs.NewMem()})
@@ -58,19 +72,20 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 		}()
 		dlq, err := db.Queue(pebblestore.QueueConfig{
 			Name: "dlq", ARN: "arn:aws:sqs:us-east-1:123456789012:dlq", VisibilityTimeout: dlqVisibility,
-			Retention: 14 * 24 * time.Hour, MaxMessageBytes: queue.MaxBodyBytes,
+			Retention: dlqRetention, MaxMessageBytes: queue.MaxBodyBytes,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		queue, err := db.Queue(pebblestore.QueueConfig{
 			Name: "payments", ARN: "arn:aws:sqs:us-east-1:123456789012:payments", VisibilityTimeout: visibility,
-			Retention: 4 * 24 * time.Hour, MaxMessageBytes: queue.MaxBodyBytes, DeadLetterQueue: "dlq", MaxReceiveCount: maxReceives,
+			Retention: retention, MaxMessageBytes: queue.MaxBodyBytes, DeadLetterQueue: "dlq", MaxReceiveCount: maxReceives,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, store: db.Store(), queue: queue, dlq: dlq, gateway: newLedger(simulator.New(time.Now))}
+		w := &world{t: t, store: db.Store(), queue: queue, dlq: dlq, gateway: newLedger(simulator.New(time.Now)),
+			limits: order.Limits{Attempts: 3}, jitter: func(n int) int { return n - 1 }}
 		w.wire()
 		test(t, w)
 	})
@@ -86,9 +101,9 @@ func (w *world) wire() {
 		},
 	})
 	c := pipeline.WorkerConfig{
-		Store: w.store, Gateway: w.gateway, Now: time.Now, Jitter: func(n int) int { return n - 1 },
+		Store: w.store, Gateway: w.gateway, Limits: w.limits, Now: time.Now, Jitter: w.jitter,
 	}
-	w.payments, w.dead = pipeline.NewPayments(c), pipeline.NewDeadLetters(c)
+	w.payments, w.dead = pipeline.NewPayments(c), pipeline.NewDeadLetters(c, w.queue)
 }
 
 // create places an order that is paid with the given token.
@@ -99,6 +114,16 @@ func (w *world) create(token order.Token) order.Order {
 		w.t.Fatal(err)
 	}
 	return o
+}
+
+// emptyQueue loses the messages of the payment queue.
+func (w *world) emptyQueue() error {
+	deliveries, err := w.queue.Receive(w.t.Context(), queue.ReceiveRequest{Max: queue.MaxBatch, Wait: time.Second})
+	for _, d := range deliveries {
+		_, deleteErr := w.queue.Delete(w.t.Context(), []string{d.ReceiptHandle})
+		err = errors.Join(err, deleteErr)
+	}
+	return err
 }
 
 func (w *world) get(ref order.Ref) order.Order {

@@ -37,6 +37,8 @@ const (
 	Declined    Metric = "Declined"    // charges and refunds that the gateway declined
 	Unavailable Metric = "Unavailable" // attempts that the gateway did not act on
 	Unknown     Metric = "Unknown"     // attempts whose outcome nobody knows yet
+	GaveUp      Metric = "GaveUp"      // orders that FAILED without being declined
+	Unresolved  Metric = "Unresolved"  // attempts that left open, long after the first, what the gateway did, or a refund undone
 	Failed      Metric = "Failed"      // messages that could not be handled, and requests answered 500, by a fault on this side
 	Differences Metric = "Differences" // ended orders that differ from the gateway's records
 	Reconciled  Metric = "Reconciled"  // nightly walks over the orders that came to their end
@@ -48,7 +50,7 @@ const (
 
 // Metrics returns all of them, in the order in which a line has them.
 func Metrics() []Metric {
-	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Failed, Differences, Reconciled, TimeToAccept, TimeToPaid}
+	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, GaveUp, Unresolved, Failed, Differences, Reconciled, TimeToAccept, TimeToPaid}
 }
 
 // maxValues is how many values of a metric one line may have.

@@ -74,7 +74,7 @@ func TestReceipts(t *testing.T) {
 		}
 		request := order.Request{Amount: 5, Currency: "KRW", PaymentToken: "tok_ok"}
 		pending := order.New(paid, request, "", time.Now())
-		claimed, err := pending.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(time.Second)})
+		claimed, err := pending.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: time.Now(), Until: time.Now().Add(time.Second), Limits: order.Limits{Attempts: 3}})
 		if err != nil {
 			t.Fatal(err)
 		}

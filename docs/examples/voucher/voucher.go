@@ -48,6 +48,9 @@ func (g *Gateway) Describe() gateway.TokenDescription {
 	}
 }
 
+// Livemode implements [gateway.Gateway]. Its vouchers buy nothing.
+func (g *Gateway) Livemode() bool { return false }
+
 // Charge implements [gateway.Gateway].
 func (g *Gateway) Charge(_ context.Context, r gateway.Request) (gateway.Receipt, error) {
 	return g.act(r, "VCH-")

@@ -71,7 +71,11 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 			return sqsqueue.New(sqs.NewFromConfig(c), url, rand.IntN), nil
 		},
 		Gateway: func(name string) (gateway.Provider, error) {
-			return gateways.New(name, time.Now)
+			opened, err := gateways.New(name, time.Now)
+			if err == nil {
+				log.Info("payment gateway", "gateway", name, "livemode", opened.Livemode())
+			}
+			return opened, err
 		},
 		Now: time.Now, Jitter: rand.IntN, Log: log, Telemetry: telemetry.NewRecorder(os.Stdout, e.Stack, time.Now),
 	}, c)

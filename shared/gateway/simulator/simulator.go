@@ -36,6 +36,9 @@ var _ gateway.Provider = (*Simulator)(nil)
 // New returns a simulator that reads the time from now.
 func New(now func() time.Time) *Simulator { return &Simulator{now: now, rules: rules()} }
 
+// Livemode implements [gateway.Gateway]: it moves no money.
+func (*Simulator) Livemode() bool { return false }
+
 // Charge implements [gateway.Gateway].
 func (s *Simulator) Charge(ctx context.Context, r gateway.Request) (gateway.Receipt, error) {
 	return s.act(ctx, r, "PAY-")

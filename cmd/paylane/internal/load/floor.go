@@ -23,7 +23,7 @@ const FloorCommand = "serve-the-floor"
 
 // floorAnswer is as long as the target's answer to the driver's orders.
 const floorAnswer = `{"id":"0190d6a0-1a2b-7c3d-8e4f-5a6b7c8d9e0f","status":"PENDING","amount":12000,"currency":"KRW",` +
-	`"items":[{"sku":"TEA-1","quantity":2,"unitPrice":6000}],"customerId":"c-42","metadata":{"cart":"77"},"attempts":[],` +
+	`"items":[{"sku":"TEA-1","quantity":2,"unitPrice":6000}],"customerId":"c-42","metadata":{"cart":"77"},"livemode":false,"attempts":[],` +
 	`"version":1,"createdAt":"2026-01-02T03:04:05.678Z","updatedAt":"2026-01-02T03:04:05.678Z"}` + "\n"
 
 // FloorTime returns how long to measure the floor before and after a load of that

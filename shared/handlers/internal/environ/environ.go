@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -87,6 +88,19 @@ func (p *Positive) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is not a whole number of at least 1", text)
 	}
 	*p = Positive(n)
+	return nil
+}
+
+// Seconds is a time in whole seconds, of 0 or more.
+type Seconds time.Duration
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (s *Seconds) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 31)
+	if err != nil {
+		return fmt.Errorf("%q is not a number of whole seconds", text)
+	}
+	*s = Seconds(time.Duration(n) * time.Second)
 	return nil
 }
 

@@ -1,0 +1,220 @@
+// Package retry retries FAILED orders in bulk, over the API of a running paylane.
+package retry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"paylane/cmd/paylane/internal/apiclient"
+	"paylane/shared/order"
+	"paylane/shared/smoke"
+)
+
+// Config says which orders to retry, and how. All fields down to PerSecond are required.
+type Config struct {
+	Target *apiclient.Client
+	// Since leaves out orders that were placed before.
+	Since time.Time
+	// Code leaves out orders whose failure has another.
+	Code string
+	// PerSecond is how many retries to ask for per second, at most.
+	PerSecond int
+	// Tenant is whose orders they are, for a token of an operator over all tenants; empty for
+	// any other token, whose tenant's orders they then are.
+	Tenant string
+	// DryRun changes nothing.
+	DryRun bool
+	// Out gets the id of each order that was retried, or would be.
+	Out io.Writer
+	// Progress gets a line that is written again and again; nil is nobody.
+	Progress io.Writer
+}
+
+// Report counts orders.
+type Report struct {
+	Found   int // FAILED, with the code, placed since
+	Retried int // PENDING now
+	Changed int // no longer as they were listed: left alone
+	Failed  int // not retried, for another reason
+	// Why is the first such reason.
+	Why error
+}
+
+// failed is an order as it was listed.
+type failed struct {
+	ID        string    `json:"id"`
+	Version   int64     `json:"version"`
+	CreatedAt time.Time `json:"createdAt"`
+	Failure   struct {
+		Code string `json:"code"`
+	} `json:"failure"`
+}
+
+const (
+	pageSize = 100 // the API's most
+	tries    = 5   // of one request
+	// firstPause precedes the second try, unless the answer says when; it doubles with each.
+	firstPause = time.Second
+)
+
+// Run finds the orders, and asks for a retry of each that is still as it was found. An order
+// that was retried is FAILED no longer, so a run that ended early can be repeated. The error
+// is one that concerns every order; the report then says how far it came.
+func Run(ctx context.Context, c Config) (Report, error) {
+	var r Report
+	found, err := c.find(ctx)
+	defer c.line("")
+	if r.Found = len(found); err != nil || r.Found == 0 {
+		return r, err
+	}
+	if c.Tenant != "" {
+		if err := c.checkTenant(ctx, found[0].ID); err != nil {
+			return r, err
+		}
+	}
+	ticks := time.NewTicker(time.Second / time.Duration(c.PerSecond))
+	defer ticks.Stop()
+	for i, o := range found {
+		c.line("%s %d of %d", bar(i, len(found)), i, len(found))
+		if c.DryRun {
+			fmt.Fprintln(c.Out, o.ID)
+			continue
+		}
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			return r, ctx.Err()
+		}
+		// Only in the version that was listed: what has changed since is somebody's doing.
+		answer, err := c.ask(ctx, http.MethodPost, "/orders/"+o.ID+"/retry", nil, http.Header{"If-Match": {`"` + strconv.FormatInt(o.Version, 10) + `"`}})
+		switch {
+		case ctx.Err() != nil:
+			return r, ctx.Err()
+		case err == nil && answer.Status == http.StatusAccepted:
+			r.Retried++
+			c.line("")
+			fmt.Fprintln(c.Out, o.ID)
+		case err == nil && (answer.Status == http.StatusConflict || answer.Status == http.StatusPreconditionFailed || answer.Status == http.StatusNotFound):
+			r.Changed++
+		case err == nil && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden):
+			return r, fmt.Errorf("retry the order %s: %w: the token needs the scope orders/operate", o.ID, refusal(answer))
+		default:
+			if err == nil {
+				err = refusal(answer)
+			}
+			if r.Failed++; r.Why == nil {
+				r.Why = fmt.Errorf("retry the order %s: %w", o.ID, err)
+			}
+		}
+	}
+	return r, nil
+}
+
+// find lists the orders, newest first.
+func (c Config) find(ctx context.Context) (found []failed, err error) {
+	query := url.Values{"status": {string(order.Failed)}, "limit": {strconv.Itoa(pageSize)}}
+	for {
+		answer, err := c.ask(ctx, http.MethodGet, "/orders", query, nil)
+		if err == nil && answer.Status != http.StatusOK {
+			err = refusal(answer)
+		}
+		var page struct {
+			Orders []failed `json:"orders"`
+			Next   string   `json:"next"`
+		}
+		if err == nil {
+			err = json.Unmarshal(answer.Body, &page)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the FAILED orders: %w", err)
+		}
+		for _, o := range page.Orders {
+			if o.CreatedAt.Before(c.Since) {
+				return found, nil
+			}
+			if o.Failure.Code == c.Code {
+				found = append(found, o)
+			}
+		}
+		if page.Next == "" {
+			return found, nil
+		}
+		query.Set("cursor", page.Next)
+		c.line("found %d", len(found))
+	}
+}
+
+// checkTenant returns an error if the token is one tenant's own. The API would ignore the
+// tenant that was named, and retry the orders of that one.
+func (c Config) checkTenant(ctx context.Context, id string) error {
+	answer, err := c.ask(ctx, http.MethodGet, "/orders/"+id, nil, nil)
+	if err != nil {
+		return fmt.Errorf("look at the order %s: %w", id, err)
+	}
+	if link := answer.Header.Get("Link"); !strings.Contains(link, "?"+url.Values{"tenant": {c.Tenant}}.Encode()+">") {
+		return errors.New("the token is not of an operator over all tenants: omit --tenant, and the orders are those of its own tenant")
+	}
+	return nil
+}
+
+// ask sends a request, again and later if the answer is that it came too soon.
+func (c Config) ask(ctx context.Context, method, path string, query url.Values, header http.Header) (smoke.Answer, error) {
+	if c.Tenant != "" {
+		if query == nil {
+			query = url.Values{}
+		}
+		query.Set("tenant", c.Tenant)
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	pause := firstPause
+	for try := 1; ; try++ {
+		answer, err := c.Target.Ask(ctx, method, path, header, nil)
+		soon := err != nil || answer.Status == http.StatusTooManyRequests || answer.Status >= http.StatusInternalServerError
+		if !soon || try == tries || ctx.Err() != nil {
+			return answer, err
+		}
+		wait := pause
+		if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds >= 0 {
+			wait = time.Duration(min(seconds, int(time.Minute/time.Second))) * time.Second
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return answer, ctx.Err()
+		}
+		pause *= 2
+	}
+}
+
+// refusal is an answer as an error: a problem document's detail, or the status.
+func refusal(a smoke.Answer) error {
+	var problem struct{ Detail string }
+	if json.Unmarshal(a.Body, &problem) == nil && problem.Detail != "" {
+		return fmt.Errorf("%d: %s", a.Status, problem.Detail)
+	}
+	return fmt.Errorf("the answer is %d %s", a.Status, http.StatusText(a.Status))
+}
+
+// line replaces the line of progress.
+func (c Config) line(format string, args ...any) {
+	if c.Progress != nil {
+		fmt.Fprintf(c.Progress, "\r\x1b[K"+format, args...)
+	}
+}
+
+// bar draws how much is done.
+func bar(done, of int) string {
+	const width = 30
+	full := done * width / of
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", width-full) + "]"
+}

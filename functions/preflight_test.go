@@ -1,0 +1,83 @@
+package functions_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPreflight: the check before a deployment names what the account lacks, by the answers of
+// an AWS CLI that this test wrote.
+func TestPreflight(t *testing.T) {
+	for _, tt := range []struct {
+		name, environment          string
+		limit, topic, told, refuse string
+		change                     [2]string // of the parameters
+		fails                      []string
+	}{
+		{name: "dev in a new account", environment: "dev", limit: "100"},
+		{name: "prod as it is", environment: "prod", limit: "1000", fails: []string{"the gateway is the simulator", "set AlarmEmail"}},
+		{name: "prod in a new account", environment: "prod", limit: "10", fails: []string{
+			"Lambda runs 10 functions at a time: 815 are needed", "the gateway is the simulator", "set AlarmEmail"}},
+		{name: "prod with all that is needed", environment: "prod", limit: "1000",
+			change: [2]string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmEmail: ops@shop.example"}},
+		{name: "prod whose mail was not confirmed", environment: "prod", limit: "1000", topic: "arn:aws:sns:topic", told: "0",
+			change: [2]string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmEmail: ops@shop.example"},
+			fails:  []string{"no subscription of arn:aws:sns:topic is confirmed"}},
+		{name: "a reserve below the batches", environment: "prod", limit: "1000", topic: "arn:aws:sns:topic", told: "1",
+			change: [2]string{"PaymentReserve: 110", "PaymentReserve: 100\nGateway: real"}, fails: []string{"PaymentReserve must be more"}},
+		{name: "no credentials", environment: "prod", refuse: "Unable to locate credentials", fails: []string{"Unable to locate credentials"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			folder := t.TempDir()
+			write := func(name, text string) {
+				t.Helper()
+				path := filepath.Join(folder, name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, name := range []string{"deploy/preflight", "samconfig.toml", "deploy/dev.yaml", "deploy/prod.yaml"} {
+				text, err := os.ReadFile(filepath.Join("..", name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(name, strings.Replace(string(text), tt.change[0], tt.change[1], 1))
+			}
+			write("bin/aws", `#!/bin/sh
+case "$1 $2" in
+  "sts get-caller-identity") `+map[bool]string{true: `echo 123456789012`, false: `echo "` + tt.refuse + `" >&2; exit 255`}[tt.refuse == ""]+` ;;
+  "lambda get-account-settings") echo "`+tt.limit+`" ;;
+  "cloudformation describe-stacks") echo "`+tt.topic+`" ;;
+  "sns list-subscriptions-by-topic") echo "`+tt.told+`" ;;
+  *) exit 252 ;;
+esac
+`)
+			cmd := exec.CommandContext(t.Context(), filepath.Join(folder, "deploy/preflight"), tt.environment)
+			cmd.Env = append(os.Environ(), "PATH="+filepath.Join(folder, "bin")+":"+os.Getenv("PATH"))
+			out, err := cmd.CombinedOutput()
+			if (err != nil) != (len(tt.fails) > 0) {
+				t.Errorf("the error is %v:\n%s", err, out)
+			}
+			var failed []string
+			for line := range strings.Lines(string(out)) {
+				if strings.HasPrefix(line, "FAIL  ") {
+					failed = append(failed, line)
+				}
+			}
+			if len(failed) != len(tt.fails) {
+				t.Fatalf("it says:\n%s\nwant failures like %q", out, tt.fails)
+			}
+			for i, want := range tt.fails {
+				if !strings.Contains(failed[i], want) {
+					t.Errorf("it says %q, want %q", failed[i], want)
+				}
+			}
+		})
+	}
+}
