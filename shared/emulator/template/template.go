@@ -31,6 +31,9 @@ type External struct {
 	Type      string
 	// Name is the physical name, or the id where the type has none: a key's, a user pool's.
 	Name string
+	// Ref is what Ref returns, by which code may know it: a topic's ARN, a secret's ARN
+	// without the characters that AWS appends.
+	Ref string
 	// Properties are those of CloudFormation that matter to code, resolved, as a [Table]'s
 	// are.
 	Properties map[string]any
