@@ -74,7 +74,7 @@ var rooms = map[string][]string{
 	"shared/emulator/provision": {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/emulator/runner": {
 		"paylane/shared/emulator", "paylane/shared/accesstoken", "paylane/shared/queue", "paylane/shared/sqsqueue",
-		"github.com/aws/aws-sdk-go-v2", "golang.org/x/sync/errgroup",
+		"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync/errgroup",
 	},
 	"shared/contract": {
 		"paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",

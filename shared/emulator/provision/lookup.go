@@ -52,12 +52,11 @@ func name(ref template.Reference) string {
 	if ref.Service == "secretsmanager" {
 		text = "secret " + ref.Name
 	}
-	for _, part := range []struct{ title, value string }{
-		{"version", ref.Version}, {"stage", ref.Stage}, {"version", ref.VersionID},
-	} {
-		if part.value != "" {
-			text += fmt.Sprintf(" in its %s %s", part.title, part.value)
-		}
+	if version := ref.Version + ref.VersionID; version != "" { // one of them at most
+		text += " in its version " + version
+	}
+	if ref.Stage != "" {
+		text += " in its stage " + ref.Stage
 	}
 	return text
 }

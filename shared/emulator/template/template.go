@@ -18,6 +18,8 @@ type Template struct {
 	// Externals are resources that the functions' code can reach, but that the emulator
 	// does not run itself.
 	Externals []External
+	// Lookups are the values that [Options.Lookup] was asked for, each once.
+	Lookups []Reference
 	// Outputs are the template's, for people.
 	Outputs []Output
 	// Skipped is everything in the template that has no effect locally.
