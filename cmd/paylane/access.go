@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -57,16 +58,20 @@ func (a access) check(addr string) error {
 	return nil
 }
 
-// checkParameters refuses template parameters that --auth sets: the functions and the HTTP
-// API must agree on who may call.
-func (a access) checkParameters(given map[string]string) error {
-	for _, name := range []string{"AuthMode", "Issuer", "Audience", "TenantClaim"} {
+// checkParameters refuses values for the template's own parameters that --auth sets: the
+// functions and the HTTP API must agree on who may call. Own are their names by role.
+func (a access) checkParameters(given, own map[string]string) error {
+	if a.TenantClaim != "" && own["TenantClaim"] == "" {
+		return errors.New("--tenant-claim is for paylane's own template: this one has no parameter for it in its Metadata")
+	}
+	for _, name := range slices.Sorted(maps.Values(own)) {
 		if _, ok := given[name]; ok && a.Tokens {
 			return fmt.Errorf("--parameter %s: --auth jwt sets it: use --issuer, --audience and --tenant-claim", name)
 		}
 	}
-	if mode := given["AuthMode"]; !a.Tokens && (mode == "cognito" || mode == "oidc") {
-		return fmt.Errorf("--parameter AuthMode=%s: use --auth jwt instead", mode)
+	name := own["AuthMode"]
+	if mode := given[name]; !a.Tokens && (mode == "cognito" || mode == "oidc") {
+		return fmt.Errorf("--parameter %s=%s: use --auth jwt instead", name, mode)
 	}
 	return nil
 }
@@ -88,7 +93,8 @@ func splitList(text string) []string {
 	return slices.DeleteFunc(all, func(one string) bool { return one == "" })
 }
 
-// parameters returns the parameters of paylane's template that are about access.
+// parameters returns the values of the parameters about access, by role
+// ([template.OwnParameters]).
 func (a access) parameters() map[string]string {
 	if !a.Tokens {
 		// The api function must not expect the claims of a token.

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -153,7 +152,7 @@ func (c *config) parameter(text string) error {
 
 // check refuses flags that do not go together.
 func (c config) check() error {
-	err := cmp.Or(c.Access.check(c.Addr), c.Access.checkParameters(c.Parameters))
+	err := cmp.Or(c.Access.check(c.Addr), c.Access.checkParameters(c.Parameters, c.ownParameters()))
 	if err == nil && c.Endpoint != "" && !isURL(c.Endpoint) {
 		err = fmt.Errorf("--endpoint %q is not a URL such as http://127.0.0.1:4566", c.Endpoint)
 	}
@@ -230,16 +229,26 @@ func (c config) reachedAt(listener net.Addr) (hostPort string, err error) {
 	return net.JoinHostPort(host, port), errors.Join(err, errPort)
 }
 
-// parameters returns the template's parameters: those given, and those about access that
-// the template has.
+// parameters returns the template's parameters: those given, and those that the template
+// asks for, which are about access.
 func (c config) parameters() map[string]string {
-	source, err := os.ReadFile(c.Template)
-	if err != nil {
-		return c.Parameters // the runner reports it
+	all := make(map[string]string)
+	values := c.Access.parameters()
+	for role, name := range c.ownParameters() {
+		if value, ok := values[role]; ok {
+			all[name] = value
+		}
 	}
-	names := template.ParameterNames(source)
-	all := c.Access.parameters()
-	maps.DeleteFunc(all, func(name, _ string) bool { return !slices.Contains(names, name) })
 	maps.Copy(all, c.Parameters)
 	return all
+}
+
+// ownParameters returns the parameters that the template asks to be filled, by role.
+func (c config) ownParameters() map[string]string {
+	source, err := os.ReadFile(c.Template)
+	if err != nil {
+		return nil // the runner reports it
+	}
+	roles, _ := template.OwnParameters(source)
+	return roles
 }

@@ -134,19 +134,3 @@ func (r *reader) checkParameter(e entry, path, typ, text string) {
 		refuse("is too large")
 	}
 }
-
-// ParameterNames returns the names of a template's parameters, or nil if it is not a
-// template.
-func ParameterNames(source []byte) []string {
-	root, err := parse(source)
-	if err != nil {
-		return nil // Read reports why
-	}
-	var names []string
-	if section := root.get("Parameters"); section != nil {
-		for _, e := range section.entries {
-			names = append(names, e.key)
-		}
-	}
-	return names
-}

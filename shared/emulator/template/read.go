@@ -133,6 +133,7 @@ func (r *reader) read() {
 	}
 	r.readTop()
 	r.readParameters()
+	r.checkOwnParameters()
 	r.checkGlobals()
 	r.checkConditions()
 	r.readResources()
