@@ -42,9 +42,10 @@ func (c cli) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Take and pay orders on this machine",
-		Long: `Run the template on this machine, with orders and messages in an embedded
-database, or with --endpoint on DynamoDB and SQS elsewhere. Ctrl-C finishes what
-is in flight and stops.`,
+		Long: `Run the template on this machine. paylane's own keeps orders and messages in an
+embedded database. The functions of any other are built; its queues and tables
+are made at --endpoint, and without them it needs none. Ctrl-C finishes what is
+in flight and stops.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Log = newLogger(c.err, verbose, json)
@@ -75,7 +76,7 @@ is in flight and stops.`,
 	flags.StringVar(&o.Access.Issuer, "issuer", "", "`URL` of the tokens' issuer (default an issuer for development, see \"paylane token\")")
 	flags.StringVar(&o.Access.Audience, "audience", "", "with --issuer, the `audiences` to accept, separated by commas")
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
-	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of DynamoDB and SQS, such as LocalStack's: the template's functions are built, and run on it")
+	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of AWS's services, such as LocalStack's: the template's functions are built, and run on it")
 	flags.BoolVar(&verbose, "verbose", false, "log everything, not only what goes wrong")
 	flags.BoolVar(&json, "json", false, "log JSON lines")
 	return cmd
@@ -109,12 +110,13 @@ type config struct {
 	Addr     string
 	Data     string
 	Template string
-	// Parameters are values of the template's parameters.
-	Parameters map[string]string
+	// Parameters are values of the template's parameters, and Imports of other stacks'
+	// exports.
+	Parameters, Imports map[string]string
 	// Access is who may call the HTTP API.
 	Access access
-	// Endpoint is where DynamoDB and SQS are; empty for the embedded database. Region and
-	// Credentials matter only there.
+	// Endpoint is where AWS's services are. Without one paylane's own template runs on the
+	// embedded database, and others on nothing. Region and Credentials matter only there.
 	Endpoint    string
 	Region      string
 	Credentials runner.Credentials
@@ -134,20 +136,23 @@ type config struct {
 // templateFlags adds the flags of commands that read a template.
 func (c *config) templateFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&c.Template, "template", "t", defaultTemplate, "`file` of the SAM template")
-	cmd.Flags().Func("parameter", "`Name=Value` of a template parameter; may be repeated", c.parameter)
+	cmd.Flags().Func("parameter", "`Name=Value` of a template parameter; may be repeated", into(&c.Parameters))
+	cmd.Flags().Func("import", "`Name=Value` of another stack's export, for Fn::ImportValue; may be repeated", into(&c.Imports))
 }
 
-// parameter takes one value of a parameter.
-func (c *config) parameter(text string) error {
-	name, value, ok := strings.Cut(text, "=")
-	if !ok || name == "" {
-		return errors.New("it must be Name=Value")
+// into returns what takes one Name=Value into a map.
+func into(values *map[string]string) func(string) error {
+	return func(text string) error {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return errors.New("it must be Name=Value")
+		}
+		if *values == nil {
+			*values = make(map[string]string)
+		}
+		(*values)[name] = value
+		return nil
 	}
-	if c.Parameters == nil {
-		c.Parameters = make(map[string]string)
-	}
-	c.Parameters[name] = value
-	return nil
 }
 
 // check refuses flags that do not go together.
@@ -180,7 +185,7 @@ func run(ctx context.Context, c config) error {
 		return err
 	}
 	options := runner.Config{
-		Template: c.Template, Addr: addr, Listener: listener,
+		Template: c.Template, Imports: c.Imports, Addr: addr, Listener: listener,
 		Endpoint: c.Endpoint, Region: c.Region, Credentials: c.Credentials,
 		Output: c.Out, Logger: c.Log, Now: c.Now, Jitter: c.Jitter,
 	}
@@ -198,7 +203,7 @@ func run(ctx context.Context, c config) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if c.Endpoint == "" {
+	if c.Endpoint == "" && c.isOwn() {
 		log := &firstFailure{Handler: c.Log.Handler()}
 		c.Log = slog.New(log)
 		options.Logger = c.Log
@@ -212,13 +217,31 @@ func run(ctx context.Context, c config) error {
 	}
 	options.Parameters = c.parameters()
 	r, err := runner.Start(ctx, options)
+	if errors.Is(err, runner.ErrNoEndpoint) {
+		return fmt.Errorf("%w\n%s", err, bringUp)
+	}
 	if err != nil {
 		return err
 	}
-	if err := startPage(c, r.Template(), r.URL(), own); err != nil {
+	if err := startPage(c, r, own); err != nil {
 		return errors.Join(err, r.Close())
 	}
 	return r.Wait()
+}
+
+// bringUp is how to have an endpoint.
+const bringUp = `Bring one up:  docker run --rm -p 4566:4566 localstack/localstack:4.14.0
+and run with:  --endpoint http://127.0.0.1:4566`
+
+// isOwn reports whether the template is paylane's own, whose functions are part of this
+// program.
+func (c config) isOwn() bool {
+	source, err := os.ReadFile(c.Template)
+	if err != nil {
+		return false // the runner reports it
+	}
+	_, own := template.OwnParameters(source)
+	return own
 }
 
 // reachedAt returns the host as it was given, with the port that the listener has, since

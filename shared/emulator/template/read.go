@@ -183,7 +183,7 @@ func (r *reader) readTop() {
 			top.problem("Transform", "the transform %s is not supported", quote(transform))
 		}
 	}
-	r.skipMetadata("Metadata", r.root.get("Metadata"), nil)
+	r.skipMetadata("Metadata", r.root.get("Metadata"), map[string]bool{"Paylane": true})
 	top.done()
 }
 
