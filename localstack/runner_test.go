@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -70,6 +73,44 @@ func TestOtherTemplate(t *testing.T) {
 	})
 	if err != nil || len(dead.Messages) != 1 || *dead.Messages[0].MessageId != refused {
 		t.Errorf("the dead-letter queue has %v, %v; want the message %s", dead.Messages, err, refused)
+	}
+}
+
+// TestOtherServices: an application finds its topic, bucket, secret, parameter and key at the
+// endpoint, and what was put there for it. The page says what is not there.
+func TestOtherServices(t *testing.T) {
+	s := newStack(t)
+	if _, err := ssm.NewFromConfig(s.config).PutParameter(t.Context(), &ssm.PutParameterInput{
+		Name: aws.String("/shop/banner"), Type: types.ParameterTypeString, Value: aws.String("welcome"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time everything is there
+		r := s.start(t, "testdata/shop", "--import", "peer-url=https://peer.test")
+		status, found := request(t, http.MethodGet, r.url+"/", "")
+		if status != http.StatusOK {
+			t.Fatalf("%d %s", status, found)
+		}
+		want := map[string]string{
+			"banner": "welcome", "peer": "https://peer.test", "file": "kept", "user": "ann", "password": "as in the secret",
+			"sizes": "s,m,l", "opened": "sealed",
+		}
+		if diff := cmp.Diff(want, parsed[map[string]string](t, found)); diff != "" {
+			t.Errorf("what the function found (-want +got):\n%s", diff)
+		}
+		page := r.out.String()
+		for _, line := range []string{
+			`News +AWS::SNS::Topic +at the endpoint: local-News`,
+			`Files +AWS::S3::Bucket +at the endpoint: files-` + s.account,
+			`Customers +AWS::Cognito::UserPool +not there: calls to it will fail \(resources of its type are not made\)`,
+			`Url +` + r.url,
+			`nobody is notified locally — News\.Subscription`,
+		} {
+			if !regexp.MustCompile(`(?m)^  ` + line + `$`).MatchString(page) {
+				t.Errorf("%q is not in:\n%s", line, page)
+			}
+		}
+		r.stop()
 	}
 }
 

@@ -16,6 +16,9 @@ import (
 // module is the import path that all of the project's packages begin with.
 const module = "paylane/"
 
+// sdkServices is how the import paths of AWS's clients begin.
+const sdkServices = "github.com/aws/aws-sdk-go-v2/service/"
+
 // rooms lists what each package may import besides the standard library; a path stands
 // for all below it. The longest room that contains a package counts.
 var rooms = map[string][]string{
@@ -71,7 +74,7 @@ var rooms = map[string][]string{
 	"shared/emulator/provision": {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/emulator/runner": {
 		"paylane/shared/emulator", "paylane/shared/accesstoken", "paylane/shared/queue", "paylane/shared/sqsqueue",
-		"github.com/aws/aws-sdk-go-v2", "golang.org/x/sync/errgroup",
+		"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync/errgroup",
 	},
 	"shared/contract": {
 		"paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
@@ -93,6 +96,11 @@ var never = map[string]string{
 	"github.com/cockroachdb/pebble":        "the embedded store is for one machine",
 	"paylane/shared/pebblestore":           "the embedded store is for one machine",
 	"paylane/shared/emulator":              "the emulator stands in for what is real there",
+	sdkServices + "kms":                    "the emulator makes what a template describes",
+	sdkServices + "s3":                     "the emulator makes what a template describes",
+	sdkServices + "secretsmanager":         "the emulator makes what a template describes",
+	sdkServices + "sns":                    "the emulator makes what a template describes",
+	sdkServices + "ssm":                    "the emulator makes what a template describes",
 	"paylane/shared/contract":              "test code",
 	"paylane/shared/awscall/awstest":       "test code",
 	"paylane/shared/handlers/handlerstest": "test code",

@@ -47,8 +47,8 @@ func newCLI(out, err io.Writer, terminal bool) cli {
 func TestHelp(t *testing.T) {
 	for command, wants := range map[string][]string{
 		"":      {"run ", "check ", "token ", "load ", "smoke ", "retry ", "completion ", "paylane run"},
-		"run":   {"--addr", "--data", "--template", "--parameter", "--auth", "--issuer", "--audience", "--tenant-claim", "--claim", "--endpoint", "--aws-credentials", "--verbose", "--json"},
-		"check": {"--template", "--parameter"},
+		"run":   {"--addr", "--data", "--template", "--parameter", "--import", "--auth", "--issuer", "--audience", "--tenant-claim", "--claim", "--endpoint", "--aws-credentials", "--verbose", "--json"},
+		"check": {"--template", "--parameter", "--import"},
 		"token": {"--tenant", "--scope", "--claim", "--addr", "--data"},
 		"load":  {"--url", "-c, --connections", "-d, --duration", "--json", "--allow-remote"},
 		"smoke": {"--url", "--token", "--allow-remote"},
@@ -85,6 +85,7 @@ func TestWrongUsage(t *testing.T) {
 		"run here":                  {`paylane run: unexpected argument "here"`},
 		"check t.yaml":              {`paylane check: unexpected argument "t.yaml"`},
 		"--auth maybe":              {"paylane: ", `"maybe"`, "--auth", "must be none or jwt"},
+		"--import peer":             {`"peer"`, "--import", "must be Name=Value"},
 		"--parameter Stage":         {`"Stage"`, "--parameter", "must be Name=Value"},
 		"--issuer https://i.test":   {"paylane: --issuer", "add --auth jwt"},
 		"run --addr 0.0.0.0:80":     {"paylane run: --addr 0.0.0.0:80", "loopback"},

@@ -33,7 +33,7 @@ func (c cli) credentials(shells bool) (runner.Credentials, error) {
 // pageCredentials prints what functions that are built are given.
 func pageCredentials(page io.Writer, c config) {
 	switch {
-	case c.Endpoint == "": // none are built
+	case c.embedded(): // none are built
 	case c.ShellCredentials:
 		fmt.Fprintln(page, "\nCredentials\n  the functions have the shell's, and may call AWS")
 	default:

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -202,7 +203,8 @@ func TestNoKeysToGive(t *testing.T) {
 			c.getenv = func(name string) string {
 				return map[string]string{"AWS_ACCESS_KEY_ID": tt.key, "AWS_SECRET_ACCESS_KEY": tt.secret}[name]
 			}
-			status := c.execute(t.Context(), []string{"run", "--aws-credentials", "--endpoint", tt.endpoint, "--addr", "127.0.0.1:0", "--data", t.TempDir()})
+			status := c.execute(t.Context(), []string{"run", "--template", filepath.Join(root, "template.yaml"),
+				"--aws-credentials", "--endpoint", tt.endpoint, "--addr", "127.0.0.1:0", "--data", t.TempDir()})
 			if got := errors.String(); status != exitUsage || !strings.Contains(got, "--aws-credentials") || !strings.Contains(got, tt.want) {
 				t.Errorf("status %d, %s", status, got)
 			}

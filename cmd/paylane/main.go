@@ -3,9 +3,9 @@
 // are kept in an embedded database, which syncs every write to disk before it is
 // acknowledged.
 //
-// With --endpoint it runs any SAM template with Go functions: it builds the functions, runs
-// the binaries as Lambda does, makes the template's queues and tables at the endpoint,
-// serves the HTTP API and polls the queues.
+// It runs any other SAM template with Go functions, too: it builds the functions, runs the
+// binaries as Lambda does, serves the HTTP API and polls the queues. Queues, tables and
+// what else the code reaches are made at --endpoint; a template without them needs none.
 //
 // Other commands check a template, make access tokens for development, and test a running
 // paylane, here or on AWS. "paylane --help" lists them.

@@ -6,14 +6,19 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf8"
 
 	"paylane/shared/emulator/runner"
 	"paylane/shared/emulator/template"
 )
 
 // startPage prints what is served, in one Write.
-func startPage(c config, t *template.Template, url string, own *devIssuer) error {
+func startPage(c config, r *runner.Runner, own *devIssuer) error {
+	t, url := r.Template(), r.URL()
 	var text bytes.Buffer
 	page := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	if url == "" {
@@ -23,8 +28,22 @@ func startPage(c config, t *template.Template, url string, own *devIssuer) error
 		pageAccess(page, c, t, own)
 	}
 	pageTemplate(page, t, url)
+	pageExternals(page, t, func(x template.External) string {
+		for _, absent := range r.Absent() {
+			if absent.LogicalID == x.LogicalID {
+				return fmt.Sprintf("%s (%s)", notThere, absent.Reason)
+			}
+		}
+		return "at the endpoint: " + x.Name
+	})
+	pageOutputs(page, t)
+	pageSkipped(page, t)
 	pageCredentials(page, c)
-	fmt.Fprintln(page, "\nCtrl-C finishes what is in flight and stops.")
+	fmt.Fprintln(page)
+	if url != "" { // what has no effect fills a screen
+		fmt.Fprintf(page, "%s is ready. ", url)
+	}
+	fmt.Fprintln(page, "Ctrl-C finishes what is in flight and stops.")
 	err := page.Flush()
 	if err == nil {
 		_, err = c.Out.Write(text.Bytes())
@@ -138,6 +157,110 @@ func mapping(m template.Mapping) string {
 	}
 	if !m.Enabled {
 		text += ", disabled"
+	}
+	return text
+}
+
+const notThere = "not there: calls to it will fail"
+
+// pageExternals prints the resources that are not emulated, and where each is.
+func pageExternals(page io.Writer, t *template.Template, where func(template.External) string) {
+	if len(t.Externals) > 0 {
+		fmt.Fprintln(page, "\nOther resources")
+	}
+	for _, x := range t.Externals {
+		fmt.Fprintf(page, "  %s\t%s\t%s\n", x.LogicalID, x.Type, printable(where(x)))
+	}
+}
+
+func pageOutputs(page io.Writer, t *template.Template) {
+	if len(t.Outputs) > 0 {
+		fmt.Fprintln(page, "\nOutputs")
+	}
+	for _, o := range t.Outputs {
+		value := o.Value
+		if o.Unknown != "" {
+			value = "unknown: " + o.Unknown
+		}
+		fmt.Fprintf(page, "  %s\t%s\n", o.Name, printable(value))
+	}
+}
+
+// pageSkipped prints what has no effect here: each reason with what it stands for.
+func pageSkipped(page io.Writer, t *template.Template) {
+	if len(t.Skipped) == 0 {
+		return
+	}
+	fmt.Fprintln(page, "\nWithout effect here")
+	var reasons []string
+	by := make(map[string][]template.Skipped)
+	for _, s := range t.Skipped {
+		if by[s.Reason] == nil {
+			reasons = append(reasons, s.Reason)
+		}
+		by[s.Reason] = append(by[s.Reason], s)
+	}
+	for _, reason := range reasons {
+		fmt.Fprintln(page, wrapped(reason+" — "+subjects(by[reason])))
+	}
+}
+
+// subjects names everything that is skipped for one reason, as briefly as a reader of the
+// template needs: "ApiRole, Api.Timeout; Tags of Api, Queue".
+func subjects(skipped []template.Skipped) string {
+	var keys []string
+	holders := make(map[string][]string) // by key; a whole resource has none
+	for _, s := range skipped {
+		path := strings.TrimPrefix(strings.TrimPrefix(s.Path, "Resources."), "Parameters.")
+		path = printable(strings.ReplaceAll(path, ".Properties.", "."))
+		holder, key := path, ""
+		if i := strings.LastIndexByte(path, '.'); s.Type == "" && i >= 0 {
+			holder, key = path[:i], path[i+1:]
+		}
+		if holders[key] == nil {
+			keys = append(keys, key)
+		}
+		holders[key] = append(holders[key], holder)
+	}
+	single := holders[""]
+	var groups []string
+	for _, key := range keys {
+		switch {
+		case key == "":
+		case len(holders[key]) == 1:
+			single = append(single, holders[key][0]+"."+key)
+		default:
+			groups = append(groups, key+" of "+strings.Join(holders[key], ", "))
+		}
+	}
+	if len(single) > 0 {
+		groups = append([]string{strings.Join(single, ", ")}, groups...)
+	}
+	return strings.Join(groups, "; ")
+}
+
+// pageWidth is how many columns the lines of a paragraph may have.
+const pageWidth = 100
+
+// wrapped returns a paragraph that is indented by two columns, and by four from its second
+// line on.
+func wrapped(text string) string {
+	var b strings.Builder
+	line := " "
+	for word := range strings.FieldsSeq(text) {
+		if utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > pageWidth {
+			b.WriteString(line + "\n")
+			line = "   "
+		}
+		line += " " + word
+	}
+	return b.String() + line
+}
+
+// printable returns text that stays on one line and in one column.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
 	}
 	return text
 }

@@ -42,13 +42,14 @@ func (c cli) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Take and pay orders on this machine",
-		Long: `Run the template on this machine, with orders and messages in an embedded
-database, or with --endpoint on DynamoDB and SQS elsewhere. Ctrl-C finishes what
-is in flight and stops.`,
+		Long: `Run the template on this machine. paylane's own keeps orders and messages in an
+embedded database. The functions of any other are built; its queues and tables
+are made at --endpoint, and without them it needs none. Ctrl-C finishes what is
+in flight and stops.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Log = newLogger(c.err, verbose, json)
-			if o.Endpoint != "" {
+			if !o.embedded() {
 				o.Region = cmp.Or(c.getenv("AWS_REGION"), c.getenv("AWS_DEFAULT_REGION"))
 				var err error
 				if o.Credentials, err = c.credentials(o.ShellCredentials); err != nil {
@@ -76,8 +77,8 @@ is in flight and stops.`,
 	flags.StringVar(&o.Access.Audience, "audience", "", "with --issuer, the `audiences` to accept, separated by commas")
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
 	flags.Func("claim", "without --auth jwt, `name=value` of a claim that functions see behind an authorizer, as for \"paylane token\"; may be repeated", o.Access.Claims.add)
-	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of DynamoDB and SQS, such as LocalStack's: the template's functions are built, and run on it")
-	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "with --endpoint, give the functions the shell's AWS credentials and let them call AWS")
+	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of AWS's services, such as LocalStack's: the template's functions are built, and run on it")
+	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "give the functions that are built the shell's AWS credentials and let them call AWS")
 	flags.BoolVar(&verbose, "verbose", false, "log everything, not only what goes wrong")
 	flags.BoolVar(&json, "json", false, "log JSON lines")
 	return cmd
@@ -111,12 +112,13 @@ type config struct {
 	Addr     string
 	Data     string
 	Template string
-	// Parameters are values of the template's parameters.
-	Parameters map[string]string
+	// Parameters are values of the template's parameters, and Imports of other stacks'
+	// exports.
+	Parameters, Imports map[string]string
 	// Access is who may call the HTTP API.
 	Access access
-	// Endpoint is where DynamoDB and SQS are; empty for the embedded database. Region and
-	// Credentials matter only there.
+	// Endpoint is where AWS's services are. Without one paylane's own template runs on the
+	// embedded database, and others on nothing. Region and Credentials matter only there.
 	Endpoint    string
 	Region      string
 	Credentials runner.Credentials
@@ -138,30 +140,34 @@ type config struct {
 // templateFlags adds the flags of commands that read a template.
 func (c *config) templateFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&c.Template, "template", "t", defaultTemplate, "`file` of the SAM template")
-	cmd.Flags().Func("parameter", "`Name=Value` of a template parameter; may be repeated", c.parameter)
+	cmd.Flags().Func("parameter", "`Name=Value` of a template parameter; may be repeated", into(&c.Parameters))
+	cmd.Flags().Func("import", "`Name=Value` of another stack's export, for Fn::ImportValue; may be repeated", into(&c.Imports))
 }
 
-// parameter takes one value of a parameter.
-func (c *config) parameter(text string) error {
-	name, value, ok := strings.Cut(text, "=")
-	if !ok || name == "" {
-		return errors.New("it must be Name=Value")
+// into returns what takes one Name=Value into a map.
+func into(values *map[string]string) func(string) error {
+	return func(text string) error {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return errors.New("it must be Name=Value")
+		}
+		if *values == nil {
+			*values = make(map[string]string)
+		}
+		(*values)[name] = value
+		return nil
 	}
-	if c.Parameters == nil {
-		c.Parameters = make(map[string]string)
-	}
-	c.Parameters[name] = value
-	return nil
 }
 
 // check refuses flags that do not go together.
 func (c config) check() error {
-	err := cmp.Or(c.Access.check(c.Addr), c.Access.checkParameters(c.Parameters, c.filled()))
+	filled, _ := c.filled()
+	err := cmp.Or(c.Access.check(c.Addr), c.Access.checkParameters(c.Parameters, filled))
 	if err == nil && c.Endpoint != "" && !isURL(c.Endpoint) {
 		err = fmt.Errorf("--endpoint %q is not a URL such as http://127.0.0.1:4566", c.Endpoint)
 	}
-	if err == nil && c.ShellCredentials && c.Endpoint == "" {
-		err = errors.New("--aws-credentials is for functions that are built and run with --endpoint; here they run without AWS")
+	if err == nil && c.ShellCredentials && c.embedded() {
+		err = errors.New("--aws-credentials is for functions that are built; paylane's own run without AWS, unless there is an --endpoint")
 	}
 	if err != nil {
 		return usageError{err}
@@ -187,7 +193,7 @@ func run(ctx context.Context, c config) error {
 		return err
 	}
 	options := runner.Config{
-		Template: c.Template, Addr: addr, Listener: listener,
+		Template: c.Template, Imports: c.Imports, Addr: addr, Listener: listener,
 		Endpoint: c.Endpoint, Region: c.Region, Credentials: c.Credentials, AllowAWS: c.ShellCredentials,
 		Output: c.Out, Logger: c.Log, Now: c.Now, Jitter: c.Jitter, Identity: c.Access.Claims,
 	}
@@ -207,7 +213,7 @@ func run(ctx context.Context, c config) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if c.Endpoint == "" {
+	if c.embedded() {
 		log := &firstFailure{Handler: c.Log.Handler()}
 		c.Log = slog.New(log)
 		options.Logger = c.Log
@@ -221,13 +227,27 @@ func run(ctx context.Context, c config) error {
 	}
 	options.Parameters = c.parameters()
 	r, err := runner.Start(ctx, options)
+	if errors.Is(err, runner.ErrNoEndpoint) {
+		return fmt.Errorf("%w\n%s", err, bringUp)
+	}
 	if err != nil {
 		return err
 	}
-	if err := startPage(c, r.Template(), r.URL(), own); err != nil {
+	if err := startPage(c, r, own); err != nil {
 		return errors.Join(err, r.Close())
 	}
 	return r.Wait()
+}
+
+// bringUp is how to have an endpoint.
+const bringUp = `Bring one up:  docker run --rm -p 4566:4566 localstack/localstack:4.14.0
+and run with:  --endpoint http://127.0.0.1:4566`
+
+// embedded reports whether the functions run in this process, on the embedded database: the
+// template is paylane's own, whose functions are part of this program, and has no endpoint.
+func (c config) embedded() bool {
+	_, own := c.filled()
+	return own && c.Endpoint == ""
 }
 
 // reachedAt returns the host as it was given, with the port that the listener has, since
@@ -243,7 +263,8 @@ func (c config) reachedAt(listener net.Addr) (hostPort string, err error) {
 func (c config) parameters() map[string]string {
 	all := make(map[string]string)
 	values := c.Access.parameters()
-	for role, name := range c.filled() {
+	filled, _ := c.filled()
+	for role, name := range filled {
 		if value, ok := values[role]; ok {
 			all[name] = value
 		}
@@ -252,12 +273,12 @@ func (c config) parameters() map[string]string {
 	return all
 }
 
-// filled returns the parameters that the template leaves to this program, by their roles.
-func (c config) filled() map[string]string {
+// filled returns the parameters that the template leaves to this program, by their roles, and
+// reports whether it is paylane's own ([template.Filled]).
+func (c config) filled() (parameters map[string]string, own bool) {
 	source, err := os.ReadFile(c.Template)
 	if err != nil {
-		return nil // the runner reports it
+		return nil, false // the runner reports it
 	}
-	filled, _ := template.Filled(source)
-	return filled
+	return template.Filled(source)
 }

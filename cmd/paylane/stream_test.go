@@ -261,6 +261,7 @@ func TestURLWithoutAPI(t *testing.T) {
 	c.Template = filepath.Join(t.TempDir(), "template.yaml")
 	if err := os.WriteFile(c.Template, []byte(`
 Transform: AWS::Serverless-2016-10-31
+Metadata: {Paylane: {}}
 Resources:
   Stream:
     Type: AWS::Serverless::Function

@@ -32,7 +32,7 @@ type place struct {
 func newPlace(t *testing.T) place {
 	t.Helper()
 	c, account := awstest.Config(t)
-	return place{clients(c), template.Options{SQSEndpoint: *c.BaseEndpoint, AccountID: account}}
+	return place{provision.NewClients(c), template.Options{SQSEndpoint: *c.BaseEndpoint, AccountID: account}}
 }
 
 // make creates a template's queues and tables, and returns the log.

@@ -1,8 +1,9 @@
-// Package provision creates a template's queues and tables on a service that speaks AWS's
-// protocols, such as LocalStack, as a deployment would.
+// Package provision creates a template's resources on a service that speaks AWS's
+// protocols, such as LocalStack, and reads there what a template refers to, as a
+// deployment would.
 //
-// [Make] can run each time before the functions start. Queues and tables that already
-// exist stay as they are, with their contents.
+// [Make] and [MakeExternals] can run each time before the functions start. What already
+// exists stays as it is, with its contents.
 package provision
 
 import (
@@ -11,16 +12,37 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"paylane/shared/emulator/template"
 )
 
 // Clients are the clients of the services.
 type Clients struct {
-	SQS      *sqs.Client
-	DynamoDB *dynamodb.Client
+	SQS            *sqs.Client
+	DynamoDB       *dynamodb.Client
+	SNS            *sns.Client
+	S3             *s3.Client
+	SecretsManager *secretsmanager.Client
+	SSM            *ssm.Client
+	KMS            *kms.Client
+}
+
+// NewClients returns the clients of the services at one endpoint.
+func NewClients(c aws.Config) Clients {
+	return Clients{
+		SQS: sqs.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c), SNS: sns.NewFromConfig(c),
+		SecretsManager: secretsmanager.NewFromConfig(c), SSM: ssm.NewFromConfig(c), KMS: kms.NewFromConfig(c),
+		// A bucket's own host is below the endpoint's, which need not resolve.
+		S3: s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = true }),
+	}
 }
 
 // patience is how long one queue or table may take: a service that is starting answers

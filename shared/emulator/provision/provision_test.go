@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 
 	"paylane/shared/awscall/awstest"
@@ -57,15 +55,11 @@ func at(endpoint string) template.Options {
 	return template.Options{AccountID: account, SQSEndpoint: endpoint}
 }
 
-func clients(c aws.Config) provision.Clients {
-	return provision.Clients{SQS: sqs.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c)}
-}
-
 // through returns clients that reach the endpoint with this HTTP client.
 func through(do aws.HTTPClient, endpoint string) provision.Clients {
 	c := awstest.ConfigAt(endpoint, account)
 	c.HTTPClient = do
-	return clients(c)
+	return provision.NewClients(c)
 }
 
 // answers are a service's answers by operation; one that begins with "!" is an error.

@@ -6,16 +6,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
 	"paylane/shared/emulator"
@@ -39,20 +34,13 @@ const (
 	remoteReceivers = 5
 )
 
-// account returns the account of the queues at the endpoint.
-func account(c Credentials) string {
-	if regexp.MustCompile(`^\d{12}$`).MatchString(c.AccessKeyID) {
-		return c.AccessKeyID // LocalStack takes it for the account
-	}
-	return "000000000000"
-}
-
 // built is the platform of a template's own binaries, with queues and tables at an
 // endpoint that speaks AWS's protocols.
 type built struct {
 	config    Config
 	region    string
-	sqs       *sqs.Client
+	clients   provision.Clients
+	absent    []Absent
 	folder    string // of the builds; removed at the end
 	functions []*builtFunction
 	outbound  *outbound // nil if the functions may call AWS
@@ -68,15 +56,14 @@ type builtFunction struct {
 
 // openBuilt builds all functions, and makes what the endpoint lacks.
 func openBuilt(ctx context.Context, c Config, t *template.Template) (*built, error) {
-	if err := c.checkEndpoint(t); err != nil {
-		return nil, err
+	if needs := (problems{file: c.Template, list: NeedsEndpoint(t)}); c.Endpoint == "" && len(needs.list) > 0 {
+		return nil, fmt.Errorf("%w\n%w", needs.err(), ErrNoEndpoint)
 	}
 	folder, err := os.MkdirTemp("", "paylane-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the builds: %w", err)
 	}
-	aws := aws.Config{Region: t.Region, BaseEndpoint: &c.Endpoint, Credentials: static(c.Credentials)}
-	p := &built{config: c, region: t.Region, sqs: sqs.NewFromConfig(aws), folder: folder}
+	p := &built{config: c, region: t.Region, clients: c.clients(), folder: folder}
 	if p.functions, err = c.sources(t, folder); err != nil {
 		return nil, errors.Join(err, p.Close(ctx))
 	}
@@ -86,37 +73,23 @@ func openBuilt(ctx context.Context, c Config, t *template.Template) (*built, err
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		clients := provision.Clients{SQS: p.sqs, DynamoDB: dynamodb.NewFromConfig(aws)}
-		if err := provision.Make(ctx, clients, t, c.Logger); err != nil {
-			return fmt.Errorf("at the endpoint %s: %w", c.Endpoint, err)
-		}
-		return nil
-	})
+	if c.Endpoint != "" {
+		group.Go(func() error {
+			err := provision.Make(ctx, p.clients, t, c.Logger)
+			if err == nil {
+				p.absent, err = provision.MakeExternals(ctx, p.clients, t.Externals)
+			}
+			if err != nil {
+				return fmt.Errorf("at the endpoint %s: %w", c.Endpoint, err)
+			}
+			return nil
+		})
+	}
 	group.Go(func() error { return p.buildAll(ctx) })
 	if err := group.Wait(); err != nil {
 		return nil, errors.Join(err, p.Close(ctx))
 	}
 	return p, nil
-}
-
-// checkEndpoint requires the endpoint where the template needs one.
-func (c Config) checkEndpoint(t *template.Template) error {
-	const example = "http://127.0.0.1:4566"
-	if c.Endpoint != "" {
-		if u, err := url.Parse(c.Endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("the endpoint %q is not a URL such as %s", c.Endpoint, example)
-		}
-		return nil
-	}
-	problems := problems{file: c.Template}
-	for _, q := range t.Queues {
-		problems.add(q.Line, q.LogicalID, "a queue needs an Endpoint that speaks SQS's protocol, such as %s", example)
-	}
-	for _, table := range t.Tables {
-		problems.add(table.Line, table.LogicalID, "a table needs an Endpoint that speaks DynamoDB's protocol, such as %s", example)
-	}
-	return problems.err()
 }
 
 // sources finds the source of each function that is invoked. The builds go below folder.
@@ -133,12 +106,6 @@ func (c Config) sources(t *template.Template, folder string) (found []*builtFunc
 		found = append(found, &builtFunction{Function: f, code: code})
 	}
 	return found, problems.err()
-}
-
-func static(c Credentials) aws.CredentialsProvider {
-	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}, nil
-	})
 }
 
 func (p *built) buildAll(ctx context.Context) error {
@@ -214,7 +181,7 @@ func (p *built) Invoker(f template.Function) (emulator.Invoker, error) {
 
 // Queue implements [Platform].
 func (p *built) Queue(q template.Queue) (queue.Queue, int) {
-	return sqsqueue.New(p.sqs, q.URL, p.config.Jitter), remoteReceivers
+	return sqsqueue.New(p.clients.SQS, q.URL, p.config.Jitter), remoteReceivers
 }
 
 // Watch implements [Platform]: a function is built again when its sources have changed. If

@@ -86,7 +86,7 @@ func (c Config) direct(t *template.Template) []string {
 		urls = append(urls, c.Tokens.Issuer)
 		for _, api := range t.APIs {
 			for _, r := range api.Routes {
-				if r.Authorizer != nil {
+				if r.Authorizer != nil && !c.Tokens.StandIn {
 					urls = append(urls, r.Authorizer.Issuer)
 				}
 			}

@@ -4,10 +4,10 @@
 // names what can't be run. A Go test starts an application in a few lines; see the
 // example.
 //
-// Queues and tables live at an endpoint that speaks AWS's protocols, such as LocalStack's;
-// the runner makes those that are missing there. An application without queues and tables
-// needs no endpoint. A [Platform] of the caller's can replace both the builds and the
-// endpoint.
+// Queues, tables and whatever else the code reaches live at an endpoint that speaks AWS's
+// protocols, such as LocalStack's; the runner makes what is missing there, and reads there
+// what the template refers to. An application without queues and tables needs no endpoint.
+// A [Platform] of the caller's can replace both the builds and the endpoint.
 package runner
 
 import (
@@ -34,6 +34,8 @@ type Config struct {
 	Template string
 	// Parameters are values of the template's parameters, by name.
 	Parameters map[string]string
+	// Imports are the values of Fn::ImportValue, by the names of the exports.
+	Imports map[string]string
 
 	// Addr is the address of the HTTP API and the function URLs; empty is a free port of
 	// 127.0.0.1.
@@ -56,8 +58,9 @@ type Config struct {
 	// are added, or replace them.
 	Identity map[string]any
 
-	// Endpoint is the base URL of SQS and DynamoDB, such as http://127.0.0.1:4566. A
-	// template with queues or tables requires it, unless there is a Platform.
+	// Endpoint is the base URL of AWS's services, such as http://127.0.0.1:4566: of SQS and
+	// DynamoDB, and of those whose resources or values the template has. Without it, and
+	// without a Platform, a template that needs one is refused ([ErrNoEndpoint]).
 	Endpoint string
 	// Region is the AWS region; empty is us-east-1.
 	Region string
@@ -109,6 +112,7 @@ type Credentials = runtimeapi.Credentials
 // Runner is an application that runs.
 type Runner struct {
 	template *template.Template
+	absent   []Absent
 	url      string
 	stop     context.CancelFunc
 	ended    chan struct{}
@@ -132,9 +136,10 @@ func Start(ctx context.Context, c Config) (*Runner, error) {
 
 // Check reads the template as [Start] does. The error is everything in the template that
 // can't be run, and each folder of source that is missing. Check builds nothing, listens
-// nowhere and connects to nothing; an Endpoint is not required.
+// nowhere and connects to nothing; an Endpoint is not required. So the template's Lookups
+// remain to be read, and what depends on them is left out.
 func Check(c Config) (*template.Template, error) {
-	t, err := c.withDefaults().read()
+	t, err := c.withDefaults().read(func(template.Reference) (string, error) { return "", template.ErrLater })
 	if err != nil || c.Platform != nil {
 		return t, err
 	}
@@ -144,6 +149,10 @@ func Check(c Config) (*template.Template, error) {
 
 // Template returns the template as it was understood.
 func (r *Runner) Template() *template.Template { return r.template }
+
+// Absent returns those of the template's Externals that are not there: calls to them will
+// fail.
+func (r *Runner) Absent() []Absent { return r.absent }
 
 // URL returns the base URL of the HTTP API, without a slash at the end. A function URL is
 // below it at /_url/<LogicalId>/. It is empty if the template has neither.
@@ -177,6 +186,7 @@ func URL(addr string) (string, error) {
 
 func (c Config) withDefaults() Config {
 	c.Addr = cmp.Or(c.Addr, "127.0.0.1:0")
+	c.Region = cmp.Or(c.Region, "us-east-1")
 	c.Credentials.AccessKeyID = cmp.Or(c.Credentials.AccessKeyID, "test")
 	c.Credentials.SecretAccessKey = cmp.Or(c.Credentials.SecretAccessKey, "test")
 	if c.Output == nil {
@@ -206,11 +216,11 @@ func (c Config) listen(ctx context.Context) (_ Config, err error) {
 }
 
 func (c Config) start(ctx context.Context) (*Runner, error) {
-	t, err := c.read()
+	t, err := c.resolve(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.open(ctx, t)
+	p, absent, err := c.open(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +228,7 @@ func (c Config) start(ctx context.Context) (*Runner, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.Close(ctx))
 	}
-	r := &Runner{template: t, ended: make(chan struct{})}
+	r := &Runner{template: t, absent: absent, ended: make(chan struct{})}
 	if a.handler == nil {
 		_ = c.Listener.Close()
 	} else if r.url, err = URL(c.Addr); err != nil {
@@ -234,16 +244,16 @@ func (c Config) start(ctx context.Context) (*Runner, error) {
 }
 
 // read reads the template and refuses what no platform can run.
-func (c Config) read() (*template.Template, error) {
+func (c Config) read(lookup func(template.Reference) (string, error)) (*template.Template, error) {
 	source, err := os.ReadFile(c.Template)
 	if err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
-	o := template.Options{Parameters: c.Parameters, Region: c.Region}
+	o := template.Options{Parameters: c.Parameters, Imports: c.Imports, Region: c.Region, Lookup: lookup}
 	if o.Origin, err = URL(c.Addr); err != nil {
 		return nil, err
 	}
-	if c.Platform == nil && c.Endpoint != "" {
+	if c.hasEndpoint() {
 		o.SQSEndpoint, o.AccountID = c.Endpoint, account(c.Credentials)
 	}
 	t, err := template.Read(c.Template, source, o)
@@ -262,11 +272,21 @@ func (c Config) read() (*template.Template, error) {
 	return t, problems.err()
 }
 
-func (c Config) open(ctx context.Context, t *template.Template) (Platform, error) {
-	if c.Platform != nil {
-		return c.Platform(ctx, t)
+// open opens the platform, and returns what is not there.
+func (c Config) open(ctx context.Context, t *template.Template) (Platform, []Absent, error) {
+	var absent []Absent
+	for _, x := range t.Externals {
+		absent = append(absent, Absent{LogicalID: x.LogicalID, Reason: "there is no endpoint"})
 	}
-	return openBuilt(ctx, c, t)
+	if c.Platform != nil {
+		p, err := c.Platform(ctx, t)
+		return p, absent, err
+	}
+	p, err := openBuilt(ctx, c, t)
+	if err == nil && c.Endpoint != "" {
+		absent = p.absent
+	}
+	return p, absent, err
 }
 
 // problems gathers what can't be run, with its line.

@@ -174,7 +174,7 @@ func TestRefused(t *testing.T) {
 		{"tokens without an API", "  Q: {Type: AWS::SQS::Queue}\n", func(c *runner.Config) { c.Tokens = &runner.Tokens{} }, true, []string{"no HTTP API"}},
 		{"a type that is not supported", "  Bus: {Type: AWS::Events::EventBus}\n", nil, true, []string{"line 3: Resources.Bus", "AWS::Events::EventBus"}},
 		{"a parameter that the template lacks", "  Q: {Type: AWS::SQS::Queue}\n", func(c *runner.Config) { c.Parameters = map[string]string{"Colour": "red"} }, true, []string{"Colour"}},
-		{"no endpoint", stores, nil, false, []string{"line 3: Resources.Queue: a queue needs an Endpoint", "line 4: Resources.Table: a table needs an Endpoint"}},
+		{"no endpoint", stores, nil, false, []string{"line 3: Resources.Queue: a queue needs an endpoint\n", "line 4: Resources.Table: a table needs an endpoint\n", runner.ErrNoEndpoint.Error()}},
 		{"an endpoint that is not a URL", stores, func(c *runner.Config) { c.Endpoint = "localhost:4566" }, false, []string{`"localhost:4566"`, "http://127.0.0.1:4566"}},
 		{"an endpoint where nobody answers", stores, func(c *runner.Config) { c.Endpoint = "http://127.0.0.1:9" }, false, []string{"at the endpoint http://127.0.0.1:9", "refused"}},
 		{"a platform that can't run it", "  A" + function + "  B" + function, func(c *runner.Config) { c.Platform = new(platform).open }, false, []string{"line 3: Resources.A: nothing runs it", "line 4: Resources.B: nothing runs it"}},

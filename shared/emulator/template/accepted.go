@@ -31,8 +31,7 @@ var externals = map[string][]string{
 		"ContentBasedDeduplication", "DeliveryPolicy", "DisplayName", "FifoThroughputScope", "FifoTopic", "TopicName",
 	},
 	typeBucket: {
-		"BucketName", "CorsConfiguration", "ObjectLockConfiguration", "ObjectLockEnabled", "VersioningConfiguration",
-		"WebsiteConfiguration",
+		"BucketName", "CorsConfiguration", "ObjectLockEnabled", "VersioningConfiguration",
 	},
 	typeSecret:       {"GenerateSecretString", "Name", "SecretString"},
 	typeSSMParameter: {"AllowedPattern", "Name", "Tier", "Type", "Value"},
@@ -205,6 +204,8 @@ var accepted = map[string]map[string]string{
 		"IntelligentTieringConfigurations": noCapacity, "AccelerateConfiguration": noCapacity,
 		"LifecycleConfiguration":    "nothing expires locally",
 		"NotificationConfiguration": "a bucket's events call nothing locally",
+		"ObjectLockConfiguration":   "nothing is retained locally",
+		"WebsiteConfiguration":      "no bucket is served as a website locally",
 		"Tags":                      noTags,
 	},
 	typeSecret: {

@@ -16,9 +16,10 @@
 // So the emulator runs a template that Read returns as AWS would, as far as a handler or
 // its caller can see.
 //
-// One setting means nothing on AWS: LocalPaths in a function's Metadata, such as
-// [/orders/{id}/events]. It lists the paths of the local server that lead to the
-// function's URL, which has its own domain on AWS ([FunctionURL]).
+// Two settings mean nothing on AWS. LocalPaths in a function's Metadata, such as
+// [/orders/{id}/events], lists the paths of the local server that lead to the function's
+// URL, which has its own domain on AWS ([FunctionURL]). Paylane in the template's Metadata
+// names the parameters that the program fills ([Filled]).
 //
 // # How it works
 //

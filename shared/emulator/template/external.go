@@ -10,11 +10,12 @@ func (r *reader) readExternal(res *resource, passed []string) {
 	if !ok {
 		return
 	}
+	ref := r.fill(returns[res.typ].ref, res, name)
 	if returns[res.typ].nameProperty == "" {
-		name = r.fill(returns[res.typ].ref, res, name)
+		name = ref
 	}
 	x := External{
-		LogicalID: res.id, Type: res.typ, Name: name, Line: res.at.line,
+		LogicalID: res.id, Type: res.typ, Name: name, Ref: ref, Line: res.at.line,
 		Properties: r.plain(p, passed),
 	}
 	if res.typ == typeTopic {

@@ -66,19 +66,19 @@ Resources:
 	type properties = map[string]any
 	rule := properties{"AllowedMethods": []any{"GET"}, "AllowedOrigins": []any{"*"}, "MaxAge": int64(5)}
 	diff(t, "externals", []template.External{
-		{LogicalID: "Topic", Type: "AWS::SNS::Topic", Name: "shop-dev", Properties: properties{"TopicName": "shop-dev"}},
-		{LogicalID: "Fifo", Type: "AWS::SNS::Topic", Name: "local-Fifo.fifo", Properties: properties{"FifoTopic": true}},
-		{LogicalID: "Bucket", Type: "AWS::S3::Bucket", Name: "local-bucket", Properties: properties{
+		{LogicalID: "Topic", Type: "AWS::SNS::Topic", Name: "shop-dev", Ref: "arn:aws:sns:eu-central-1:123456789012:shop-dev", Properties: properties{"TopicName": "shop-dev"}},
+		{LogicalID: "Fifo", Type: "AWS::SNS::Topic", Name: "local-Fifo.fifo", Ref: "arn:aws:sns:eu-central-1:123456789012:local-Fifo.fifo", Properties: properties{"FifoTopic": true}},
+		{LogicalID: "Bucket", Type: "AWS::S3::Bucket", Name: "local-bucket", Ref: "local-bucket", Properties: properties{
 			"VersioningConfiguration": properties{"Status": "Suspended"},
 			"CorsConfiguration":       properties{"CorsRules": []any{rule}}}},
-		{LogicalID: "Secret", Type: "AWS::SecretsManager::Secret", Name: "shop/db", Properties: properties{
+		{LogicalID: "Secret", Type: "AWS::SecretsManager::Secret", Name: "shop/db", Ref: environment["SECRET"], Properties: properties{
 			"Name": "shop/db", "GenerateSecretString": properties{"GenerateStringKey": "password", "PasswordLength": int64(20)}}},
-		{LogicalID: "Param", Type: "AWS::SSM::Parameter", Name: "/shop/key", Properties: properties{
+		{LogicalID: "Param", Type: "AWS::SSM::Parameter", Name: "/shop/key", Ref: "/shop/key", Properties: properties{
 			"Name": "/shop/key", "Type": "String", "Value": "dev key"}},
-		{LogicalID: "Key", Type: "AWS::KMS::Key", Name: key, Properties: properties{"KeySpec": "RSA_2048"}},
-		{LogicalID: "Alias", Type: "AWS::KMS::Alias", Name: "alias/shop", Properties: properties{
+		{LogicalID: "Key", Type: "AWS::KMS::Key", Name: key, Ref: key, Properties: properties{"KeySpec": "RSA_2048"}},
+		{LogicalID: "Alias", Type: "AWS::KMS::Alias", Name: "alias/shop", Ref: "alias/shop", Properties: properties{
 			"AliasName": "alias/shop", "TargetKeyId": key}},
-		{LogicalID: "Pool", Type: "AWS::Cognito::UserPool", Name: pool, Properties: properties{"UserPoolName": "shoppers"}},
+		{LogicalID: "Pool", Type: "AWS::Cognito::UserPool", Name: pool, Ref: pool, Properties: properties{"UserPoolName": "shoppers"}},
 	}, got.Externals, noLines(template.External{}, "Line"))
 	var skipped []string
 	for _, s := range got.Skipped {

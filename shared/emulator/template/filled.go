@@ -1,6 +1,9 @@
 package template
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // What a local program fills a parameter with, according to the template's Metadata
 // ([Filled]).
@@ -42,8 +45,8 @@ func Filled(source []byte) (parameters map[string]string, own bool) {
 
 // readOwn checks the section of [Filled].
 func (r *reader) readOwn(metadata *properties) {
-	own := metadata.inner(ownSection, "Metadata "+ownSection)
-	parameters := own.inner("Parameters", "Metadata "+ownSection+" Parameters")
+	own := metadata.inner(ownSection, "Metadata."+ownSection)
+	parameters := own.inner("Parameters", "Metadata."+ownSection+".Parameters")
 	own.done()
 	if parameters.n == nil {
 		return
@@ -51,7 +54,7 @@ func (r *reader) readOwn(metadata *properties) {
 	for _, e := range parameters.n.entries {
 		switch name := parameters.text(e.key, ""); {
 		case !slices.Contains(roles, e.key):
-			parameters.problem(e.key, "the runner fills no parameter with it; it knows AuthMode, Issuer, Audience and TenantClaim")
+			parameters.problem(e.key, "the program fills no parameter with it; it knows %s", strings.Join(roles, ", "))
 		case name != "" && r.root.get("Parameters").get(name) == nil:
 			parameters.problem(e.key, "the template has no parameter %s", quote(name))
 		}

@@ -1,6 +1,9 @@
 package template
 
-import "cmp"
+import (
+	"cmp"
+	"strings"
+)
 
 // readOutputs evaluates the Outputs. What is not known locally does not make the template
 // one that can't be run, but what does not exist does, as in CloudFormation.
@@ -32,15 +35,24 @@ func (r *reader) readOutput(e entry) {
 	o := Output{Name: e.key, Description: p.text("Description", ""), Line: e.at.line}
 	r.output = &o
 	at := p.at("Value")
-	if p.n.get("Value") == nil {
+	switch value := r.eval(p.n.get("Value"), at); {
+	case p.n.get("Value") == nil:
 		p.required("Value")
-	} else if text, ok := r.text(r.final(r.eval(p.n.get("Value"), at), at), at); ok {
-		o.Value = text
-	} else {
-		o.Unknown = cmp.Or(o.Unknown, "it depends on a value that is not known yet")
+	case value.isSecret():
+		o.Unknown = "it is a secret, which is not shown"
+	default:
+		var ok bool
+		if o.Value, ok = r.text(r.final(value, at), at); !ok {
+			o.Unknown = cmp.Or(o.Unknown, "it depends on a value that is not known yet")
+		}
 	}
 	r.output = nil
 	p.asked["Value"] = true
 	p.done()
 	r.made.Outputs = append(r.made.Outputs, o)
+}
+
+// isSecret reports whether an evaluated scalar refers to what must not be shown.
+func (n *node) isSecret() bool {
+	return n != nil && (strings.Contains(n.text, beginning+"secretsmanager:") || strings.Contains(n.text, beginning+"ssm-secure:"))
 }

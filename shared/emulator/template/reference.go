@@ -106,7 +106,7 @@ func (r *reader) referenced(n *node, path string, f Reference) (string, bool) {
 		r.unknown(n, path, "the value of %s is kept elsewhere: give --endpoint URL where it is", f)
 		return "", false
 	}
-	return r.lookup(n, path, f)
+	return r.lookup(n, path, f, "")
 }
 
 // ownReferenced is referenced for a parameter or a secret of this template whose value it
@@ -158,17 +158,18 @@ func keyOf(secret, key string) (string, bool) {
 	return text, true
 }
 
-// lookup asks the Lookup, once for each value.
-func (r *reader) lookup(n *node, path string, f Reference) (string, bool) {
+// lookup asks the Lookup, once for each value. What can be done instead ends a problem's text.
+func (r *reader) lookup(n *node, path string, f Reference, instead string) (string, bool) {
 	found, asked := r.found[f]
 	if !asked {
 		found.value, found.err = r.options.Lookup(f)
 		r.found[f] = found
+		r.made.Lookups = append(r.made.Lookups, f)
 	}
 	switch {
 	case errors.Is(found.err, ErrLater): // whatever depends on it is left out
 	case found.err != nil:
-		r.unknown(n, path, "the value of %s: %v", f, found.err)
+		r.unknown(n, path, "the value of %s: %v%s", f, found.err, instead)
 	}
 	return found.value, found.err == nil
 }
@@ -197,7 +198,7 @@ func (r *reader) stored(e entry, path, name string) (string, bool) {
 			quote(name), e.key)
 		return "", false
 	}
-	text, ok := r.lookup(e.at, path, Reference{Service: "ssm", Name: name})
+	text, ok := r.lookup(e.at, path, Reference{Service: "ssm", Name: name}, ", or give it by --parameter "+e.key+"=Value")
 	return strings.ReplaceAll(text, beginning, hidden), ok
 }
 

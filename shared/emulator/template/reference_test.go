@@ -143,7 +143,7 @@ func TestReferenceProblems(t *testing.T) {
 		"line 15: " + env + "CC: the value of {{resolve:secretsmanager:c:SecretString:k:AWSCURRENT}} is kept elsewhere: give --endpoint URL where it is",
 	}, always), problems(t, source, template.Options{}))
 	diff(t, "with one that fails", slices.Concat([]string{
-		"line 2: Parameters.P: the value of {{resolve:ssm:/p}}: connection refused",
+		"line 2: Parameters.P: the value of {{resolve:ssm:/p}}: connection refused, or give it by --parameter P=Value",
 		"line 14: " + env + "BB: the value of {{resolve:ssm:/b:1}}: connection refused",
 		"line 15: " + env + "CC: the value of {{resolve:secretsmanager:c:SecretString:k:AWSCURRENT}}: connection refused",
 	}, always), problems(t, source, template.Options{Lookup: failing}))

@@ -18,6 +18,8 @@ type Template struct {
 	// Externals are resources that the functions' code can reach, but that the emulator
 	// does not run itself.
 	Externals []External
+	// Lookups are the values that [Options.Lookup] was asked for, each once.
+	Lookups []Reference
 	// Outputs are the template's, for people.
 	Outputs []Output
 	// Skipped is everything in the template that has no effect locally.
@@ -31,6 +33,9 @@ type External struct {
 	Type      string
 	// Name is the physical name, or the id where the type has none: a key's, a user pool's.
 	Name string
+	// Ref is what Ref returns, by which code may know it: a topic's ARN, a secret's ARN
+	// without the characters that AWS appends.
+	Ref string
 	// Properties are those of CloudFormation that matter to code, resolved, as a [Table]'s
 	// are.
 	Properties map[string]any

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/emulator/runner"
+)
+
+// hello is an application that is not paylane's, and that needs nothing beside it.
+const hello = "../../shared/emulator/runner/testdata/hello/template.yaml"
+
+// section returns the lines of a part of a page, below its title.
+func section(page, title string) []string {
+	_, after, _ := strings.Cut(page, "\n"+title+"\n")
+	text, _, _ := strings.Cut(after, "\n\n")
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+// writeTemplate writes a template into a folder of its own.
+func writeTemplate(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "template.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestPageOfOthers: a page has the outputs, what is not emulated and where it is, what is
+// read at the start, and what has no effect, each thing by its name.
+func TestPageOfOthers(t *testing.T) {
+	path := writeTemplate(t, `AWSTemplateFormatVersion: "2010-09-09"
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function: {Tracing: Active}
+Resources:
+  Role: {Type: AWS::IAM::Role}
+  Jobs: {Type: AWS::SQS::Queue, Properties: {Tags: []}}
+  News: {Type: AWS::SNS::Topic, Properties: {Tags: []}}
+  Pool: {Type: AWS::Cognito::UserPool}
+  Fun:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: .
+      Handler: bootstrap
+      Runtime: provided.al2023
+      FunctionUrlConfig: {AuthType: NONE}
+      Environment: {Variables: {HOST: "{{resolve:ssm:/host}}", PEER: !ImportValue peer, LOGIN: "{{resolve:secretsmanager:login}}"}}
+Outputs:
+  Url: {Value: !GetAtt FunUrl.FunctionUrl}
+  Later: {Value: "{{resolve:ssm:/host}}"}
+  Peer: {Value: !ImportValue peer}
+  Login: {Value: "{{resolve:secretsmanager:login}}"}
+`)
+	got := execute(t, "check", "--template", path, "--import", "peer=two\nlines")
+	if got.status != exitOK {
+		t.Fatal(got.err)
+	}
+	if !strings.HasPrefix(got.out, path+" can be run\nit needs --endpoint for Jobs\n") {
+		t.Errorf("the page begins with %.200s", got.out)
+	}
+	for title, want := range map[string][]string{
+		"Other resources": {
+			"  News  AWS::SNS::Topic         made at --endpoint; without it, not there: calls to it will fail",
+			"  Pool  AWS::Cognito::UserPool  not there: calls to it will fail",
+		},
+		"Read at --endpoint by the start": {"  {{resolve:ssm:/host}}", "  {{resolve:secretsmanager:login:SecretString}}"},
+		"Outputs": {
+			"  Url    http://127.0.0.1:3000/_url/Fun/",
+			"  Later  unknown: it depends on a value that is not known yet",
+			`  Peer   "two\nlines"`,
+			"  Login  unknown: it is a secret, which is not shown",
+		},
+		"Without effect here": {
+			"  there is one version — AWSTemplateFormatVersion",
+			"  there is no X-Ray locally — Globals.Function.Tracing",
+			"  there is no IAM locally: everything is allowed — Role",
+			"  tags and descriptions are for people — Tags of Jobs, News",
+		},
+	} {
+		if d := cmp.Diff(want, section(got.out, title)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", title, d)
+		}
+	}
+}
+
+// TestOwnPage: the address comes first, and last with the way out; in between everything without
+// effect is named, in lines that fit a terminal.
+func TestOwnPage(t *testing.T) {
+	c := testConfig(t)
+	written := make(writes, 1)
+	c.Out = written
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, c) }()
+	page := string(<-written)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(page), "\n")
+	if !strings.HasPrefix(lines[0], "paylane serves http://") || !strings.HasSuffix(lines[len(lines)-1], " is ready. Ctrl-C finishes what is in flight and stops.") {
+		t.Errorf("the page begins with %s and ends with %s", lines[0], lines[len(lines)-1])
+	}
+	if want := "  Alarms  AWS::SNS::Topic  not there: calls to it will fail (there is no endpoint)"; section(page, "Other resources")[0] != want {
+		t.Errorf("other resources: %q", section(page, "Other resources"))
+	}
+	effectless := section(page, "Without effect here")
+	for _, line := range effectless {
+		if n := utf8.RuneCountInString(line); n > 100 {
+			t.Errorf("a line has %d columns: %s", n, line)
+		}
+	}
+	all := strings.Join(strings.Fields(strings.Join(effectless, " ")), " ")
+	words := strings.FieldsFunc(all, func(r rune) bool { return strings.ContainsRune(" ,;", r) })
+	known := make(map[string]bool)
+	for _, word := range words {
+		known[word] = true
+	}
+	read, err := runner.Check(runner.Config{Template: c.Template, Parameters: c.parameters()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range read.Skipped {
+		path := strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(s.Path, "Resources."), "Parameters."), ".Properties.", ".")
+		holder, key := path, path
+		if i := strings.LastIndexByte(path, '.'); i >= 0 {
+			holder, key = path[:i], path[i+1:]
+		}
+		if !known[path] && (!known[holder] || !known[key]) || !strings.Contains(all, s.Reason) {
+			t.Errorf("%s is not named: %s", s.Path, s.Reason)
+		}
+	}
+}
+
+// writes is a writer that hands each Write on.
+type writes chan []byte
+
+func (w writes) Write(p []byte) (int, error) {
+	w <- bytes.Clone(p)
+	return len(p), nil
+}
+
+// TestNothingBeside: a template that is not paylane's and needs no endpoint is built and
+// runs without one, and leaves the data alone.
+func TestNothingBeside(t *testing.T) {
+	c := testConfig(t)
+	c.Template, c.Data = hello, filepath.Join(t.TempDir(), "data")
+	c.Parameters = map[string]string{"Greeting": "good day"}
+	url := startRunner(t, c)
+	if status, body := fetch(t, url+"/greet/ann"); status != http.StatusOK || body != "good day, ann" {
+		t.Errorf("%d %s", status, body)
+	}
+	if _, err := os.Stat(c.Data); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder of the data: %v", err)
+	}
+}
+
+// TestEndpointIsMissing: a template that needs an endpoint says for what, and once how to
+// have one, in the version that the tests run on.
+func TestEndpointIsMissing(t *testing.T) {
+	path := writeTemplate(t, `Transform: AWS::Serverless-2016-10-31
+Resources:
+  Jobs: {Type: AWS::SQS::Queue}
+  Items:
+    Type: AWS::DynamoDB::Table
+    Properties: {KeySchema: [{AttributeName: a, KeyType: HASH}], AttributeDefinitions: [{AttributeName: a, AttributeType: S}], BillingMode: PAY_PER_REQUEST}
+`)
+	got := execute(t, "--addr", "127.0.0.1:0", "--template", path)
+	want := "paylane: " + path + ` can't be run:
+  line 3: Resources.Jobs: a queue needs an endpoint
+  line 4: Resources.Items: a table needs an endpoint
+it needs an endpoint that speaks AWS's protocols, such as LocalStack's
+Bring one up:  docker run --rm -p 4566:4566 localstack/localstack:4.14.0
+and run with:  --endpoint http://127.0.0.1:4566
+`
+	if d := cmp.Diff(want, got.err); d != "" || got.status != exitFailed {
+		t.Errorf("status %d (-want +got):\n%s", got.status, d)
+	}
+	compose, err := os.ReadFile(filepath.Join(root, "localstack/compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, image, _ := strings.Cut(string(compose), "image: "); !strings.Contains(bringUp, strings.Fields(image)[0]) {
+		t.Error("the tests run on another version")
+	}
+}
