@@ -157,15 +157,22 @@ func (i *devIssuer) token(tenant, scope string, more claims, now time.Time) (str
 	return token.SignedString(i.key)
 }
 
-// example returns the command that makes a token, for the start page. More are further
-// flags.
-func (i *devIssuer) example(c config, more string) string {
-	text := `go run ./cmd/paylane token --tenant a --scope "orders/read orders/write"` + more
+// example returns the command that makes a token, for the start page.
+func (i *devIssuer) example(c config, scope string, more ...string) string {
+	args := append([]string{"go", "run", "./cmd/paylane", "token", "--tenant", "a", "--scope", scope}, more...)
 	if c.Addr != defaultAddr {
-		text += " --addr " + strings.TrimPrefix(i.url, "http://")
+		args = append(args, "--addr", strings.TrimPrefix(i.url, "http://"))
 	}
 	if c.Data != defaultData {
-		text += " --data " + c.Data
+		args = append(args, "--data", c.Data)
 	}
-	return text
+	for n, arg := range args {
+		if arg == "" || strings.Trim(arg, plainLetters) != "" {
+			args[n] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(args, " ")
 }
+
+// plainLetters are those that a shell takes as they are, anywhere.
+const plainLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:=,@%+"

@@ -288,13 +288,24 @@ func TestStartPage(t *testing.T) {
 		"an issuer": {config{Access: access{Tokens: true, Issuer: "https://i.test", Audience: "a"}}, nil, nil,
 			[]string{"access tokens of https://i.test for a"}},
 		"its own": {config{Addr: defaultAddr, Data: defaultData, Access: access{Tokens: true, Issuer: "http://" + defaultAddr, Audience: devAudience}},
-			&devIssuer{url: "http://" + defaultAddr}, []template.Route{{Authorizer: &template.JWTAuthorizer{Issuer: "http://" + defaultAddr}}},
-			[]string{"for development: go run ./cmd/paylane token --tenant a --scope \"orders/read orders/write\"\n"}},
-		"its own elsewhere": {config{Addr: ":80", Data: "d", Access: access{Tokens: true}},
-			&devIssuer{url: "http://127.0.0.1:80"}, nil, []string{" --addr 127.0.0.1:80 --data d\n"}},
+			&devIssuer{url: "http://" + defaultAddr},
+			[]template.Route{
+				{Scopes: []string{"w", "r"}, Authorizer: &template.JWTAuthorizer{Issuer: "http://" + defaultAddr}},
+				{Scopes: []string{"r"}, Authorizer: &template.JWTAuthorizer{Issuer: "http://" + defaultAddr}},
+			},
+			[]string{"for development: go run ./cmd/paylane token --tenant a --scope 'r w'\n"}},
+		"its own elsewhere": {config{Addr: ":80", Data: "d'd", Access: access{Tokens: true}},
+			&devIssuer{url: "http://127.0.0.1:80"}, nil, []string{` --scope '' --addr 127.0.0.1:80 --data 'd'\''d'` + "\n"}},
 		"in place of another": {config{Addr: defaultAddr, Data: defaultData, Access: access{Tokens: true}}, &devIssuer{url: "http://" + defaultAddr},
-			[]template.Route{{Authorizer: &template.JWTAuthorizer{Name: "Web", Issuer: "https://web.test/", Audience: []string{"web"}}}},
-			[]string{"for Web alone: go run ./cmd/paylane token --tenant a", " --claim iss=https://web.test/ --claim aud=web\n"}},
+			[]template.Route{
+				{Scopes: []string{"w"}, Authorizer: &template.JWTAuthorizer{Name: "Web", Issuer: "https://web.test/", Audience: []string{"web"}}},
+				{Scopes: []string{"x"}, Authorizer: &template.JWTAuthorizer{Name: "Other", Issuer: "https://other.test/?a&b", Audience: []string{"o"}}},
+			},
+			[]string{
+				"for development: go run ./cmd/paylane token --tenant a --scope 'w x'\n",
+				"for Web alone: go run ./cmd/paylane token --tenant a --scope w --claim iss=https://web.test/ --claim aud=web\n",
+				"for Other alone: go run ./cmd/paylane token --tenant a --scope x --claim 'iss=https://other.test/?a&b' --claim aud=o\n",
+			}},
 	} {
 		var page bytes.Buffer
 		pageAccess(&page, tt.config, &template.Template{APIs: []template.HTTPAPI{{Routes: tt.routes}}}, tt.own)

@@ -56,20 +56,39 @@ func startPage(c config, r *runner.Runner, own *devIssuer) error {
 
 func pageAccess(page io.Writer, c config, t *template.Template, own *devIssuer) {
 	fmt.Fprintln(page, "\nAccess")
+	all := authorizers(t)
 	if !c.Access.Tokens {
 		fmt.Fprintln(page, "  any program on this machine; --auth jwt requires access tokens")
+		if len(all) > 0 && !c.embedded() {
+			fmt.Fprintln(page, "  functions behind an authorizer see a caller called local; --claim changes what they see")
+		}
 		return
 	}
 	fmt.Fprintf(page, "  access tokens of %s for %s\n", c.Access.Issuer, c.Access.Audience)
 	if own == nil {
 		return
 	}
-	fmt.Fprintf(page, "  for development: %s\n", own.example(c, ""))
-	for _, a := range authorizers(t) {
+	fmt.Fprintf(page, "  for development: %s\n", own.example(c, scopes(t, "")))
+	for _, a := range all {
 		if a.Issuer != own.url {
-			fmt.Fprintf(page, "  for %s alone: %s\n", a.Name, own.example(c, fmt.Sprintf(" --claim iss=%s --claim aud=%s", a.Issuer, a.Audience[0])))
+			fmt.Fprintf(page, "  for %s alone: %s\n", a.Name, own.example(c, scopes(t, a.Name), "--claim", "iss="+a.Issuer, "--claim", "aud="+a.Audience[0]))
 		}
 	}
+}
+
+// scopes returns the scopes of the routes with an authorizer, or with any, separated by
+// spaces.
+func scopes(t *template.Template, authorizer string) string {
+	var all []string
+	for _, api := range t.APIs {
+		for _, r := range api.Routes {
+			if r.Authorizer != nil && (authorizer == "" || r.Authorizer.Name == authorizer) {
+				all = append(all, r.Scopes...)
+			}
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), " ")
 }
 
 // authorizers returns the authorizers of a template's routes.
