@@ -100,7 +100,7 @@ func (m *meter) wrote(c *types.ConsumedCapacity) {
 func TestCost(t *testing.T) {
 	const orders, writers = 1000, 8
 	s := newStack(t)
-	read := s.provision(t)
+	read := s.provision(t, repository)
 	used, polled := &meter{calls: map[string]int{}}, &meter{calls: map[string]int{}}
 	config := s.config
 	config.APIOptions = append(config.APIOptions, used.add)
@@ -185,10 +185,10 @@ func apiEvent(method, path, body string) events.APIGatewayV2HTTPRequest {
 	return event
 }
 
-// provision creates the template's queues and table.
-func (s *stack) provision(t *testing.T) *template.Template {
+// provision creates the queues and the table of the project in a folder.
+func (s *stack) provision(t *testing.T, folder string) *template.Template {
 	t.Helper()
-	source, err := os.ReadFile(filepath.Join(repository, "template.yaml"))
+	source, err := os.ReadFile(filepath.Join(folder, "template.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

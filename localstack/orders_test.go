@@ -111,11 +111,18 @@ func TestKilledMidCharge(t *testing.T) {
 	t.Logf("killed, and PAID %v later with %v", time.Since(killed).Round(time.Second), o.outcomes())
 }
 
+// impatient returns the project with a dead-letter queue that takes messages after five receives:
+// the template's thousand take a quarter of an hour.
+func impatient(t *testing.T) (folder string) {
+	t.Helper()
+	return project(t, [2]string{"maxReceiveCount: 1000\n", "maxReceiveCount: 5\n"})
+}
+
 // TestPoison: a message that is not ours goes to the dead-letter queue, and stays there for
 // a person to look at. Orders are not held up.
 func TestPoison(t *testing.T) {
 	s := newStack(t)
-	r := s.start(t, project(t, [2]string{"maxReceiveCount: 1000\n", "maxReceiveCount: 5\n"}))
+	r := s.start(t, impatient(t))
 	if _, err := s.queue(paymentQueue).Send(t.Context(), `{"no": "message of ours"}`, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +159,7 @@ func (s *stack) counts(t *testing.T, queue string) (counts [2]int) {
 // are charged once each; only the tenth is redelivered.
 func TestBatchWithOneBadRecord(t *testing.T) {
 	s := newStack(t)
-	r := s.start(t, repository)
+	r := s.start(t, impatient(t))
 	entries := []queue.SendEntry{{ID: "bad", Body: "poison"}}
 	var ids []string
 	for i := range 9 {
@@ -184,7 +191,8 @@ func TestBatchWithOneBadRecord(t *testing.T) {
 // and the order is paid.
 func TestMoveTask(t *testing.T) {
 	s := newStack(t)
-	s.provision(t) // nothing polls yet
+	folder := impatient(t)
+	s.provision(t, folder) // nothing polls yet
 	ref := order.Ref{Tenant: "local", ID: uuid.NewString()}
 	if err := s.store().Create(t.Context(), order.New(ref, order.Request{Amount: 100, Currency: "KRW", PaymentToken: "tok_ok"}, "", time.Now())); err != nil {
 		t.Fatal(err)
@@ -219,7 +227,7 @@ func TestMoveTask(t *testing.T) {
 		}
 		return ""
 	})
-	r := s.start(t, repository)
+	r := s.start(t, folder)
 	if o := r.paid(t, ref.ID); len(o.Attempts) != 1 {
 		t.Errorf("the order has the attempts %v, want one", o.outcomes())
 	}

@@ -42,7 +42,7 @@ import (
 // allowed.
 func TestPolicies(t *testing.T) {
 	s := newStack(t)
-	s.provision(t)
+	s.provision(t, repository)
 	now := time.Now
 	client := func(queueName string) (*meter, *dynamostore.Store, *sqsqueue.Queue) {
 		m := &meter{calls: map[string]int{}}

@@ -45,7 +45,7 @@ import (
 // function's calls are checked against its role.
 func TestRestore(t *testing.T) {
 	s := newStack(t)
-	s.provision(t)
+	s.provision(t, repository)
 	books := &bank{Simulator: simulator.New(time.Now), charged: make(map[string]string)}
 	before := s.release(t, books, 5*time.Minute, nil)
 	messages := make(map[string]queue.Message)
