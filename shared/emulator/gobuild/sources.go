@@ -62,6 +62,11 @@ func (f *Function) Sources(ctx context.Context) *Sources {
 		return s
 	}
 	from, packages := f.source, f.packages()
+	for i, pkg := range packages {
+		if isGoFile(pkg) { // go list does not say which module a single file belongs to
+			packages[i] = "./" + filepath.Dir(pkg)
+		}
+	}
 	if m := f.makefile; m != nil {
 		packages = []string{"./..."}
 		if m.dir != f.source && within(m.tree, m.dir) {

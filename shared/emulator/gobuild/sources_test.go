@@ -186,6 +186,16 @@ func TestChangedInTheHandlersPackage(t *testing.T) {
 	check(t, f, root, touch("lambda/beta/main.go"), false)
 }
 
+func TestChangedInTheHandlersFile(t *testing.T) {
+	f, root := open(t, template.Function{CodeURI: ".", Build: goBuild, Handler: "cmd/pay.go"}, files{
+		"go.mod": goMod, "cmd/pay.go": "package main\n\nimport _ \"example.com/shop/price\"\n\nfunc main() {}\n",
+		"cmd/ship.go": hello, "price/price.go": "package price\n", "other/other.go": "package other\n",
+	})
+	check(t, f, root, touch("cmd/pay.go"), true)
+	check(t, f, root, touch("price/price.go"), true)
+	check(t, f, root, touch("other/other.go"), false)
+}
+
 func TestChangedWithAProgramThatIsThere(t *testing.T) {
 	f, root := open(t, template.Function{CodeURI: "."}, files{"bootstrap*": "#!/bin/sh\n"})
 	check(t, f, root, touch("bootstrap"), true)
