@@ -149,6 +149,9 @@ func (f *Function) build(ctx context.Context, folder string) (program string, er
 	return f.program(folder)
 }
 
+// IsMade reports whether make builds the function.
+func (f *Function) IsMade() bool { return f.makefile != nil }
+
 func (f *Function) goBuild(ctx context.Context, program string) (err error) {
 	// Stamping a program with its commit costs a run of git, and is not needed locally.
 	args := []string{"build", "-buildvcs=false", "-o", program}
