@@ -16,7 +16,7 @@ import (
 // openIdentity returns the claims that the function of a route sees of a caller whom nobody
 // has checked: those of an access token for the route's authorizer, valid for a year, with
 // what replaces them.
-func openIdentity(r template.Route, replaced accesstoken.Claims, now time.Time) map[string]string {
+func openIdentity(r template.Route, replaced accesstoken.Claims, now time.Time) accesstoken.Claims {
 	const local = "local"
 	claims := accesstoken.Claims{
 		"iss": r.Authorizer.Issuer, "sub": local, "client_id": local, "username": local,
@@ -27,7 +27,8 @@ func openIdentity(r template.Route, replaced accesstoken.Claims, now time.Time) 
 		claims["aud"] = r.Authorizer.Audience[0]
 	}
 	maps.Copy(claims, replaced)
-	return claims.Strings()
+	maps.DeleteFunc(claims, func(_ string, value any) bool { return value == nil })
+	return claims
 }
 
 func seconds(t time.Time) json.Number { return json.Number(strconv.FormatInt(t.Unix(), 10)) }
@@ -35,8 +36,9 @@ func seconds(t time.Time) json.Number { return json.Number(strconv.FormatInt(t.U
 // openContext returns what the events of a route with an authorizer have in
 // requestContext.authorizer while the API is open.
 func (r *route) openContext() *authorizerContext {
-	// A handler in this process may change what it gets.
-	return &authorizerContext{JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{
-		Claims: maps.Clone(r.identity), Scopes: r.Scopes,
-	}}
+	caller := &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: r.identity.Strings()}
+	if len(r.Scopes) > 0 {
+		caller.Scopes = r.identity.Scopes()
+	}
+	return &authorizerContext{JWT: caller}
 }

@@ -92,6 +92,10 @@ func TestOpen(t *testing.T) {
 	delete(changed, "email")
 	maps.Copy(changed, map[string]string{"sub": "u-1", "cognito:groups": "[a b]", "level": "7"})
 	diff(t, "another identity", changed, own.JWT.Claims)
+	granted := accesstoken.Claims{"scope": "r admin"}
+	diff(t, "other scopes", []string{"r", "admin"}, identity(t, granted, "/scoped").JWT.Scopes)
+	diff(t, "other scopes on a route with none", []string(nil), identity(t, granted, "/any").JWT.Scopes)
+	diff(t, "scopes of another claim", []string{"w"}, identity(t, accesstoken.Claims{"scope": nil, "scp": []any{"w"}}, "/scoped").JWT.Scopes)
 	if got := identity(t, nil, "/none"); got != nil {
 		t.Errorf("a route without an authorizer: %+v", got)
 	}

@@ -3,6 +3,7 @@ package apigateway
 import (
 	"strings"
 
+	"paylane/shared/accesstoken"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/template"
 )
@@ -14,7 +15,7 @@ type route struct {
 	bucket    *bucket  // nil without a limit
 	variables []string // the names in its path, in order
 	// identity are the claims of every caller while the API is open.
-	identity map[string]string
+	identity accesstoken.Claims
 }
 
 // router chooses routes ("Working with routes for HTTP APIs"): a path that matches in

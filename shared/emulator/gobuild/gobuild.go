@@ -103,7 +103,7 @@ func isFolder(path string) bool {
 // With BuildMethod "makefile" it is `make build-<LogicalId>` with ARTIFACTS_DIR, in a copy
 // of the source ("Building custom runtimes", AWS SAM developer guide). With "go1.x" it is
 // `go build` of the package in the folder that CodeUri names; if that can't be built, of
-// the one that the Handler names below it ("Building Go functions", SAM's own behaviour).
+// the package or file that the Handler names below it ("Building Go functions", SAM's own behaviour).
 // A zip file is unpacked. Without a BuildMethod it is make if the Makefile has the target,
 // the program bootstrap if there are no Go files, and otherwise `go build`.
 //
@@ -149,6 +149,9 @@ func (f *Function) build(ctx context.Context, folder string) (program string, er
 	return f.program(folder)
 }
 
+// IsMade reports whether make builds the function.
+func (f *Function) IsMade() bool { return f.makefile != nil }
+
 func (f *Function) goBuild(ctx context.Context, program string) (err error) {
 	// Stamping a program with its commit costs a run of git, and is not needed locally.
 	args := []string{"build", "-buildvcs=false", "-o", program}
@@ -165,17 +168,25 @@ func (f *Function) goBuild(ctx context.Context, program string) (err error) {
 	return err
 }
 
-// packages are those that go build tries: the first that can be built is the function.
+// packages are those that go build tries: the first that can be built is the function. The
+// Handler's may be a folder or, as for SAM's go build, a single file.
 func (f *Function) packages() []string {
 	handler := "./" + f.function.Handler
 	switch {
-	case !filepath.IsLocal(f.function.Handler) || !hasGo(filepath.Join(f.source, f.function.Handler)):
+	case !filepath.IsLocal(f.function.Handler) || !isPackage(filepath.Join(f.source, f.function.Handler)):
 		return []string{"."}
 	case !hasGo(f.source):
 		return []string{handler}
 	}
 	return []string{".", handler}
 }
+
+func isPackage(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && (hasGo(path) || isGoFile(path) && info.Mode().IsRegular())
+}
+
+func isGoFile(path string) bool { return filepath.Ext(path) == ".go" }
 
 // prebuilt reports whether there is nothing to build.
 func (f *Function) prebuilt() bool {

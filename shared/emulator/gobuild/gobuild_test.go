@@ -163,12 +163,20 @@ func TestBuild(t *testing.T) {
 			files{"dist/bootstrap*": script}, "dist",
 		},
 		{
+			"a label that looks like a file as the handler of a program that is there", template.Function{CodeURI: "dist", Handler: "main.go"},
+			files{"dist/bootstrap*": script}, "dist",
+		},
+		{
 			"a package below CodeUri as the handler", template.Function{Build: goBuild, CodeURI: "f", Handler: "lambda/alpha"},
 			files{"go.mod": goMod, "f/lambda/alpha/main.go": hello, "f/lambda/beta/main.go": "broken"}, "1",
 		},
 		{
 			"a package below CodeUri as the handler, and Go files that are not for the build", template.Function{CodeURI: ".", Handler: "alpha"},
 			files{"go.mod": goMod, "tools.go": "//go:build tools\n\npackage tools\n", "alpha/main.go": hello}, "1",
+		},
+		{
+			"a file below CodeUri as the handler", template.Function{Build: goBuild, CodeURI: "f", Handler: "cmd/pay.go"},
+			files{"go.mod": goMod, "f/cmd/pay.go": hello, "f/cmd/ship.go": "broken"}, "1",
 		},
 		{
 			"go1.x and TrimGoPath", template.Function{CodeURI: ".", Build: template.Build{Method: "go1.x", TrimPath: true}},

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -31,8 +32,11 @@ type places struct {
 	embeds  []embed
 }
 
-// embed is a pattern of a go:embed directive.
-type embed struct{ folder, pattern string }
+// embed is a pattern of a go:embed directive, or something that a Makefile names.
+type embed struct {
+	folder, pattern string
+	named           bool // by a Makefile
+}
 
 // listed is a package in the output of `go list`.
 type listed struct {
@@ -54,7 +58,8 @@ func (m *module) local() bool {
 
 // Sources records the state of the function's sources. If `go list` fails because they are
 // broken at the moment, they are those of the previous call. What make builds is unknown:
-// its sources are all packages in the source and in the working folder, and the Makefile.
+// its sources are all packages in the source and in the working folder, the Makefile, and
+// the files and folders that this names.
 func (f *Function) Sources(ctx context.Context) *Sources {
 	if f.archive != "" {
 		s := &Sources{places: places{files: []string{f.archive}}}
@@ -62,6 +67,11 @@ func (f *Function) Sources(ctx context.Context) *Sources {
 		return s
 	}
 	from, packages := f.source, f.packages()
+	for i, pkg := range packages {
+		if isGoFile(pkg) { // go list does not say which module a single file belongs to
+			packages[i] = "./" + filepath.Dir(pkg)
+		}
+	}
 	if m := f.makefile; m != nil {
 		packages = []string{"./..."}
 		if m.dir != f.source && within(m.tree, m.dir) {
@@ -75,8 +85,44 @@ func (f *Function) Sources(ctx context.Context) *Sources {
 	s := &Sources{places: f.places}
 	s.folders = append(slices.Clip(s.folders), f.source)
 	s.files = append(slices.Clip(s.files), f.ownFiles()...)
+	if f.makefile != nil {
+		s.embeds = append(slices.Clip(s.embeds), f.named()...)
+	}
 	s.state = s.look()
 	return s
+}
+
+// words matches what may be a path in a Makefile.
+var words = regexp.MustCompile(`[\w./][\w./+-]*`)
+
+// named returns what the Makefile names that is there, such as what it copies and includes,
+// and what the Makefiles name that it includes. Folders that have all of the source are left
+// out: in these, anything may change at any time. So is what is not copied, except for what
+// is included: make may write there, and would be run again and again.
+func (f *Function) named() (all []embed) {
+	seen := map[string]bool{}
+	var read func(makefile string)
+	read = func(makefile string) {
+		text, _ := os.ReadFile(makefile) //nolint:gosec,errcheck // make reports what it can't read
+		for _, word := range words.FindAllString(string(text), -1) {
+			// In $(CURDIR)/x, too, the word is /x.
+			at := filepath.Join(f.makefile.dir, filepath.FromSlash(word))
+			included := filepath.Ext(at) == ".mk"
+			if seen[at] || within(at, f.source) || within(at, f.makefile.dir) || !included && !within(f.makefile.tree, at) {
+				continue
+			}
+			seen[at] = true
+			if _, err := os.Stat(at); err != nil {
+				continue
+			}
+			all = append(all, embed{folder: filepath.Dir(at), pattern: filepath.Base(at), named: true})
+			if included {
+				read(at)
+			}
+		}
+	}
+	read(f.makefile.path)
+	return all
 }
 
 // ownFiles are the files that belong to the sources whatever `go list` says.
@@ -116,7 +162,7 @@ func placesOf(packages []byte) (p places) {
 		modules[l.Module.Path] = l.Module.Dir
 		p.folders = append(p.folders, l.Dir)
 		for _, pattern := range l.EmbedPatterns {
-			p.embeds = append(p.embeds, embed{l.Dir, pattern})
+			p.embeds = append(p.embeds, embed{folder: l.Dir, pattern: pattern})
 		}
 		p.files = append(p.files, l.Module.GoMod, strings.TrimSuffix(l.Module.GoMod, ".mod")+".sum")
 	}
@@ -172,7 +218,8 @@ func isSource(name string) bool {
 func hidden(name string) bool { return name[0] == '.' || name[0] == '_' }
 
 // hash hashes the files that the pattern matches, and those in folders that it matches,
-// where hidden files count only with "all:" (the documentation of package embed).
+// where hidden files count only with "all:" (the documentation of package embed). The
+// packages of a web page's tools, in a folder that a Makefile names, are too many.
 func (e embed) hash(sum io.Writer) {
 	pattern, all := strings.CutPrefix(e.pattern, "all:")
 	folder := os.DirFS(e.folder)
@@ -182,7 +229,7 @@ func (e embed) hash(sum io.Writer) {
 			switch {
 			case err != nil:
 				return nil //nolint:nilerr // it has just vanished, which the next look notices
-			case path != match && !all && hidden(d.Name()):
+			case path != match && !all && hidden(d.Name()), e.named && d.Name() == "node_modules":
 				if d.IsDir() {
 					return fs.SkipDir
 				}

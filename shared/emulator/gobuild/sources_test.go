@@ -163,6 +163,39 @@ func TestChangedWithAMakefile(t *testing.T) {
 	check(t, f, root, touch("Makefile"), true)
 }
 
+// What a Makefile copies and includes is in the build as much as the packages are.
+func TestChangedByWhatAMakefileNames(t *testing.T) {
+	rows := []struct {
+		name string
+		act  act
+		want bool
+	}{
+		{"file of a folder that it copies", edit("app/assets/deep/page", "edited"), true},
+		{"new file in a folder that it copies", edit("app/assets/new", ""), true},
+		{"file that it copies by its whole path", edit("app/config.json", "{}"), true},
+		{"hidden file of a folder that it copies", edit("app/assets/.swp", ""), false},
+		{"package of a tool in a folder where it works", edit("app/web/node_modules/x/x.js", ""), false},
+		{"file that it includes", touch("mk/common.mk"), true},
+		{"file that an included one names", edit("app/schema/order.json", "{}"), true},
+		{"file that make may have written beside the source", edit("bin/tool", "built"), false},
+		{"file that it does not name", edit("app/notes.md", "edited"), false},
+		{"file elsewhere", edit("other/notes.md", "edited"), false},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			f, root := open(t, template.Function{CodeURI: "app", Build: makeBuild}, files{
+				"app/Makefile": "include ../mk/common.mk\nbuild-Pay: common\n\tgo build -o $(ARTIFACTS_DIR)/bootstrap .\n" +
+					"\tgo build -o ../bin/tool .\n\tcd web && npm run build\n\tcp -r ./assets/* $(CURDIR)/config.json \"$(ARTIFACTS_DIR)\"\n\tls .. ../app/. >/dev/null\n",
+				"mk/common.mk": "common:\n\tcp schema/order.json $(ARTIFACTS_DIR)\n",
+				"app/go.mod":   goMod, "app/main.go": hello, "app/assets/deep/page": "", "app/assets/.swp": "old", "app/config.json": "", "app/schema/order.json": "",
+				"app/web/node_modules/x/x.js": "old", "app/notes.md": "", "other/notes.md": "", "bin/tool": "",
+			})
+			check(t, f, root, row.act, row.want)
+		})
+	}
+}
+
 func TestChangedWithAMakefileElsewhere(t *testing.T) {
 	f, root := open(t, template.Function{
 		CodeURI: "app/cmd/pay", Build: template.Build{Method: "makefile", ContextPath: "build", WorkingDirectory: "app"},
@@ -184,6 +217,16 @@ func TestChangedInTheHandlersPackage(t *testing.T) {
 	check(t, f, root, touch("lambda/alpha/main.go"), true)
 	check(t, f, root, touch("price/price.go"), true)
 	check(t, f, root, touch("lambda/beta/main.go"), false)
+}
+
+func TestChangedInTheHandlersFile(t *testing.T) {
+	f, root := open(t, template.Function{CodeURI: ".", Build: goBuild, Handler: "cmd/pay.go"}, files{
+		"go.mod": goMod, "cmd/pay.go": "package main\n\nimport _ \"example.com/shop/price\"\n\nfunc main() {}\n",
+		"cmd/ship.go": hello, "price/price.go": "package price\n", "other/other.go": "package other\n",
+	})
+	check(t, f, root, touch("cmd/pay.go"), true)
+	check(t, f, root, touch("price/price.go"), true)
+	check(t, f, root, touch("other/other.go"), false)
 }
 
 func TestChangedWithAProgramThatIsThere(t *testing.T) {

@@ -83,6 +83,32 @@ func TestBuilds(t *testing.T) {
 	}
 }
 
+// TestMakesOneAtATime: Makefiles that write to one place outside of what is copied for them
+// don't get in each other's way.
+func TestMakesOneAtATime(t *testing.T) {
+	t.Parallel()
+	var resources strings.Builder
+	names := []string{"One", "Two", "Three", "Four"}
+	for _, name := range names {
+		resources.WriteString("  " + name + ": {Type: AWS::Serverless::Function, Properties: {CodeUri: " + name +
+			", Handler: bootstrap, Runtime: provided.al2023, FunctionUrlConfig: {AuthType: NONE}}}\n")
+	}
+	path := inTemplate(t, resources.String())
+	for _, name := range names {
+		folder := filepath.Join(filepath.Dir(path), name)
+		if err := os.MkdirAll(filepath.Join(folder, "..", "shared"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		// Two at a time would both make the folder.
+		write(t, filepath.Join(folder, "Makefile"), "build-"+name+":\n\tmkdir ../shared/busy\n\tgo list std >/dev/null\n"+
+			"\tprintf '#!/bin/sh\\n' > $(ARTIFACTS_DIR)/bootstrap && chmod +x $(ARTIFACTS_DIR)/bootstrap\n\trmdir ../shared/busy\n")
+	}
+	start(t, runner.Config{Template: path, Output: &output{}})
+}
+
 // zipProgram builds the package in a folder, and replaces an archive by one with the program.
 func zipProgram(t *testing.T, folder, archive string) {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -43,7 +44,8 @@ type built struct {
 	absent    []Absent
 	folder    string // of the builds; removed at the end
 	functions []*builtFunction
-	outbound  *outbound // nil if the functions may call AWS
+	outbound  *outbound  // nil if the functions may call AWS
+	making    sync.Mutex // while make runs
 }
 
 type builtFunction struct {
@@ -126,7 +128,13 @@ func (p *built) buildAll(ctx context.Context) error {
 	return group.Wait()
 }
 
+// build runs make once at a time, as sam build does unless it is told to --parallel: what
+// Makefiles share outside of their copies, such as ../bin, has no copy for each.
 func (p *built) build(ctx context.Context, f *builtFunction) (program string, err error) {
+	if f.code.IsMade() {
+		p.making.Lock()
+		defer p.making.Unlock()
+	}
 	began := p.config.Now()
 	if program, err = f.code.Build(ctx); err == nil {
 		p.report("built %s in %.1f s", f.LogicalID, p.config.Now().Sub(began).Seconds())

@@ -38,7 +38,7 @@ type outbound struct {
 	ctx       context.Context        // ends with the proxy
 	stop      context.CancelFunc
 
-	reported sync.Map   // the refusals
+	reported sync.Map   // the refusals and failures
 	mu       sync.Mutex // no call begins once close holds it
 	calls    sync.WaitGroup
 }
@@ -64,10 +64,7 @@ func openOutbound(ctx context.Context, c Config, t *template.Template, report fu
 	errorLog := slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug)
 	o.forward = &httputil.ReverseProxy{
 		Rewrite: asItCame, Transport: o.transport, FlushInterval: -1, ErrorLog: errorLog,
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			status, text := o.failure(r.Context(), err)
-			http.Error(w, text, status)
-		},
+		ErrorHandler: o.failed,
 	}
 	o.server = &http.Server{
 		Handler: o, ReadHeaderTimeout: time.Minute, ErrorLog: errorLog,
@@ -222,6 +219,24 @@ func pass(to net.Conn, from io.Reader, end func()) {
 	}
 }
 
+// failed ends a call without TLS that came to nothing. A refusal is an answer, which says
+// why. Otherwise the caller's client is to return an error, as it does without the proxy:
+// the reason, which it can't be told, is reported.
+func (o *outbound) failed(w http.ResponseWriter, r *http.Request, err error) {
+	status, text := o.failure(r.Context(), err)
+	if status == http.StatusForbidden {
+		http.Error(w, text, status)
+		return
+	}
+	if r.Context().Err() == nil { // neither the caller nor the proxy has ended
+		function, _ := r.Context().Value(functionKey{}).(string)
+		// The error may name a port that is another each time.
+		what := fmt.Sprintf("%s could not call %s", function, r.URL.Host)
+		o.reportOnce(what, what+": "+text)
+	}
+	panic(http.ErrAbortHandler)
+}
+
 // failure returns the answer to a call that came to nothing. A refusal is reported as
 // well, once for each function and host.
 func (o *outbound) failure(ctx context.Context, err error) (status int, text string) {
@@ -231,10 +246,15 @@ func (o *outbound) failure(ctx context.Context, err error) (status int, text str
 	}
 	function, _ := ctx.Value(functionKey{}).(string)
 	text = fmt.Sprintf("%s was kept from calling AWS at %s. %s", function, string(aws), o.advice)
-	if _, reported := o.reported.LoadOrStore(text, true); !reported {
+	o.reportOnce(text, text)
+	return http.StatusForbidden, text
+}
+
+// reportOnce reports something that has a key, unless it has been reported.
+func (o *outbound) reportOnce(key, text string) {
+	if _, reported := o.reported.LoadOrStore(key, true); !reported {
 		o.report("%s", text)
 	}
-	return http.StatusForbidden, text
 }
 
 // awsError is a host of AWS's, which is not called.

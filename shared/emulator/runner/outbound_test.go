@@ -188,7 +188,8 @@ func TestAWSIsRefused(t *testing.T) {
 // TestOthersAreCalled: a call to anybody else is what it would be without the proxy.
 func TestOthersAreCalled(t *testing.T) {
 	t.Parallel()
-	_, variables := reporting(t, runner.Config{}, map[string]string{"Fun": ""})
+	out := &output{}
+	_, variables := reporting(t, runner.Config{Output: out}, map[string]string{"Fun": ""})
 	c := client(t, variables["Fun"]["HTTP_PROXY"])
 	const rest = "more\n"
 	more := make(chan struct{})
@@ -244,8 +245,13 @@ func TestOthersAreCalled(t *testing.T) {
 
 	nobody := httptest.NewServer(handler)
 	nobody.Close()
-	if status, text := call(t, c, nobody.URL); status != http.StatusBadGateway || !strings.Contains(text, "connection refused") {
-		t.Errorf("where nobody listens: %d %s", status, text)
+	for range 2 { // an error of the client, as without the proxy, and not an answer of nobody's
+		if status, text := call(t, c, nobody.URL); status != 0 {
+			t.Errorf("where nobody listens: %d %s", status, text)
+		}
+	}
+	if got := strings.Count(out.String(), "Fun could not call "+nobody.Listener.Addr().String()+": "); got != 1 || !strings.Contains(out.String(), "connection refused") {
+		t.Errorf("where nobody listens: the reason is reported %d times:\n%s", got, out)
 	}
 	if _, text := call(t, c, strings.Replace(nobody.URL, "http:", "https:", 1)); !strings.Contains(text, "connection refused") {
 		t.Errorf("where nobody listens, with TLS: %s", text)

@@ -7,7 +7,8 @@ const (
 	typeQueue    = "AWS::SQS::Queue"
 	typeTable    = "AWS::DynamoDB::Table"
 	typeMapping  = "AWS::Lambda::EventSourceMapping"
-	typeURL      = "AWS::Lambda::Url" // SAM makes one from a function's FunctionUrlConfig
+	typeURL      = "AWS::Lambda::Url"         // SAM makes one from a function's FunctionUrlConfig
+	typeStage    = "AWS::ApiGatewayV2::Stage" // SAM makes one from an HTTP API
 )
 
 // Types that are not emulated, but that code can reach, and what belongs to them.

@@ -81,6 +81,7 @@ Resources:
           CHINA: !Sub "https://${Api}.execute-api.cn-north-1.amazonaws.com.cn/"
           TWO: !Sub "https://${Api}.execute-api.${AWS::Region}.amazonaws.com,https://${ServerlessHttpApi}.execute-api.${AWS::Region}.amazonaws.com"
           STAGE: !Sub "${Api.Stage} ${ServerlessHttpApi.Stage}"
+          MADE: !Join [" ", [!Ref Apiv1Stage, !Ref ServerlessHttpApiApiGatewayDefaultStage]]
           HOST: !Sub "${Api}.execute-api.${AWS::Region}.amazonaws.com"
           OTHER: https://abcdefghij.execute-api.us-east-1.amazonaws.com/x
 `
@@ -99,6 +100,7 @@ Resources:
 		one, two := at(api.DomainName), at(implicit.DomainName)
 		diff(t, "environment", map[string]string{
 			"ATTRIBUTE": one + "/v1", "SUB": one + "/v1/x?a=b", "JOIN": one, "TWO": one + "," + two, "STAGE": "v1 $default",
+			"MADE":     "v1 $default",
 			"IMPLICIT": at(implicit.ID+".execute-api.eu-west-1.amazonaws.com") + "/",
 			"CHINA":    at(api.ID+".execute-api.cn-north-1.amazonaws.com.cn") + "/",
 			"HOST":     api.DomainName, "OTHER": "https://abcdefghij.execute-api.us-east-1.amazonaws.com/x",

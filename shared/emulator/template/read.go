@@ -311,8 +311,9 @@ func (r *reader) addImplicitAPI() {
 	}
 }
 
-// addOthersOfSAM adds the resources that SAM makes from functions and that others can
-// refer to: their roles, and the REST API of their Api events, which are refused.
+// addOthersOfSAM adds the resources that SAM makes from others and that can be referred to:
+// the roles of functions, the stages of HTTP APIs, and the REST API of Api events, which are
+// refused.
 func (r *reader) addOthersOfSAM() {
 	const typeRole, restAPI = "AWS::IAM::Role", "ServerlessRestApi"
 	add := func(made resource) {
@@ -321,6 +322,14 @@ func (r *reader) addOthersOfSAM() {
 		}
 	}
 	for _, res := range r.order {
+		if res.typ == typeHTTPAPI && res.exists {
+			stage := r.propertiesOfResource(res).text("StageName", DefaultStage)
+			name := res.at.textNode(stage)
+			add(resource{
+				id: stageID(res.id, stage), typ: typeStage, path: res.path, at: res.at, exists: true,
+				properties: &node{kind: object, entries: []entry{{key: "StageName", at: name, value: name}}},
+			})
+		}
 		if res.typ != typeFunction {
 			continue
 		}
@@ -338,6 +347,15 @@ func (r *reader) addOthersOfSAM() {
 			}
 		}
 	}
+}
+
+// stageID returns the logical id that SAM makes for an API's stage (http_api_generator.py).
+// Of a name that has other characters it has a hash, which nobody would write.
+func stageID(api, stage string) string {
+	if stage == DefaultStage {
+		return api + "ApiGatewayDefaultStage"
+	}
+	return api + stage + "Stage"
 }
 
 func entriesOf(n *node) []entry {

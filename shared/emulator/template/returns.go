@@ -36,6 +36,7 @@ var returns = map[string]returned{
 		"Arn": "{arn}:lambda:{region}:{account}:function:{name}"}},
 	typeHTTPAPI: {"", 0, "{api}", map[string]string{
 		"ApiEndpoint": "{endpoint}", "ApiId": "{api}"}},
+	typeStage: {"", 0, "=StageName", nil},
 	typeQueue: {"QueueName", 80, "{url}", map[string]string{
 		"Arn": "{arn}:sqs:{region}:{account}:{name}", "QueueName": "{name}", "QueueUrl": "{url}"}},
 	typeTable: {"TableName", 255, "{name}", map[string]string{
