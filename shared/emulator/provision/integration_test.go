@@ -125,11 +125,11 @@ func TestPaylane(t *testing.T) {
 	queue, _ := tmpl.Queue("PaymentQueue")
 	dead, _ := tmpl.Queue("PaymentDLQ")
 	diff(t, "the payment queue", map[string]string{
-		"VisibilityTimeout": "60", "MessageRetentionPeriod": "345600", "DelaySeconds": "0",
+		"VisibilityTimeout": "60", "MessageRetentionPeriod": "1123200", "DelaySeconds": "0",
 		"ReceiveMessageWaitTimeSeconds": "0", "MaximumMessageSize": "1048576", "QueueArn": queue.ARN,
 	}, pick(p.attributes(t, tmpl, "PaymentQueue")))
 	policy := p.attributes(t, tmpl, "PaymentQueue")["RedrivePolicy"]
-	if !strings.Contains(policy, dead.ARN) || !strings.Contains(policy, "5") {
+	if !strings.Contains(policy, dead.ARN) || !strings.Contains(policy, "1000") {
 		t.Errorf("the redrive policy is %s", policy)
 	}
 	diff(t, "the dead-letter queue", map[string]string{
