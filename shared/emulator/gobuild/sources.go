@@ -103,7 +103,7 @@ func (f *Function) named() (all []embed) {
 	seen := map[string]bool{}
 	var read func(makefile string)
 	read = func(makefile string) {
-		text, _ := os.ReadFile(makefile) //nolint:gosec,errcheck // make reports what it can't read
+		text, _ := os.ReadFile(makefile) //nolint:gosec // reading what it names is the purpose; make reports what can't be read
 		for _, word := range words.FindAllString(string(text), -1) {
 			// In $(CURDIR)/x, too, the word is /x.
 			at := filepath.Join(f.makefile.dir, filepath.FromSlash(word))
@@ -112,7 +112,7 @@ func (f *Function) named() (all []embed) {
 				continue
 			}
 			seen[at] = true
-			if _, err := os.Stat(at); err != nil {
+			if _, err := os.Stat(at); err != nil { //nolint:gosec // as above
 				continue
 			}
 			all = append(all, embed{folder: filepath.Dir(at), pattern: filepath.Base(at), named: true})

@@ -92,7 +92,8 @@ func TestProblems(t *testing.T) {
 			"          CC: 'a{{resolve:secretsmanager:s:SecretString:k}}{{resolve:ssm:x}}'\n"), []string{
 			`line 10: ` + f + `.Environment.Variables.AA: the value of {{resolve:ssm:x}} is kept elsewhere: give --endpoint URL where it is`,
 			`line 11: ` + f + `.Environment.Variables.BB: it must be a string, not a list`,
-			`line 12: ` + f + `.Environment.Variables.CC: the value of {{resolve:secretsmanager:s:SecretString:k}} is kept elsewhere: give --endpoint URL where it is`}},
+			`line 12: ` + f + `.Environment.Variables.CC: the value of {{resolve:secretsmanager:s:SecretString:k}} is kept elsewhere: give --endpoint URL where it is`,
+			`line 12: ` + f + `.Environment.Variables.CC: the value of {{resolve:ssm:x}} is kept elsewhere: give --endpoint URL where it is`}},
 		{"function URL that IAM guards", function("      FunctionUrlConfig: {AuthType: AWS_IAM}\n"), []string{
 			"line 8: " + f + ".FunctionUrlConfig.AuthType: AWS_IAM is not supported: requests signed with IAM credentials are not checked"}},
 		{"function URL out of range", function("      FunctionUrlConfig: {InvokeMode: STREAM, Cors: {MaxAge: 86401, AllowCredentials: true, AllowOrigins: ['*'], Allow: x}}\n"), []string{

@@ -25,6 +25,7 @@ func (r *reader) final(n *node, path string) *node {
 		return n
 	}
 	var out strings.Builder
+	known := true // all so far; the others are asked for as well, so that each is named
 	before, rest, more := strings.Cut(n.text, beginning)
 	for ; more; before, rest, more = strings.Cut(rest, beginning) {
 		out.WriteString(strings.ReplaceAll(before, hidden, beginning))
@@ -36,13 +37,14 @@ func (r *reader) final(n *node, path string) *node {
 			return n.bad()
 		}
 		value, ok := r.referenced(n, path, reference)
-		if !ok {
-			return n.bad()
-		}
+		known = known && ok
 		out.WriteString(value)
 		if rest = after; out.Len() > maxText {
 			break
 		}
+	}
+	if !known {
+		return n.bad()
 	}
 	out.WriteString(strings.ReplaceAll(before, hidden, beginning))
 	return r.built(n, path, out.String())

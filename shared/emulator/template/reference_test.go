@@ -113,7 +113,7 @@ func TestReferenceProblems(t *testing.T) {
       Environment:
         Variables:
           AA: !Ref P
-          BB: "{{resolve:ssm:/b:1}}"
+          BB: "{{resolve:ssm:/b:1}} and {{resolve:ssm:/also}}"
           CC: "{{resolve:secretsmanager:c:SecretString:k:AWSCURRENT}}"
           DD: "{{resolve:secretsmanager:s:SecretString:k}}"
           EE: "{{resolve:ssm:/e"
@@ -140,11 +140,13 @@ func TestReferenceProblems(t *testing.T) {
 	diff(t, "without a Lookup", slices.Concat([]string{
 		`line 2: Parameters.P: its value is that of "/p" in Systems Manager: give it by --parameter P=Value, or --endpoint URL where it is`,
 		"line 14: " + env + "BB: the value of {{resolve:ssm:/b:1}} is kept elsewhere: give --endpoint URL where it is",
+		"line 14: " + env + "BB: the value of {{resolve:ssm:/also}} is kept elsewhere: give --endpoint URL where it is",
 		"line 15: " + env + "CC: the value of {{resolve:secretsmanager:c:SecretString:k:AWSCURRENT}} is kept elsewhere: give --endpoint URL where it is",
 	}, always), problems(t, source, template.Options{}))
 	diff(t, "with one that fails", slices.Concat([]string{
 		"line 2: Parameters.P: the value of {{resolve:ssm:/p}}: connection refused, or give it by --parameter P=Value",
 		"line 14: " + env + "BB: the value of {{resolve:ssm:/b:1}}: connection refused",
+		"line 14: " + env + "BB: the value of {{resolve:ssm:/also}}: connection refused",
 		"line 15: " + env + "CC: the value of {{resolve:secretsmanager:c:SecretString:k:AWSCURRENT}}: connection refused",
 	}, always), problems(t, source, template.Options{Lookup: failing}))
 }
