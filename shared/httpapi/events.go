@@ -41,7 +41,11 @@ type Identity struct {
 // sends its Last-Event-ID.
 const lastEventIDParameter = "lastEventId"
 
-type events struct{ EventsConfig }
+type events struct {
+	EventsConfig
+
+	open *openRequests
+}
 
 // NewEvents returns the handler of GET /orders/{id}/events, which sends an order's changes
 // as Server-Sent Events as they happen.
@@ -66,7 +70,7 @@ type events struct{ EventsConfig }
 // order's end, the answer is 204, on which an EventSource stops reconnecting.
 func NewEvents(c EventsConfig) http.Handler {
 	c.Lifetime = cmp.Or(c.Lifetime, time.Minute)
-	return recoverer(c.Log, http.HandlerFunc(events{c}.route))
+	return recoverer(c.Log, http.HandlerFunc(events{c, new(openRequests)}.route))
 }
 
 // route is a mux of one path: an http.ServeMux would make the stream function 30 KB larger.
@@ -95,6 +99,12 @@ func (e events) serve(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, refusal)
 		return
 	}
+	leave, ok := e.open.enter(caller.tenant)
+	if !ok {
+		writeProblem(w, tooManyOpen())
+		return
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeoutCause(r.Context(), e.lifetime(r.Context(), identity.Expires), order.ErrUnavailable)
 	defer cancel()
 	lastEventID := cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get(lastEventIDParameter))

@@ -244,7 +244,7 @@ func sharedResponses() map[string]*huma.Response {
 		"UnsupportedMediaType":  problems("The body has a content coding", contentCoding()),
 		"UnprocessableContent":  problems("The query has a parameter that is unknown, or repeated", checkQuery("limit=1")),
 		"RequestEntityTooLarge": orGateway(&huma.Response{Description: "The body exceeds API Gateway's limit"}, "Request Entity Too Large"),
-		"TooManyRequests":       orGateway(&huma.Response{Description: "Too many requests; try again in a moment"}, "Too Many Requests"),
+		"TooManyRequests":       orGateway(problems("Too many requests at once, or too many of the tenant that wait for an order or follow its events; try again in a moment", tooManyOpen()), "Too Many Requests"),
 		"InternalServerError":   orGateway(problems("The request could not be answered; its outcome is unknown", plain(http.StatusInternalServerError, "")), "Internal Server Error"),
 		"ServiceUnavailable":    orGateway(problems("Temporarily unavailable; try again in a moment", problemOfError(order.ErrUnavailable)), "Service Unavailable"),
 	}
@@ -255,7 +255,7 @@ func sharedResponses() map[string]*huma.Response {
 		r.Headers["Apigw-Requestid"] = headerRef("Apigw-Requestid")
 		r.Headers["Cache-Control"] = headerRef("Cache-Control-no-store")
 		switch name {
-		case "ServiceUnavailable":
+		case "ServiceUnavailable", "TooManyRequests":
 			r.Headers["Retry-After"] = headerRef("Retry-After")
 		case "UnsupportedMediaType":
 			r.Headers["Accept-Encoding"] = headerRef("Accept-Encoding")
