@@ -25,6 +25,7 @@ import (
 
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
+	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/queue"
 	"paylane/shared/telemetry"
@@ -265,6 +266,7 @@ func TestCostPage(t *testing.T) {
 		known, goal, client(p, u), 1000*p.Each["cognito.token.thousand"], p.PerMillion["kms.request"]/100,
 		fewer.work(fewer.items(p, u, watched)),
 		second, second/months[1].reconcileRate, months[1].scan(p, u), months[2].scan(p, u),
+		order.MaxFiltered*p.PerMillion["dynamodb.read"], 2*p.PerMillion["dynamodb.write"],
 		12*columns[2][5].cost, 0.25*p.Each["dynamodb.storage.gbMonth"],
 	)
 	shares := []float64{5, 70}

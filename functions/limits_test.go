@@ -1,15 +1,24 @@
 package functions_test
 
 import (
+	"context"
+	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"go.yaml.in/yaml/v3"
 
 	"paylane/shared/emulator/template"
+	"paylane/shared/handlers"
+	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/job"
+	"paylane/shared/order"
+	"paylane/shared/pebblestore/pebbletest"
 )
 
 // deployed reads the parameters that an environment is deployed with.
@@ -102,6 +111,44 @@ func chanceWithin(limit time.Duration, n int) float64 {
 		sum += p
 	}
 	return sum
+}
+
+// TestAbandonedStream: nobody tells a function that its client has left, so a stream whose order
+// does not change ends by itself: within about a minute, and before the function's timeout,
+// which would be an error. The client that is still there connects again.
+func TestAbandonedStream(t *testing.T) {
+	function, _ := read(t).Function("Stream")
+	synctest.Test(t, func(t *testing.T) {
+		store, _ := pebbletest.Open(t, time.Minute)
+		const id = "01a2051a-1bb7-7d6b-a984-0faba994632e"
+		o := order.New(order.Ref{Tenant: handlers.LocalTenant, ID: id}, order.Request{Amount: 1, Currency: "KRW", PaymentToken: "tok_ok"}, "", time.Now())
+		if err := store.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		stream := handlerstest.Must[handlers.StreamHandler](t)(handlers.Stream(handlerstest.Environment(), handlerstest.Services(store, nil)))
+		ctx, cancel := context.WithTimeout(t.Context(), function.Timeout)
+		defer cancel()
+		began := time.Now()
+		response, err := stream(ctx, &events.LambdaFunctionURLRequest{
+			RawPath: "/orders/" + id + "/events",
+			RequestContext: events.LambdaFunctionURLRequestContext{
+				DomainName: "id.lambda-url.us-east-1.on.aws", HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{Method: http.MethodGet},
+			},
+		})
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%v, %v", response, err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Fatal(err)
+		}
+		if lasted := time.Since(began); lasted < 30*time.Second || lasted > 90*time.Second || lasted > function.Timeout-5*time.Second {
+			t.Errorf("the stream lasted %v, and the function may take %v", lasted, function.Timeout)
+		}
+	})
+	// If all else fails, Lambda ends it.
+	if function.Timeout > 2*time.Minute {
+		t.Errorf("the function may take %v", function.Timeout)
+	}
 }
 
 // TestDefaults: without parameters an order has three attempts, whatever they take; production

@@ -37,6 +37,7 @@ func RunStore(t *testing.T, open func(t *testing.T) order.Store) {
 		"list filters by status":                       testListStatus,
 		"list follows changes of status":               testListStatusChanges,
 		"list hides tombstones":                        testListTombstones,
+		"list reads few orders for a page":             testListBound,
 		"list visits each old order once among writes": testListAmongWrites,
 		"list filters by customer":                     testListCustomer,
 		"list of a customer goes on from any position": testListCustomerPositions,

@@ -197,6 +197,21 @@ func testListStatusChanges(t *testing.T, s order.Store) {
 	}
 }
 
+// testListBound: among orders of another status a page ends empty, and says where to go on.
+func testListBound(t *testing.T, s order.Store) {
+	orders := createMany(t, s, order.MaxFiltered+7)
+	old := mustUpdate(t, s)(inStatus(orders[0], order.Processing), nil)
+	all := newestFirst(orders)
+	for _, limit := range []int{1, 20, 100} {
+		q := order.Query{Tenant: old.Tenant, Status: order.Processing, Limit: limit}
+		converges(t, func(ctx context.Context) string { return diffList(ctx, s, q, []string{old.ID}) })
+		page := must[order.Page](t)(s.List(t.Context(), q))
+		if len(page.Orders) != 0 || page.Next == nil || page.Next.ID != all[order.MaxFiltered-1] {
+			t.Errorf("limit %d: the page has %d orders and goes on at %v; want none, and the %dth", limit, len(page.Orders), page.Next, order.MaxFiltered)
+		}
+	}
+}
+
 func testListTombstones(t *testing.T, s order.Store) {
 	orders := createMany(t, s, 2)
 	void := order.NewVoid(pendingOrder(orders[0].Tenant, 1).Ref, time.Now())

@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// maxScanned bounds how many orders one page of a filtered list reads.
-	maxScanned = 1000
 	// maxBatchGet is BatchGetItem's limit.
 	maxBatchGet = 100
 	// maxFollowUps bounds how often unprocessed keys are requested again.
@@ -37,7 +35,7 @@ func (s *Store) list(ctx context.Context, q order.Query) (order.Page, error) {
 	for after, scanned := q.After, 0; ; {
 		batch := min(max(q.Limit-len(page.Orders), scanned), maxBatchGet)
 		if q.Status != "" {
-			batch = min(batch, maxScanned-scanned)
+			batch = min(batch, order.MaxFiltered-scanned)
 		}
 		entries, more, err := s.newest(ctx, index, after, batch)
 		if err != nil {
@@ -61,7 +59,7 @@ func (s *Store) list(ctx context.Context, q order.Query) (order.Page, error) {
 		switch {
 		case !more:
 			return page, nil
-		case len(page.Orders) == q.Limit, q.Status != "" && scanned >= maxScanned:
+		case len(page.Orders) == q.Limit, q.Status != "" && scanned >= order.MaxFiltered:
 			page.Next = after
 			return page, nil
 		}

@@ -39,7 +39,11 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-type api struct{ Config }
+type api struct {
+	Config
+
+	waiting openRequests
+}
 
 // New returns the handler of the API, except for the events of [NewEvents].
 func New(c Config) http.Handler {
@@ -48,7 +52,7 @@ func New(c Config) http.Handler {
 		c.Caller = context.WithCancel
 	}
 	mux := http.NewServeMux()
-	(&api{c}).register(humago.New(mux, humaConfig()))
+	(&api{Config: c}).register(humago.New(mux, humaConfig()))
 	openRoutes(mux, c.Tokens)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { writeProblem(w, noRoute(mux, r)) })
 	return recoverer(c.Log, cleanPaths(mux))

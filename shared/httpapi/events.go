@@ -21,7 +21,7 @@ type EventsConfig struct {
 	// Authenticate verifies who sent the request. Its error is a [*Problem], such as
 	// [Refusal] returns, or one of a use case.
 	Authenticate func(*http.Request) (Identity, error)
-	// Lifetime bounds how long a stream lasts; 0 means 14 minutes. A stream always ends in
+	// Lifetime bounds how long a stream lasts; 0 means a minute. A stream always ends in
 	// good time before its request's deadline.
 	Lifetime time.Duration
 	Log      *slog.Logger
@@ -41,7 +41,11 @@ type Identity struct {
 // sends its Last-Event-ID.
 const lastEventIDParameter = "lastEventId"
 
-type events struct{ EventsConfig }
+type events struct {
+	EventsConfig
+
+	open *openRequests
+}
 
 // NewEvents returns the handler of GET /orders/{id}/events, which sends an order's changes
 // as Server-Sent Events as they happen.
@@ -60,13 +64,13 @@ type events struct{ EventsConfig }
 // only by a write that fails: behind a real Function URL none does, and the stream lasts
 // until its end.
 //
-// The stream ends when the order does, and also after a while: a Lambda function has at
-// most 15 minutes, and an access token expires. The client then reconnects, and its
-// Last-Event-ID is the version it has; if that is the order's end, the answer is 204, on
-// which an EventSource stops reconnecting.
+// The stream ends when the order does. It also ends after a minute, so that a client that has
+// gone does not hold an execution for long, and when the access token expires. A client that
+// is still there reconnects, and its Last-Event-ID is the version it has; if that is the
+// order's end, the answer is 204, on which an EventSource stops reconnecting.
 func NewEvents(c EventsConfig) http.Handler {
-	c.Lifetime = cmp.Or(c.Lifetime, 14*time.Minute)
-	return recoverer(c.Log, http.HandlerFunc(events{c}.route))
+	c.Lifetime = cmp.Or(c.Lifetime, time.Minute)
+	return recoverer(c.Log, http.HandlerFunc(events{c, new(openRequests)}.route))
 }
 
 // route is a mux of one path: an http.ServeMux would make the stream function 30 KB larger.
@@ -95,6 +99,12 @@ func (e events) serve(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, refusal)
 		return
 	}
+	leave, ok := e.open.enter(caller.tenant)
+	if !ok {
+		writeProblem(w, tooManyOpen())
+		return
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeoutCause(r.Context(), e.lifetime(r.Context(), identity.Expires), order.ErrUnavailable)
 	defer cancel()
 	lastEventID := cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get(lastEventIDParameter))

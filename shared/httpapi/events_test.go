@@ -198,7 +198,7 @@ func TestPollingIsCheap(t *testing.T) {
 func TestWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &watched{polled{order: pending()}, make(chan struct{}, 1)}
-		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s)}, "", func(*wire) {
+		w := follows(t, httpapi.EventsConfig{Orders: pipeline.NewReader(s), Lifetime: time.Hour}, "", func(*wire) {
 			time.Sleep(time.Minute + time.Second)
 			s.becomes(order.Processing)
 			time.Sleep(7 * time.Millisecond)
@@ -275,11 +275,11 @@ func TestLifetime(t *testing.T) {
 		lifetime, deadline, expires, want time.Duration
 	}{
 		{"the configured one", 20 * time.Second, 0, 0, 20 * time.Second},
-		{"14 minutes by default", 0, 0, 0, 14 * time.Minute},
+		{"a minute by default", 0, 0, 0, time.Minute},
 		{"before the function's timeout", time.Hour, 900 * time.Second, 0, 890 * time.Second},
 		{"before a short timeout", time.Hour, 4 * time.Second, 0, 2 * time.Second},
-		{"until the token expires", 0, 900 * time.Second, time.Minute, time.Minute},
-		{"less than the token", 0, 0, time.Hour, 14 * time.Minute},
+		{"until the token expires", 0, 900 * time.Second, 20 * time.Second, 20 * time.Second},
+		{"less than the token", 0, 0, time.Hour, time.Minute},
 		{"no time at all", 0, 0, -time.Second, 0},
 	}
 	for _, row := range rows {

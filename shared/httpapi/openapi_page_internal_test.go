@@ -75,7 +75,8 @@ func newPageContent(doc *huma.OpenAPI) pageContent {
 		Tokens: doc.Components.SecuritySchemes["jwt"].Description,
 	}
 	for _, t := range []problemType{
-		typeInvalid, typeCard, typeKeyReused, typeKeyMalformed, typeCursor, typeNotFound, typeState, typeTenant, typeTenantUnnamed, typeUnavailable,
+		typeInvalid, typeCard, typeKeyReused, typeKeyRequired, typeKeyMalformed, typeCursor, typeNotFound, typeState, typeTenant, typeTenantUnnamed,
+		typePrecondition, typeTooManyOpen, typeUnavailable,
 	} {
 		page.Problems = append(page.Problems, pageProblem{Anchor: t.anchor, Title: t.title, Status: t.status})
 	}

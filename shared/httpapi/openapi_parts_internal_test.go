@@ -41,7 +41,7 @@ const aboutEvents = "Server-Sent Events, one for each change:\n\n" +
 	"    retry: 1000\n\n    event: order\n    id: 2\n    data: {\"id\":\"…\",\"status\":\"PROCESSING\",…}\n\n" +
 	"data is an Order on one line, and id is its version. The present state comes first, unless Last-Event-ID is its version. " +
 	"No version comes twice or out of order; changes in quick succession are merged into the newest. " +
-	"A comment line comes every 15 s. The stream ends with the order's end, or after a while; then reconnect with Last-Event-ID " +
+	"A comment line comes every 15 s. The stream ends with the order's end, or after a minute; then reconnect with Last-Event-ID " +
 	"after the milliseconds in retry, as an EventSource does by itself " +
 	"(a browser's own EventSource can't send a token: use fetch, or a library over it). " +
 	"Another function serves the events, perhaps at another origin: take the URL from an order's Link header with rel=\"events\"."
@@ -244,7 +244,7 @@ func sharedResponses() map[string]*huma.Response {
 		"UnsupportedMediaType":  problems("The body has a content coding", contentCoding()),
 		"UnprocessableContent":  problems("The query has a parameter that is unknown, or repeated", checkQuery("limit=1")),
 		"RequestEntityTooLarge": orGateway(&huma.Response{Description: "The body exceeds API Gateway's limit"}, "Request Entity Too Large"),
-		"TooManyRequests":       orGateway(&huma.Response{Description: "Too many requests; try again in a moment"}, "Too Many Requests"),
+		"TooManyRequests":       orGateway(problems("Too many requests at once, or too many of the tenant that wait for an order or follow its events; try again in a moment", tooManyOpen()), "Too Many Requests"),
 		"InternalServerError":   orGateway(problems("The request could not be answered; its outcome is unknown", plain(http.StatusInternalServerError, "")), "Internal Server Error"),
 		"ServiceUnavailable":    orGateway(problems("Temporarily unavailable; try again in a moment", problemOfError(order.ErrUnavailable)), "Service Unavailable"),
 	}
@@ -255,7 +255,7 @@ func sharedResponses() map[string]*huma.Response {
 		r.Headers["Apigw-Requestid"] = headerRef("Apigw-Requestid")
 		r.Headers["Cache-Control"] = headerRef("Cache-Control-no-store")
 		switch name {
-		case "ServiceUnavailable":
+		case "ServiceUnavailable", "TooManyRequests":
 			r.Headers["Retry-After"] = headerRef("Retry-After")
 		case "UnsupportedMediaType":
 			r.Headers["Accept-Encoding"] = headerRef("Accept-Encoding")

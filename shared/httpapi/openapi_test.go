@@ -268,6 +268,7 @@ func TestProblemExamples(t *testing.T) {
 		"post /orders 415 unsupported-media-type-2":              zipped("/orders", tea),
 		"post /orders/{id}/refund 415 unsupported-media-type-2":  zipped(one+"/refund", ""),
 		"post /orders/{id}/pay 415 unsupported-media-type-2":     zipped(one+"/pay", "{}"),
+		"TooManyRequests too-many-open":                          {}, // TestOpenAtOnce
 		"UnsupportedMediaType unsupported-media-type":            zipped(missing+"/cancel", ""),
 		"UnprocessableContent invalid-request":                   {path: "/healthz?limit=1"},
 		"PreconditionFailed precondition-failed":                 {path: in(), header: map[string]string{"If-Match": `"2"`}},

@@ -140,6 +140,11 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 	var o order.Order
 	var err error
 	if wait, ok := preferWait(in.Prefer); ok {
+		leave, ok := a.waiting.enter(tenantOf(ctx))
+		if !ok {
+			return nil, tooManyOpen()
+		}
+		defer leave()
 		out.Applied = "wait=" + strconv.Itoa(int(wait/time.Second))
 		caller, stop := a.Caller(ctx)
 		defer stop()

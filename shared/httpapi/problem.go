@@ -66,6 +66,7 @@ var (
 	typeTenant        = problemType{"no-tenant", "The token names no tenant", http.StatusForbidden}
 	typeTenantUnnamed = problemType{"tenant-unnamed", "The request names no tenant", http.StatusBadRequest}
 	typePrecondition  = problemType{"precondition-failed", "The order is at another version", http.StatusPreconditionFailed}
+	typeTooManyOpen   = problemType{"too-many-open", "Too many requests are open", http.StatusTooManyRequests}
 	typeUnavailable   = problemType{"unavailable", "Temporarily unavailable", http.StatusServiceUnavailable}
 )
 
@@ -205,6 +206,15 @@ func contentCoding() *Problem {
 
 func preconditionFailed() *Problem {
 	return typePrecondition.problem("The order's version is not one that If-Match allows, or one that If-None-Match excludes. Get the order to see what changed.")
+}
+
+// tooManyOpen is the problem of a tenant who has [maxOpen] requests open: RFC 6585, section 4,
+// with the Retry-After of RFC 9110, section 10.2.3.
+func tooManyOpen() *Problem {
+	p := typeTooManyOpen.problem("So many requests of this tenant are waiting, or so many of its streams open, that no more can be. " +
+		"Try again after Retry-After, or get the order without Prefer: wait.")
+	p.headers = http.Header{"Retry-After": {"5"}}
+	return p
 }
 
 func stateDetail(e *order.TransitionError) string {

@@ -66,7 +66,7 @@ type Store interface {
 	// before the first page until after the last exactly once, whatever is written
 	// meanwhile. A list may lag behind writes; each order it returns is whole. What a
 	// page reads is bounded: a list of a customer reads no other customer's orders, and
-	// a page that passes over many orders of another status ends short.
+	// with a status a page ends short once it has read [MaxFiltered] orders.
 	List(ctx context.Context, q Query) (Page, error)
 }
 
@@ -102,6 +102,10 @@ type Position struct {
 func (o Order) Position() Position {
 	return Position{CreatedAt: o.CreatedAt, ID: o.ID}
 }
+
+// MaxFiltered is how many orders a page of a list with a status reads at most: as many as the
+// largest page that callers may ask for, so that no filter makes a page cost more.
+const MaxFiltered = 100
 
 // Page is a part of a list.
 type Page struct {

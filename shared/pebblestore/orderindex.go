@@ -12,9 +12,6 @@ import (
 	"paylane/shared/order"
 )
 
-// maxFiltered is how many orders a filtered page reads before it ends short.
-const maxFiltered = 1000
-
 // putOrder adds an order's record to a batch, and replaces the index entries of the record
 // before.
 func (s *Store) putOrder(b *pebble.Batch, key []byte, before stored, o *order.Order) error {
@@ -129,7 +126,7 @@ func (s *Store) list(ctx context.Context, q order.Query) (page order.Page, infli
 	var last order.Position
 	read := 0
 	for ok := iter.Last(); ok && ctx.Err() == nil; ok = iter.Prev() {
-		if len(page.Orders) == limit || (filter != "" && read == maxFiltered) {
+		if len(page.Orders) == limit || (filter != "" && read == order.MaxFiltered) {
 			page.Next = &last
 			break
 		}

@@ -30,9 +30,9 @@ func TestAListDoesNotLag(t *testing.T) {
 	}
 }
 
-// A filtered page reads at most 1,000 orders, and then says where to continue.
+// A filtered page reads at most order.MaxFiltered orders, and then says where to continue.
 func TestAFilteredPageIsBounded(t *testing.T) {
-	const orders = 2500
+	const orders = 2*order.MaxFiltered + order.MaxFiltered/2
 	s := open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()}).Store()
 	var creates sync.WaitGroup
 	for i := range orders {
