@@ -18,9 +18,9 @@ func TestPreflight(t *testing.T) {
 		fails                      []string
 	}{
 		{name: "dev in a new account", environment: "dev", limit: "100"},
-		{name: "prod as it is", environment: "prod", limit: "1000", fails: []string{"the gateway is the simulator", "set AlarmEmail"}},
+		{name: "prod as it is", environment: "prod", limit: "1000", fails: []string{"the gateway is the simulator", "set AlarmEmail or AlarmTopicArn"}},
 		{name: "prod in a new account", environment: "prod", limit: "10", fails: []string{
-			"Lambda runs 10 functions at a time: 815 are needed", "the gateway is the simulator", "set AlarmEmail"}},
+			"Lambda runs 10 functions at a time: 815 are needed", "the gateway is the simulator", "set AlarmEmail or AlarmTopicArn"}},
 		{name: "prod with all that is needed", environment: "prod", limit: "1000",
 			change: [2]string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmEmail: ops@shop.example"}},
 		{name: "prod whose mail was not confirmed", environment: "prod", limit: "1000", topic: "arn:aws:sns:topic", told: "0",
@@ -28,6 +28,11 @@ func TestPreflight(t *testing.T) {
 			fails:  []string{"no subscription of arn:aws:sns:topic is confirmed"}},
 		{name: "a reserve below the batches", environment: "prod", limit: "1000", topic: "arn:aws:sns:topic", told: "1",
 			change: [2]string{"PaymentReserve: 110", "PaymentReserve: 100\nGateway: real"}, fails: []string{"PaymentReserve must be more"}},
+		{name: "prod with a topic of its own", environment: "prod", limit: "1000", told: "2",
+			change: [2]string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmTopicArn: arn:aws:sns:us-east-1:123456789012:pager"}},
+		{name: "prod with a topic that is not there", environment: "prod", limit: "1000", told: "An error: NotFound",
+			change: [2]string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmTopicArn: arn:aws:sns:us-east-1:123456789012:pager"},
+			fails:  []string{"arn:aws:sns:us-east-1:123456789012:pager can't be read in us-east-1: An error: NotFound"}},
 		{name: "no credentials", environment: "prod", refuse: "Unable to locate credentials", fails: []string{"Unable to locate credentials"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -54,7 +59,7 @@ case "$1 $2" in
   "sts get-caller-identity") `+map[bool]string{true: `echo 123456789012`, false: `echo "` + tt.refuse + `" >&2; exit 255`}[tt.refuse == ""]+` ;;
   "lambda get-account-settings") echo "`+tt.limit+`" ;;
   "cloudformation describe-stacks") echo "`+tt.topic+`" ;;
-  "sns list-subscriptions-by-topic") echo "`+tt.told+`" ;;
+  "sns list-subscriptions-by-topic") echo "`+tt.told+`"; case "`+tt.told+`" in [0-9]*) ;; *) exit 254 ;; esac ;;
   *) exit 252 ;;
 esac
 `)
