@@ -626,3 +626,12 @@ func TestAlarmTopic(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstClient: the first client is a tenant like any other, which may not do what operators do.
+func TestFirstClient(t *testing.T) {
+	t.Parallel()
+	properties := resources(t)["UserPoolClient"]["Properties"].(map[string]any)
+	if got := fmt.Sprint(properties["AllowedOAuthScopes"]); got != "[orders/read orders/write]" {
+		t.Errorf("its scopes are %s", got)
+	}
+}
