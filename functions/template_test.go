@@ -635,3 +635,19 @@ func TestFirstClient(t *testing.T) {
 		t.Errorf("its scopes are %s", got)
 	}
 }
+
+// TestWarmWrites: the table and all of its indexes are warm, since an index that throttles holds
+// up the table's writes.
+func TestWarmWrites(t *testing.T) {
+	t.Parallel()
+	properties := resources(t)["OrdersTable"]["Properties"].(map[string]any)
+	const want = "[HasWarmWrites map[WriteUnitsPerSecond:WarmWrites] AWS::NoValue]"
+	for _, part := range append(properties["GlobalSecondaryIndexes"].([]any), properties) {
+		if got := fmt.Sprint(part.(map[string]any)["WarmThroughput"]); got != want {
+			t.Errorf("%v is warmed to %s, want %s", part.(map[string]any)["IndexName"], got, want)
+		}
+	}
+	if _, err := template.Read(path, source(t), template.Options{Parameters: map[string]string{"WarmWrites": "40000"}}); err != nil {
+		t.Errorf("this machine's reader: %v", err)
+	}
+}
