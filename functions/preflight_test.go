@@ -14,20 +14,38 @@ func TestPreflight(t *testing.T) {
 	for _, tt := range []struct {
 		name, environment          string
 		limit, topic, told, refuse string
-		change                     [2]string // of the parameters
+		change                     []string // what it says in samconfig.toml and the parameters, and what instead
 		fails                      []string
 	}{
 		{name: "dev in a new account", environment: "dev", limit: "100"},
-		{name: "prod as it is", environment: "prod", limit: "1000", fails: []string{"the gateway is the simulator", "set AlarmEmail"}},
+		{name: "prod as it is", environment: "prod", limit: "1000", fails: []string{"the gateway is the simulator", "set AlarmEmail or AlarmTopicArn"}},
 		{name: "prod in a new account", environment: "prod", limit: "10", fails: []string{
-			"Lambda runs 10 functions at a time: 815 are needed", "the gateway is the simulator", "set AlarmEmail"}},
+			"Lambda runs 10 functions at a time: 815 are needed", "the gateway is the simulator", "set AlarmEmail or AlarmTopicArn"}},
 		{name: "prod with all that is needed", environment: "prod", limit: "1000",
-			change: [2]string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmEmail: ops@shop.example"}},
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmEmail: ops@shop.example"}},
 		{name: "prod whose mail was not confirmed", environment: "prod", limit: "1000", topic: "arn:aws:sns:topic", told: "0",
-			change: [2]string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmEmail: ops@shop.example"},
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmEmail: ops@shop.example"},
 			fails:  []string{"no subscription of arn:aws:sns:topic is confirmed"}},
 		{name: "a reserve below the batches", environment: "prod", limit: "1000", topic: "arn:aws:sns:topic", told: "1",
-			change: [2]string{"PaymentReserve: 110", "PaymentReserve: 100\nGateway: real"}, fails: []string{"PaymentReserve must be more"}},
+			change: []string{"PaymentReserve: 110", "PaymentReserve: 100\nGateway: real"}, fails: []string{"PaymentReserve must be more"}},
+		{name: "the longest name", environment: "dev", limit: "100", change: []string{"paylane-dev", strings.Repeat("a", 49)}},
+		{name: "a name too long for the smoke test's", environment: "dev", limit: "100",
+			change: []string{"paylane-dev", strings.Repeat("a", 50)}, fails: []string{"up to 48"}},
+		{name: "a name that CloudFormation refuses", environment: "dev", limit: "100",
+			change: []string{"paylane-dev", "pay_lane"}, fails: []string{"pay_lane in samconfig.toml"}},
+		{name: "a name that Cognito refuses", environment: "dev", limit: "100",
+			change: []string{"paylane-dev", "Paylane"}, fails: []string{"would begin with Paylane"}},
+		{name: "such a name, with a domain of its own", environment: "dev", limit: "100",
+			change: []string{"paylane-dev", "paylane-on-aws", "Stage: dev", "Stage: dev\nAuthDomain: shop"}},
+		{name: "such a name, with another issuer", environment: "dev", limit: "100",
+			change: []string{"paylane-dev", "Paylane", "Stage: dev", "Stage: dev\nAuthMode: oidc"}},
+		{name: "a domain that Cognito refuses", environment: "dev", limit: "100",
+			change: []string{"Stage: dev", "Stage: dev\nAuthDomain: shop-aws"}, fails: []string{"would begin with shop-aws"}},
+		{name: "prod with a topic of its own", environment: "prod", limit: "1000", told: "2",
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmTopicArn: arn:aws:sns:us-east-1:123456789012:pager"}},
+		{name: "prod with a topic that is not there", environment: "prod", limit: "1000", told: "An error: NotFound",
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmTopicArn: arn:aws:sns:us-east-1:123456789012:pager"},
+			fails:  []string{"arn:aws:sns:us-east-1:123456789012:pager can't be read in us-east-1: An error: NotFound"}},
 		{name: "no credentials", environment: "prod", refuse: "Unable to locate credentials", fails: []string{"Unable to locate credentials"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,14 +65,14 @@ func TestPreflight(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				write(name, strings.Replace(string(text), tt.change[0], tt.change[1], 1))
+				write(name, strings.NewReplacer(tt.change...).Replace(string(text)))
 			}
 			write("bin/aws", `#!/bin/sh
 case "$1 $2" in
   "sts get-caller-identity") `+map[bool]string{true: `echo 123456789012`, false: `echo "` + tt.refuse + `" >&2; exit 255`}[tt.refuse == ""]+` ;;
   "lambda get-account-settings") echo "`+tt.limit+`" ;;
   "cloudformation describe-stacks") echo "`+tt.topic+`" ;;
-  "sns list-subscriptions-by-topic") echo "`+tt.told+`" ;;
+  "sns list-subscriptions-by-topic") echo "`+tt.told+`"; case "`+tt.told+`" in [0-9]*) ;; *) exit 254 ;; esac ;;
   *) exit 252 ;;
 esac
 `)

@@ -288,6 +288,24 @@ func TestCanary(t *testing.T) {
 	}
 }
 
+// TestPermissionsBoundary: every role has the boundary, those too that SAM makes.
+func TestPermissionsBoundary(t *testing.T) {
+	const want = "map[Fn::If:[HasBoundary map[Ref:PermissionsBoundary] map[Ref:AWS::NoValue]]]"
+	var roles int
+	for name, r := range translate(t, []map[string]string{{}})[0].Resources {
+		if r.Type != "AWS::IAM::Role" {
+			continue
+		}
+		roles++
+		if got := fmt.Sprint(r.Properties.PermissionsBoundary); got != want {
+			t.Errorf("%s has the boundary %s, want %s", name, got, want)
+		}
+	}
+	if roles < 8 {
+		t.Errorf("only %d roles found", roles)
+	}
+}
+
 // translation is a translated template.
 type translation struct {
 	text      string
@@ -295,7 +313,8 @@ type translation struct {
 		Type         string
 		UpdatePolicy map[string]any
 		Properties   struct {
-			Environment struct{ Variables map[string]any }
+			PermissionsBoundary any
+			Environment         struct{ Variables map[string]any }
 		}
 	}
 }

@@ -595,3 +595,59 @@ func TestNight(t *testing.T) {
 		t.Errorf("the alarm on a missing night takes missing data for something else: %+v", missing)
 	}
 }
+
+// TestAlarmTopic: alarms go to a topic that the stack makes, or to the given one, and then the
+// stack makes none.
+func TestAlarmTopic(t *testing.T) {
+	t.Parallel()
+	all := resources(t)
+	topic := all["Alarms"]
+	if topic["Condition"] != "OwnTopic" {
+		t.Errorf("the topic is made on the condition %v", topic["Condition"])
+	}
+	want := "[OwnTopic Alarms AlarmTopicArn]"
+	if got := fmt.Sprint(all["AlarmsByEmail"]["Properties"].(map[string]any)["TopicArn"]); got != want {
+		t.Errorf("the address is told by %s, want %s", got, want)
+	}
+	for name, r := range all {
+		if r["Type"] != "AWS::CloudWatch::Alarm" {
+			continue
+		}
+		properties := r["Properties"].(map[string]any)
+		if told := fmt.Sprint(properties["AlarmActions"], properties["OKActions"]); told != "["+want+"] ["+want+"]" {
+			t.Errorf("%s tells %s, want %s", name, told, want)
+		}
+	}
+	const arn = "arn:aws:sns:us-east-1:123456789012:pager"
+	for value, good := range map[string]bool{"": true, arn: true, "pager": false, arn + ".fifo": false, "arn:aws:sqs:us-east-1:123456789012:q": false} {
+		_, err := template.Read(path, source(t), template.Options{Parameters: map[string]string{"AlarmTopicArn": value}})
+		if (err == nil) != good {
+			t.Errorf("the topic %q: %v", value, err)
+		}
+	}
+}
+
+// TestFirstClient: the first client is a tenant like any other, which may not do what operators do.
+func TestFirstClient(t *testing.T) {
+	t.Parallel()
+	properties := resources(t)["UserPoolClient"]["Properties"].(map[string]any)
+	if got := fmt.Sprint(properties["AllowedOAuthScopes"]); got != "[orders/read orders/write]" {
+		t.Errorf("its scopes are %s", got)
+	}
+}
+
+// TestWarmWrites: the table and all of its indexes are warm, since an index that throttles holds
+// up the table's writes.
+func TestWarmWrites(t *testing.T) {
+	t.Parallel()
+	properties := resources(t)["OrdersTable"]["Properties"].(map[string]any)
+	const want = "[HasWarmWrites map[WriteUnitsPerSecond:WarmWrites] AWS::NoValue]"
+	for _, part := range append(properties["GlobalSecondaryIndexes"].([]any), properties) {
+		if got := fmt.Sprint(part.(map[string]any)["WarmThroughput"]); got != want {
+			t.Errorf("%v is warmed to %s, want %s", part.(map[string]any)["IndexName"], got, want)
+		}
+	}
+	if _, err := template.Read(path, source(t), template.Options{Parameters: map[string]string{"WarmWrites": "40000"}}); err != nil {
+		t.Errorf("this machine's reader: %v", err)
+	}
+}
