@@ -21,7 +21,7 @@ type EventsConfig struct {
 	// Authenticate verifies who sent the request. Its error is a [*Problem], such as
 	// [Refusal] returns, or one of a use case.
 	Authenticate func(*http.Request) (Identity, error)
-	// Lifetime bounds how long a stream lasts; 0 means a minute. A stream always ends in
+	// Lifetime bounds how long a stream lasts; 0 means five minutes. A stream always ends in
 	// good time before its request's deadline.
 	Lifetime time.Duration
 	Log      *slog.Logger
@@ -64,12 +64,12 @@ type events struct {
 // only by a write that fails: behind a real Function URL none does, and the stream lasts
 // until its end.
 //
-// The stream ends when the order does. It also ends after a minute, so that a client that has
+// The stream ends when the order does. It also ends after five minutes, so that a client that has
 // gone does not hold an execution for long, and when the access token expires. A client that
 // is still there reconnects, and its Last-Event-ID is the version it has; if that is the
 // order's end, the answer is 204, on which an EventSource stops reconnecting.
 func NewEvents(c EventsConfig) http.Handler {
-	c.Lifetime = cmp.Or(c.Lifetime, time.Minute)
+	c.Lifetime = cmp.Or(c.Lifetime, 5*time.Minute)
 	return recoverer(c.Log, http.HandlerFunc(events{c, new(openRequests)}.route))
 }
 

@@ -275,11 +275,11 @@ func TestLifetime(t *testing.T) {
 		lifetime, deadline, expires, want time.Duration
 	}{
 		{"the configured one", 20 * time.Second, 0, 0, 20 * time.Second},
-		{"a minute by default", 0, 0, 0, time.Minute},
+		{"five minutes by default", 0, 0, 0, 5 * time.Minute},
 		{"before the function's timeout", time.Hour, 900 * time.Second, 0, 890 * time.Second},
 		{"before a short timeout", time.Hour, 4 * time.Second, 0, 2 * time.Second},
 		{"until the token expires", 0, 900 * time.Second, 20 * time.Second, 20 * time.Second},
-		{"less than the token", 0, 0, time.Hour, time.Minute},
+		{"less than the token", 0, 0, time.Hour, 5 * time.Minute},
 		{"no time at all", 0, 0, -time.Second, 0},
 	}
 	for _, row := range rows {

@@ -41,7 +41,7 @@ const aboutEvents = "Server-Sent Events, one for each change:\n\n" +
 	"    retry: 1000\n\n    event: order\n    id: 2\n    data: {\"id\":\"…\",\"status\":\"PROCESSING\",…}\n\n" +
 	"data is an Order on one line, and id is its version. The present state comes first, unless Last-Event-ID is its version. " +
 	"No version comes twice or out of order; changes in quick succession are merged into the newest. " +
-	"A comment line comes every 15 s. The stream ends with the order's end, or after a minute; then reconnect with Last-Event-ID " +
+	"A comment line comes every 15 s. The stream ends with the order's end, or after five minutes; then reconnect with Last-Event-ID " +
 	"after the milliseconds in retry, as an EventSource does by itself " +
 	"(a browser's own EventSource can't send a token: use fetch, or a library over it). " +
 	"Another function serves the events, perhaps at another origin: take the URL from an order's Link header with rel=\"events\"."
