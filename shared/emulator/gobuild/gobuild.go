@@ -20,7 +20,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"paylane/shared/emulator/template"
@@ -259,6 +261,11 @@ func (f *Function) make(ctx context.Context, artifacts string) error {
 		return fmt.Errorf("copy its source: %w", err)
 	}
 	make := command(ctx, c.to(f.makefile.dir), "make", "--makefile", c.to(f.makefile.path), "build-"+f.function.LogicalID)
+	// Under `make run` it would take itself for a part of that make, with its flags and jobs.
+	make.Env = slices.DeleteFunc(make.Env, func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return name == "MAKEFLAGS" || name == "MAKELEVEL" || name == "MFLAGS"
+	})
 	make.Env = append(make.Env, "ARTIFACTS_DIR="+artifacts)
 	return run(ctx, make, scratch)
 }

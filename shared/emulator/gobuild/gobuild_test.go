@@ -420,6 +420,20 @@ nowhere
 	}
 }
 
+// TestMakeOnItsOwn: a make that starts the runner, as `make run` does, has no part in the build.
+func TestMakeOnItsOwn(t *testing.T) {
+	t.Setenv("MAKEFLAGS", "w -j2 -- A=b")
+	t.Setenv("MAKELEVEL", "1")
+	t.Setenv("MFLAGS", "-w -j2")
+	f, _ := open(t, template.Function{Build: makeBuild, CodeURI: "."}, files{
+		"Makefile": "build-Pay:\n\t@echo level $(MAKELEVEL), flags $(MFLAGS), A is $(A).; exit 3\n",
+	})
+	_, err := f.Build(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "\nlevel 0, flags , A is .\n") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestBuildIsForThisMachineWhateverTheEnvironmentSays(t *testing.T) {
 	t.Setenv("GOOS", "plan9")
 	t.Setenv("GOARCH", "arm")
