@@ -107,6 +107,8 @@ ENV ?= dev
 PARAMETERS ?=
 # Why to deploy although nothing changed, such as a rotated secret: it makes another release.
 REASON ?=
+# Without a question, where nobody is to answer: CONFIRM=no.
+CONFIRM ?=
 export PARAMETERS REASON
 
 OVERRIDES = file://deploy/$(ENV).yaml $(PARAMETERS)
@@ -126,9 +128,24 @@ release: ## the release that package built, by its name
 preflight: ## what the account lacks for a deployment of ENV (needs the AWS CLI)
 	./deploy/preflight $(ENV)
 
+# A setting of ENV in samconfig.toml.
+setting = $(shell awk -F'"' '/^\[/ { in_it = $$0 == "[$(ENV).global.parameters]" } in_it && /^$(1) = / { print $$2 }' samconfig.toml)
+
+.PHONY: changeset
+changeset: package ## make and show the change set of a deployment, and change nothing
+	release=$(RELEASE); sam deploy --config-env $(ENV) --parameter-overrides $(OVERRIDES) Release="$$release" \
+	  --no-confirm-changeset --no-execute-changeset
+
 .PHONY: deploy
-deploy: package ## deploy to AWS: ENV=dev or ENV=prod, PARAMETERS="Name=Value", REASON=why
-	release=$(RELEASE); sam deploy --config-env $(ENV) --parameter-overrides $(OVERRIDES) Release="$$release"
+deploy: package ## deploy to AWS: ENV=dev or ENV=prod, PARAMETERS="Name=Value", REASON=why, CONFIRM=no
+	release=$(RELEASE); sam deploy --config-env $(ENV) --parameter-overrides $(OVERRIDES) Release="$$release" \
+	  $(if $(filter no,$(CONFIRM)),--no-confirm-changeset)
+	$(if $(filter prod,$(ENV)),aws cloudformation update-termination-protection --enable-termination-protection \
+	  --region $(call setting,region) --stack-name $(call setting,stack_name) --output text)
+
+.PHONY: smoke
+smoke: ## test the deployed stack of ENV at its public URL, with a real token
+	./deploy/smoke $(ENV)
 
 .PHONY: destroy
 destroy: ## delete the stack of ENV, never prod; the table and the user pool stay

@@ -49,6 +49,10 @@ func newCheckout(t *testing.T) checkout {
 	if err := os.WriteFile(filepath.Join(bin, "sam"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	// make deploy ENV=prod protects the stack.
+	if err := os.WriteFile(filepath.Join(bin, "aws"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 

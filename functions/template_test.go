@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -249,11 +248,7 @@ func refusals(t *testing.T, parameters map[string]string) (descriptions []string
 // the one that sam build reads.
 func TestDeployParameters(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../deploy/*.yaml")
-	if err != nil || len(files) < 2 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
+	for _, file := range []string{"../deploy/dev.yaml", "../deploy/prod.yaml"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
