@@ -122,7 +122,9 @@ func tooMuch() error {
 }
 
 const aboutCreate = "When the answer arrives, the order is durable and its payment is on its way. " +
-	"The same Idempotency-Key with the same body gets the first answer again, byte for byte; with another body it is refused."
+	"The same Idempotency-Key with the same body gets the first answer again, byte for byte, for as long as the order is kept; with another body it is refused. " +
+	"A deployment may delete orders some days after they have ended (RetentionDays; by default none). " +
+	"A deleted order is not found, can't be refunded here, and its key places an order again, with the same id."
 
 // aboutConditions ends the description of every action on an order.
 const aboutConditions = " If-Match and If-None-Match are evaluated, on the version that is changed, before the order's state is."

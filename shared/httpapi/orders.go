@@ -28,7 +28,7 @@ func headerValues(ctx huma.Context, name string) (value string, present bool) {
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters other than a comma, sent once. A repeated request with the same key and body gets the first answer again. Keys never expire."`
+	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters other than a comma, sent once. A repeated request with the same key and body gets the first answer again, for as long as the order is kept. Never use a key for another order."`
 	Body createRequest
 
 	keyPresent bool
