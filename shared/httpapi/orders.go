@@ -310,6 +310,11 @@ func (a *api) retry(ctx context.Context, in *OrderInput) (*changeOutput, error) 
 	return a.changed(ctx, http.StatusAccepted, o, err)
 }
 
+func (a *api) erase(ctx context.Context, in *OrderInput) (*changeOutput, error) {
+	o, err := a.checkout(in).Erase(ctx, in.ref(ctx))
+	return a.changed(ctx, http.StatusOK, o, err)
+}
+
 func (a *api) changed(ctx context.Context, status int, o order.Order, err error) (*changeOutput, error) {
 	if err != nil {
 		return nil, report(ctx, a.Log, err)
