@@ -80,7 +80,7 @@ func TestRoutes(t *testing.T) {
 	for _, r := range read.APIs[0].Routes {
 		want := []string{"orders/write"}
 		switch {
-		case strings.HasSuffix(r.Key, "/retry"):
+		case strings.HasSuffix(r.Key, "/retry"), strings.HasSuffix(r.Key, "/erase"):
 			want = []string{"orders/operate"}
 		case r.Method == http.MethodGet, r.Method == http.MethodHead:
 			want = []string{"orders/read"}

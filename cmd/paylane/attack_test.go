@@ -197,7 +197,8 @@ func TestAttackTokens(t *testing.T) {
 	for route, scopes := range map[string]string{
 		"POST /orders": "orders/read orders/operate", "POST /orders/x/cancel": "orders/read orders/operate",
 		"POST /orders/x/refund": "orders/read orders/operate", "POST /orders/x/retry": "orders/read orders/write",
-		"GET /orders/x": "orders/write orders/operate", "HEAD /orders": "orders/write orders/operate",
+		"POST /orders/x/erase": "orders/read orders/write",
+		"GET /orders/x":        "orders/write orders/operate", "HEAD /orders": "orders/write orders/operate",
 		"HEAD /orders/x": "orders/write orders/operate",
 	} {
 		t.Run("scope missing for "+route, func(t *testing.T) {
@@ -243,7 +244,7 @@ func TestAttackTenants(t *testing.T) {
 	for _, route := range []struct{ name, method, path, prefer string }{
 		{"get", http.MethodGet, "/orders/{id}", ""}, {"get and wait", http.MethodGet, "/orders/{id}", "wait=20"},
 		{"cancel", http.MethodPost, "/orders/{id}/cancel", ""}, {"refund", http.MethodPost, "/orders/{id}/refund", ""},
-		{"retry", http.MethodPost, "/orders/{id}/retry", ""}, {"guessed stream", http.MethodGet, "/orders/{id}/events", ""},
+		{"retry", http.MethodPost, "/orders/{id}/retry", ""}, {"erase", http.MethodPost, "/orders/{id}/erase", ""}, {"guessed stream", http.MethodGet, "/orders/{id}/events", ""},
 	} {
 		for status, id := range orders {
 			t.Run("another tenant's order: "+route.name+" "+status, func(t *testing.T) {
@@ -434,7 +435,7 @@ func TestAttackQueries(t *testing.T) {
 	id := g.create(t, mine, `{"amount": 1, "paymentToken": "tok_slow_4900"}`)
 	for _, route := range []string{
 		"GET /orders", "POST /orders", "GET /orders/" + id, "POST /orders/" + id + "/cancel", "POST /orders/" + id + "/refund",
-		"POST /orders/" + id + "/retry", "GET /orders/" + id + "/events", "GET /healthz", "GET /openapi.json", "GET /docs",
+		"POST /orders/" + id + "/retry", "POST /orders/" + id + "/erase", "GET /orders/" + id + "/events", "GET /healthz", "GET /openapi.json", "GET /docs",
 	} {
 		for query, location := range map[string]string{
 			"custmerId=alice": "query.custmerId", "p%61ge=1": "query.page", "tenant=a&tenant=a": "query.tenant", "limit=1&limit=1": "query.limit",

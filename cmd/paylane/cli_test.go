@@ -46,12 +46,13 @@ func newCLI(out, err io.Writer, terminal bool) cli {
 // whole, and the program in a screen of 24.
 func TestHelp(t *testing.T) {
 	for command, wants := range map[string][]string{
-		"":      {"run ", "check ", "token ", "load ", "smoke ", "retry ", "completion ", "paylane run"},
+		"":      {"run ", "check ", "token ", "load ", "smoke ", "retry ", "erase ", "completion ", "paylane run"},
 		"run":   {"--addr", "--data", "--template", "--parameter", "--import", "--auth", "--issuer", "--audience", "--tenant-claim", "--claim", "--endpoint", "--aws-credentials", "--verbose", "--json"},
 		"check": {"--template", "--parameter", "--import"},
 		"token": {"--tenant", "--scope", "--claim", "--addr", "--data"},
 		"load":  {"--url", "-c, --connections", "-d, --duration", "--json", "--allow-remote"},
 		"smoke": {"--url", "--token", "--allow-remote"},
+		"erase": {"--url", "--token", "--customer", "--tenant", "--rate", "--dry-run"},
 		"retry": {"--url", "--token", "--since", "--code", "--tenant", "--rate", "--dry-run"},
 	} {
 		got := execute(t, append(strings.Fields(command), "--help")...)
@@ -78,23 +79,25 @@ func TestHelp(t *testing.T) {
 // TestWrongUsage: the message names the command and what is wrong, and the status is 2.
 func TestWrongUsage(t *testing.T) {
 	for args, wants := range map[string][]string{
-		"chek":                      {`paylane: unknown command "chek"`, "Did you mean this?", "check", `See "paylane --help"`},
-		"chek --template x":         {`unknown command "chek"`, "check"},
-		"--nope":                    {"paylane: unknown flag: --nope", `See "paylane --help"`},
-		"run --nope":                {"paylane run: unknown flag: --nope", `See "paylane run --help"`},
-		"run here":                  {`paylane run: unexpected argument "here"`},
-		"check t.yaml":              {`paylane check: unexpected argument "t.yaml"`},
-		"--auth maybe":              {"paylane: ", `"maybe"`, "--auth", "must be none or jwt"},
-		"--import peer":             {`"peer"`, "--import", "must be Name=Value"},
-		"--parameter Stage":         {`"Stage"`, "--parameter", "must be Name=Value"},
-		"--issuer https://i.test":   {"paylane: --issuer", "add --auth jwt"},
-		"run --addr 0.0.0.0:80":     {"paylane run: --addr 0.0.0.0:80", "loopback"},
-		"--endpoint 127.0.0.1:1":    {"--endpoint", "http://"},
-		"completion bash now":       {"paylane completion bash: ", "now"},
-		"smoke --url localhost:80":  {"paylane smoke: --url", "must be like"},
-		"retry":                     {"--since is missing"},
-		"retry --since yesterday":   {"--since", "must be a time such as"},
-		"retry --since 1h --rate 0": {"--rate must be from 1"},
+		"chek":                        {`paylane: unknown command "chek"`, "Did you mean this?", "check", `See "paylane --help"`},
+		"chek --template x":           {`unknown command "chek"`, "check"},
+		"--nope":                      {"paylane: unknown flag: --nope", `See "paylane --help"`},
+		"run --nope":                  {"paylane run: unknown flag: --nope", `See "paylane run --help"`},
+		"run here":                    {`paylane run: unexpected argument "here"`},
+		"check t.yaml":                {`paylane check: unexpected argument "t.yaml"`},
+		"--auth maybe":                {"paylane: ", `"maybe"`, "--auth", "must be none or jwt"},
+		"--import peer":               {`"peer"`, "--import", "must be Name=Value"},
+		"--parameter Stage":           {`"Stage"`, "--parameter", "must be Name=Value"},
+		"--issuer https://i.test":     {"paylane: --issuer", "add --auth jwt"},
+		"run --addr 0.0.0.0:80":       {"paylane run: --addr 0.0.0.0:80", "loopback"},
+		"--endpoint 127.0.0.1:1":      {"--endpoint", "http://"},
+		"completion bash now":         {"paylane completion bash: ", "now"},
+		"smoke --url localhost:80":    {"paylane smoke: --url", "must be like"},
+		"erase":                       {"--customer is missing"},
+		"erase --customer c --rate 0": {"--rate must be from 1"},
+		"retry":                       {"--since is missing"},
+		"retry --since yesterday":     {"--since", "must be a time such as"},
+		"retry --since 1h --rate 0":   {"--rate must be from 1"},
 	} {
 		got := execute(t, strings.Fields(args)...)
 		if got.status != exitUsage || got.out != "" {

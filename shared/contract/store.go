@@ -42,6 +42,7 @@ func RunStore(t *testing.T, open func(t *testing.T) order.Store) {
 		"list filters by customer":                     testListCustomer,
 		"list of a customer goes on from any position": testListCustomerPositions,
 		"list filters by customer and status":          testListCustomerStatus,
+		"list leaves an erased order to other lists":   testListErased,
 		"list of a customer among writes":              testListCustomerAmongWrites,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })

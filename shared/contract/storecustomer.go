@@ -152,3 +152,19 @@ func testListCustomerAmongWrites(t *testing.T, s order.Store) {
 
 	followAmongWrites(t, s, all, orders)
 }
+
+// testListErased: an order that has been erased is in its customer's list no longer, and in all
+// others where it was.
+func testListErased(t *testing.T, s order.Store) {
+	o := pendingOrder(newTenant(), 0)
+	o.Metadata = map[string]string{"name": "Alice"}
+	mustCreate(t, s, o)
+	mine := order.Query{Tenant: o.Tenant, CustomerID: o.CustomerID, Limit: 10}
+	canceled := mustUpdate(t, s)(o.Cancel(at(1)))
+	converges(t, func(ctx context.Context) string { return diffList(ctx, s, mine, []string{o.ID}) })
+	wantStored(t, s, mustUpdate(t, s)(canceled.Erased(at(2))))
+	converges(t, func(ctx context.Context) string { return diffList(ctx, s, mine, nil) })
+	for _, q := range []order.Query{{Tenant: o.Tenant, Limit: 10}, {Tenant: o.Tenant, Status: order.Canceled, Limit: 10}} {
+		converges(t, func(ctx context.Context) string { return diffList(ctx, s, q, []string{o.ID}) })
+	}
+}

@@ -25,6 +25,12 @@
 //
 // Indexes and scans are eventually consistent; everything else is strongly consistent.
 //
+// # Expiry
+//
+// "x" is the table's TTL attribute. A tombstone has one, and so has an order that has ended, if
+// the store has a retention; a change that reopens the order removes it. An item that has
+// expired is there, and can be changed, until DynamoDB deletes it.
+//
 // # Writes
 //
 // Every write is one conditional PutItem or UpdateItem, and if the condition fails the

@@ -42,9 +42,13 @@ func (e *expression) setTo(attr, operand string) {
 func (e *expression) remove(attr string) { e.removes = append(e.removes, e.name(attr)) }
 
 func (e *expression) update() *string {
-	text := "SET " + strings.Join(e.sets, ", ")
-	if len(e.removes) > 0 {
-		text += " REMOVE " + strings.Join(e.removes, ", ")
+	var clauses []string
+	if len(e.sets) > 0 {
+		clauses = append(clauses, "SET "+strings.Join(e.sets, ", "))
 	}
+	if len(e.removes) > 0 {
+		clauses = append(clauses, "REMOVE "+strings.Join(e.removes, ", "))
+	}
+	text := strings.Join(clauses, " ")
 	return &text
 }

@@ -96,7 +96,7 @@ func keyOf(ref order.Ref) item { return item{attrKey: text(partitionKey(ref))} }
 
 // encode returns the item of an order. Attributes that it leaves out must be absent from
 // the table; see names.
-func encode(o order.Order) item {
+func (s *Store) encode(o order.Order) item {
 	it := item{
 		attrKey:      text(partitionKey(o.Ref)),
 		attrSchema:   number(schemaFirst),
@@ -122,8 +122,11 @@ func encode(o order.Order) item {
 	if !o.LeaseUntil.IsZero() {
 		it[attrLease] = millis(o.LeaseUntil)
 	}
-	if !o.ExpiresAt.IsZero() {
+	switch {
+	case o.Status == order.Void && !o.ExpiresAt.IsZero():
 		it[attrExpires] = number(o.ExpiresAt.Unix())
+	case o.Status.End() && s.retention > 0:
+		it[attrExpires] = number(o.UpdatedAt.Add(s.retention).Unix())
 	}
 	if o.Failure != nil {
 		it[attrFailCode], it[attrFailMessage] = text(o.Failure.Code), text(o.Failure.Message)
@@ -252,7 +255,7 @@ func decode(it item) (order.Order, error) {
 	if it[attrFailCode] != nil {
 		o.Failure = &order.Failure{Code: r.text(attrFailCode), Message: r.optionalText(attrFailMessage)}
 	}
-	if seconds := r.optional(attrExpires); seconds != 0 {
+	if seconds := r.optional(attrExpires); seconds != 0 && o.Status == order.Void {
 		o.ExpiresAt = time.Unix(seconds, 0).UTC()
 	}
 	if it[attrFingerprint] != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -18,7 +19,8 @@ var _ order.Scanner = (*Store)(nil)
 // DynamoDB"). Its reads are eventually consistent, at half the price: half a read unit
 // for each 4 KB that a page reads. If an item can't be decoded, the error names it: none
 // is left out silently. An order that names a customer and is not in byCustomer, since an
-// older build wrote it, is entered there.
+// older build wrote it, is entered there; one that was written with another retention gets
+// the expiry that this store's asks for.
 func (s *Store) Scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, error) {
 	page, err := s.scan(ctx, q)
 	return page, wrap("scan the orders", err)
@@ -50,10 +52,8 @@ func (s *Store) scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, er
 		if o.Status == order.Void {
 			continue
 		}
-		if o.CustomerID != "" && it[attrByCustomer] == nil {
-			if err := s.indexCustomer(ctx, o); err != nil {
-				return order.ScanPage{}, fmt.Errorf("index the order %s by customer: %w", o.ID, err)
-			}
+		if err := s.complete(ctx, o, it); err != nil {
+			return order.ScanPage{}, fmt.Errorf("complete the item of the order %s: %w", o.ID, err)
 		}
 		page.Orders = append(page.Orders, o)
 	}
@@ -65,15 +65,26 @@ func (s *Store) scan(ctx context.Context, q order.ScanQuery) (order.ScanPage, er
 	return page, err
 }
 
-// indexCustomer enters an order into byCustomer. The order itself does not change, nor does
-// its version.
-func (s *Store) indexCustomer(ctx context.Context, o order.Order) error {
-	e := newExpression()
-	e.set(attrByCustomer, text(customerPartition(o.Tenant, o.CustomerID)))
+// complete writes what an item would have besides its order if it were written now: the entry
+// in byCustomer, and the expiry. The order itself does not change, nor does its version.
+func (s *Store) complete(ctx context.Context, o order.Order, it item) error {
+	e, now := newExpression(), s.encode(o)
+	for _, name := range []string{attrByCustomer, attrExpires} {
+		switch {
+		case reflect.DeepEqual(now[name], it[name]):
+		case now[name] == nil:
+			e.remove(name)
+		default:
+			e.set(name, now[name])
+		}
+	}
+	if len(e.names) == 0 {
+		return nil
+	}
 	_, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &s.table, Key: keyOf(o.Ref), UpdateExpression: e.update(),
 		// Otherwise the order was written or removed meanwhile.
-		ConditionExpression:      aws.String(e.name(attrCustomer) + " = " + e.value(text(o.CustomerID))),
+		ConditionExpression:      aws.String(e.name(attrVersion) + " = " + e.value(number(o.Version))),
 		ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
 	}, s.calls)
 	if failed := new(types.ConditionalCheckFailedException); errors.As(err, &failed) {

@@ -2,10 +2,13 @@ package dynamostore_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -89,11 +92,11 @@ func TestScanIndexesCustomers(t *testing.T) {
 		}
 		return page, writes, err
 	}
-	want := []string{"UpdateItem\nConditionExpression: cu = alice\nKey: {pk=tenant/" + named.ID + "}\n" +
+	want := []string{"UpdateItem\nConditionExpression: n = 1\nKey: {pk=tenant/" + named.ID + "}\n" +
 		"UpdateExpression: SET gc = 6#tenant#alice"}
 	for name, answer := range map[string]awstest.Answer{
 		"written":             awstest.OK(struct{}{}),
-		"gone or renamed now": refuses(http.StatusBadRequest, "ConditionalCheckFailedException"),
+		"changed or gone now": refuses(http.StatusBadRequest, "ConditionalCheckFailedException"),
 	} {
 		page, writes, err := scan(t, answer, old)
 		if diff := cmp.Diff([]order.Order{named}, page.Orders); diff != "" || err != nil {
@@ -112,4 +115,40 @@ func TestScanIndexesCustomers(t *testing.T) {
 			t.Errorf("throttled: %v, %v; want order.ErrUnavailable", page, err)
 		}
 	})
+}
+
+// TestScanAppliesTheRetention: what was written with another retention, or none, gets this
+// one. Only that changes, and only where it must.
+func TestScanAppliesTheRetention(t *testing.T) {
+	const day = 24 * time.Hour
+	canceled := must[order.Order](t)(pending().Cancel(at(0)))
+	kept, expiry := itemOf(t, canceled), func(days int) map[string]any {
+		return map[string]any{"x": map[string]any{"N": strconv.FormatInt(at(0).Add(time.Duration(days)*day).Unix(), 10)}}
+	}
+	const key = "UpdateItem\nConditionExpression: n = 2\nKey: {pk=tenant/01a204cb-dd3f-7a1f-8ee4-487272d016b5}\nUpdateExpression: "
+	for name, test := range map[string]struct {
+		days int
+		item map[string]any
+		want []string
+	}{
+		"new":           {30, kept, []string{key + fmt.Sprintf("SET x = %d", at(0).Add(30*day).Unix())}},
+		"another":       {30, with(kept, expiry(90)), []string{key + fmt.Sprintf("SET x = %d", at(0).Add(30*day).Unix())}},
+		"the same":      {30, with(kept, expiry(30)), nil},
+		"given up":      {0, with(kept, expiry(30)), []string{key + "REMOVE x"}},
+		"none":          {0, kept, nil},
+		"an open order": {30, itemOf(t, pending()), nil},
+	} {
+		store, f := open(t, awstest.OK(map[string]any{"Items": []any{test.item}}), awstest.OK(struct{}{}))
+		page, err := store.Retaining(time.Duration(test.days)*day).Scan(t.Context(), order.ScanQuery{Segments: 1, Limit: 10})
+		if err != nil || len(page.Orders) != 1 {
+			t.Errorf("%s: %v, %v", name, page, err)
+		}
+		var writes []string
+		for _, r := range f.Requests()[1:] {
+			writes = append(writes, shown(r))
+		}
+		if diff := cmp.Diff(test.want, writes); diff != "" {
+			t.Errorf("%s: the writes (-want +got):\n%s", name, diff)
+		}
+	}
 }

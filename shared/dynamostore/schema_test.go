@@ -44,7 +44,7 @@ func fullOrder() order.Order {
 			{ID: "r-3", Amount: 1, Status: order.RefundPending, RequestedAt: at(4)},
 		},
 		Failure:   &order.Failure{Code: "gateway_unavailable", Message: "the gateway could not be reached"},
-		CreatedAt: at(0), UpdatedAt: at(1), ExpiresAt: at(3600).Truncate(time.Second),
+		CreatedAt: at(0), UpdatedAt: at(1),
 	}
 }
 

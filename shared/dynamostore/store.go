@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -20,6 +21,8 @@ type Store struct {
 	client  *dynamodb.Client
 	table   string
 	retryer *awscall.Retryer
+	// retention is how long an order is kept after it has ended; 0 is without end.
+	retention time.Duration
 }
 
 // New returns a store on an existing table, which template.yaml defines. Its calls are
@@ -28,9 +31,19 @@ func New(client *dynamodb.Client, table string, jitter func(n int) int) *Store {
 	return &Store{client: client, table: table, retryer: awscall.NewRetryer(transient, jitter)}
 }
 
+// Retaining returns a store that has DynamoDB delete each order that has ended and then not
+// changed for so long, which it does within a few days of that ("Using time to live (TTL) in
+// DynamoDB"). With 0, as New returns it, orders are kept. What was written with another
+// retention gets this one when it is changed, or once a [Store.Scan] has read it.
+func (s *Store) Retaining(retention time.Duration) *Store {
+	retaining := *s
+	retaining.retention = retention
+	return &retaining
+}
+
 // Create implements [order.Store].
 func (s *Store) Create(ctx context.Context, o order.Order) error {
-	it, token := encode(o), newToken()
+	it, token := s.encode(o), newToken()
 	it[attrCreation] = text(token)
 	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &s.table, Item: it,
@@ -49,7 +62,7 @@ func (s *Store) Update(ctx context.Context, next order.Order) error {
 	if next.Version == next.FirstVersion {
 		e.set(attrCreation, text(token)) // an order in a tombstone's place
 	}
-	it := encode(next)
+	it := s.encode(next)
 	for _, name := range names() {
 		if value, ok := it[name]; ok {
 			e.set(name, value)

@@ -192,6 +192,53 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// TestRetention: an order has an expiry once it has ended, from its last change on, and none
+// before, nor when it is reopened. No read shows it.
+func TestRetention(t *testing.T) {
+	const day = 24 * time.Hour
+	o := pending()
+	claimed := must[order.Order](t)(o.Claimed(claim(order.KindCharge)))
+	paid := must[order.Order](t)(claimed.PaidWith("PAY-0A1B2C3D", at(2)))
+	failed := must[order.Order](t)(claimed.FailedWith(order.OutcomeUnavailable, order.Failure{Code: "gateway_unavailable"}, at(2)))
+	refunding := must[order.Order](t)(paid.BeginRefund("r-1", order.RefundRequest{}, at(3)))
+	void := order.NewVoid(o.Ref, at(0))
+	ended := at(2).Add(30 * day).Unix()
+	for name, test := range map[string]struct {
+		next order.Order
+		want int64
+	}{
+		"PAID":                        {paid, ended},
+		"FAILED":                      {failed, ended},
+		"CANCELED":                    {must[order.Order](t)(o.Cancel(at(2))), ended},
+		"REFUNDED":                    {must[order.Order](t)(refunding.RefundedWith("REF-1", at(2))), ended},
+		"PROCESSING":                  {claimed, 0},
+		"REFUNDING":                   {refunding, 0},
+		"retried":                     {must[order.Order](t)(failed.Retry(at(3))), 0},
+		"paid again":                  {must[order.Order](t)(failed.PayWith("tok_ok", at(3))), 0},
+		"VOID, which has its own":     {must[order.Order](t)(void.Fenced(at(0))), at(0).Add(day).Unix()},
+		"in the place of a tombstone": {o.InPlaceOf(void), 0},
+	} {
+		store, f := open(t, awstest.OK(struct{}{}))
+		if err := store.Retaining(30*day).Update(t.Context(), test.next); err != nil {
+			t.Fatal(err)
+		}
+		update := f.lines()[0]
+		if test.want == 0 && !strings.Contains(update, " x,") || test.want != 0 && !strings.Contains(update, fmt.Sprintf(" x = %d", test.want)) {
+			t.Errorf("%s: the expiry is not %d:\n%s", name, test.want, update)
+		}
+		if store, f = open(t, awstest.OK(struct{}{})); test.next.Status != order.Void {
+			if err := store.Update(t.Context(), test.next); err != nil || strings.Contains(f.lines()[0], " x =") {
+				t.Errorf("%s, without a retention: %v\n%s", name, err, f.lines()[0])
+			}
+		}
+	}
+	expiring := with(itemOf(t, paid), map[string]any{"x": map[string]any{"N": "1"}})
+	store, _ := open(t, awstest.OK(map[string]any{"Item": expiring}))
+	if got, err := store.Retaining(day).Get(t.Context(), o.Ref); err != nil || !gocmp.Equal(got, paid) {
+		t.Errorf("an order that has expired and is still there is read as %+v, %v", got, err)
+	}
+}
+
 // itemBytes returns an item's size by the rules of "DynamoDB item sizes and formats".
 func itemBytes(item map[string]any) (bytes int) {
 	for name, value := range item {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -31,6 +32,7 @@ func Run(t *testing.T, g Target) {
 		"a refund can be declined":              testRefundDeclined,
 		"a declined order is paid again":        testPayAgain,
 		"a failed order can be retried":         testRetry,
+		"an order that ended can be erased":     testErase,
 		"errors are problems":                   testProblems,
 	}
 	if g.Environment.limits().streams > 0 {
@@ -313,6 +315,17 @@ func testRetry(t *testing.T, g Target) {
 	declined := g.end(t, g.create(t, paidWith("tok_declined")).ID)
 	if a := g.do(t, http.MethodPost, "/orders/"+declined.ID+"/retry", ""); a.status != http.StatusConflict {
 		t.Errorf("retry of a declined order: %d", a.status)
+	}
+}
+
+func testErase(t *testing.T, g Target) {
+	o := g.end(t, g.create(t, `{"amount": 1200, "customerId": "c-42", "metadata": {"name": "Alice"}, "paymentToken": "tok_ok"}`).ID)
+	a := g.do(t, http.MethodPost, "/orders/"+o.ID+"/erase", "")
+	if text := string(a.body); a.status != http.StatusOK || strings.Contains(text, "c-42") || strings.Contains(text, "Alice") {
+		t.Fatalf("%d %s", a.status, text)
+	}
+	if got := g.end(t, o.ID); got.Status != "PAID" || got.PaymentRef != o.PaymentRef {
+		t.Errorf("%+v, before %+v", got, o)
 	}
 }
 

@@ -99,6 +99,7 @@ func (a *api) register(h huma.API) {
 	huma.Register(h, withBody(h, route("refund-order", http.MethodPost, "/orders/{id}/refund", "Refund a PAID order, or a part", http.StatusAccepted)), a.refund)
 	huma.Register(h, withBody(h, route("pay-order", http.MethodPost, "/orders/{id}/pay", "Pay a FAILED order with another token", http.StatusAccepted)), a.pay)
 	huma.Register(h, route("retry-order", http.MethodPost, "/orders/{id}/retry", "Retry a FAILED order", http.StatusAccepted), a.retry)
+	huma.Register(h, route("erase-order", http.MethodPost, "/orders/{id}/erase", "Erase what is personal in an order that has ended", http.StatusOK), a.erase)
 }
 
 // openRoutes adds the routes that need no access token.

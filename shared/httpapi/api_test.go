@@ -328,6 +328,8 @@ func TestRefusals(t *testing.T) {
 		{"another tenant's cancel", request{method: http.MethodPost, path: "/orders/" + pending + "/cancel", tenant: "u"}, 404, "order-not-found", ""},
 		{"another tenant's refund", request{method: http.MethodPost, path: "/orders/" + pending + "/refund", tenant: "u"}, 404, "order-not-found", ""},
 		{"another tenant's retry", request{method: http.MethodPost, path: "/orders/" + pending + "/retry", tenant: "u"}, 404, "order-not-found", ""},
+		{"another tenant's erasure", request{method: http.MethodPost, path: "/orders/" + pending + "/erase", tenant: "u"}, 404, "order-not-found", ""},
+		{"erasure of an open order", request{method: http.MethodPost, path: "/orders/" + pending + "/erase"}, 409, "wrong-state", ""},
 		{"cancel too late", request{method: http.MethodPost, path: "/orders/" + failed + "/cancel"}, 409, "wrong-state", ""},
 		{"refund of an unpaid order", request{method: http.MethodPost, path: "/orders/" + pending + "/refund"}, 409, "wrong-state", ""},
 		{"retry of a pending order", request{method: http.MethodPost, path: "/orders/" + pending + "/retry"}, 409, "wrong-state", ""},
@@ -570,6 +572,61 @@ func TestChanges(t *testing.T) {
 	check(post(retried, "retry"), http.StatusAccepted, "PENDING")
 }
 
+// TestErase: what is personal is gone from an order, its list and the answer to a repeated
+// request, which is still recognized; the money's record is as it was.
+func TestErase(t *testing.T) {
+	a := newAPI(t)
+	place := request{
+		method: http.MethodPost, path: "/orders", header: map[string]string{"Idempotency-Key": "cart-77"},
+		body: `{"items": [{"sku": "TEA-1", "quantity": 2, "unitPrice": 6000}], "customerId": "alice", "metadata": {"name": "Alice"}}`,
+	}
+	id := decode[orderBody](t, a.do(t, place)).ID
+	a.settle(t, id, claimed, paid)
+	refund := request{
+		method: http.MethodPost, path: "/orders/" + id + "/refund", header: map[string]string{"Idempotency-Key": "r"},
+		body: `{"amount": 200, "reason": "Alice broke a cup"}`,
+	}
+	a.do(t, refund)
+	erase := request{method: http.MethodPost, path: "/orders/" + id + "/erase"}
+	if r := a.do(t, erase); r.StatusCode != http.StatusConflict {
+		t.Errorf("while it is refunded: %d %s", r.StatusCode, read(t, r))
+	}
+	a.settle(t, id, func(o order.Order) (order.Order, error) {
+		now := time.Now()
+		return o.Claimed(order.Claim{Kind: order.KindRefund, Round: o.Round, Now: now, Until: now.Add(time.Second)})
+	},
+		func(o order.Order) (order.Order, error) { return o.RefundedWith("REF-1", time.Now()) })
+
+	before := decode[map[string]any](t, a.do(t, request{path: "/orders/" + id}))
+	r := a.do(t, erase)
+	etag := r.Header.Get("ETag")
+	got := decode[map[string]any](t, r)
+	if etag != `"7"` || got["updatedAt"] == nil {
+		t.Errorf("the ETag is %s, the order %v", etag, got)
+	}
+	delete(before, "customerId")
+	delete(before, "metadata")
+	delete(before["refunds"].([]any)[0].(map[string]any), "reason")
+	before["version"], before["updatedAt"] = 7.0, got["updatedAt"]
+	if diff := cmp.Diff(before, got); diff != "" {
+		t.Errorf("the erased order (-want +got):\n%s", diff)
+	}
+	if again := a.do(t, erase); again.StatusCode != http.StatusOK || again.Header.Get("ETag") != etag {
+		t.Errorf("erased again: %d %s", again.StatusCode, again.Header.Get("ETag"))
+	}
+	if list := decode[orderList](t, a.do(t, request{path: "/orders?customerId=alice"})); len(list.Orders) != 0 {
+		t.Errorf("the customer's orders are %v", list.Orders)
+	}
+	replay := a.do(t, place)
+	if text := read(t, replay); replay.StatusCode != http.StatusCreated || replay.Header.Get("Idempotency-Replayed") != "true" ||
+		strings.Contains(strings.ToLower(text), "alice") || !strings.Contains(text, id) {
+		t.Errorf("the request again: %d %s", replay.StatusCode, text)
+	}
+	if r := a.do(t, refund); r.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("the refund again: %d %s", r.StatusCode, read(t, r))
+	}
+}
+
 // failing is a store whose reads fail, or panic without an error.
 type failing struct {
 	order.Store
@@ -626,7 +683,7 @@ func TestOpenRoutes(t *testing.T) {
 		Paths      map[string]map[string]any
 		Components struct{ Schemas map[string]any }
 	}](t, a.do(t, request{path: "/openapi.json"}))
-	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 10 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 11 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
 		t.Errorf("openapi %s, %d paths, schemas %v", doc.OpenAPI, len(doc.Paths), doc.Components.Schemas)
 	}
 	html := read(t, a.do(t, request{path: "/docs"}))

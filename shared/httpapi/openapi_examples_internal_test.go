@@ -62,6 +62,12 @@ func examplePaid() orderBody {
 	return o
 }
 
+func exampleErased() orderBody {
+	o := examplePaid()
+	o.CustomerID, o.Metadata, o.Version = "", nil, 4
+	return o
+}
+
 func exampleDeclined() orderBody {
 	o := examplePending()
 	o.Status, o.Version, o.UpdatedAt = "FAILED", 3, exampleLater

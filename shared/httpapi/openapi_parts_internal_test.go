@@ -74,6 +74,10 @@ func operations() []operationDoc {
 			"202": changed("It is PENDING again", exampleRetried()),
 			"404": notFound(), "409": conflict(order.EventRetry, order.Paid, order.Failed), "412": otherVersion(), "413": gatewayTooLarge(),
 		}, true},
+		{http.MethodPost, "/orders/{id}/erase", tagOperators, ScopeOperate, aboutErase + aboutConditions, map[string]*huma.Response{
+			"200": changed("Nothing personal is left in it", exampleErased()),
+			"404": notFound(), "409": conflict(order.EventErase, order.Pending), "412": otherVersion(), "413": gatewayTooLarge(),
+		}, true},
 		{http.MethodGet, "/orders/{id}/events", tagOrders, ScopeRead, aboutEvents, eventsResponses(), false},
 		{http.MethodGet, "/healthz", tagService, "", "", map[string]*huma.Response{"200": {
 			Description: "It is up",
@@ -99,6 +103,11 @@ const aboutRefund = "Without a body, all that is left: the order becomes REFUNDI
 
 const aboutPay = "For an order that FAILED, declined or not: a new round of attempts with another payment token."
 
+const aboutErase = "Removes customerId, metadata and the reasons of refunds, for good; the order is no longer in its customer's list. " +
+	"The rest is the record of the money, and stays: amounts, items, attempts, references and the payment token. " +
+	"Erasing again changes nothing. The Idempotency-Key keeps its meaning: the same body gets the first answer, without what was erased. " +
+	"A refund that had a reason is no longer recognized by its key, and repeating it is refused with 422."
+
 // bodied adds the answers to a body that is refused before it is read.
 func bodied(responses map[string]*huma.Response) map[string]*huma.Response {
 	responses["413"] = orGateway(problems("The body is too large: over 64 KiB here, or over API Gateway's own limit", tooLarge()), "Request Entity Too Large")
@@ -122,7 +131,9 @@ func tooMuch() error {
 }
 
 const aboutCreate = "When the answer arrives, the order is durable and its payment is on its way. " +
-	"The same Idempotency-Key with the same body gets the first answer again, byte for byte; with another body it is refused."
+	"The same Idempotency-Key with the same body gets the first answer again, byte for byte, for as long as the order is kept and not erased; with another body it is refused. " +
+	"A deployment may delete orders some days after they have ended (RetentionDays; by default none). " +
+	"A deleted order is not found, can't be refunded here, and its key places an order again, with the same id."
 
 // aboutConditions ends the description of every action on an order.
 const aboutConditions = " If-Match and If-None-Match are evaluated, on the version that is changed, before the order's state is."

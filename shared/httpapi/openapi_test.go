@@ -139,6 +139,7 @@ func TestOrderExamples(t *testing.T) {
 		{"refund", "200", "order", steps{claimed, paid, refunding}},
 		{"pay", "202", "order", steps{claimed, released, claimed, released, claimed, unavailable}},
 		{"pay", "200", "order", steps{claimed, released, claimed, released, claimed, unavailable, paidAgain}},
+		{"erase", "200", "order", steps{claimed, paid}},
 		{"retry", "202", "order", steps{claimed, released, claimed, released, claimed, unavailable}},
 	} {
 		t.Run(tt.operation+" "+tt.status+" "+tt.example, func(t *testing.T) {
@@ -252,6 +253,8 @@ func TestProblemExamples(t *testing.T) {
 		"post /orders/{id}/pay 422 card-number":                  post(one+"/pay", `{"paymentToken": "4111111111111111"}`),
 		"post /orders/{id}/retry 409 wrong-state":                post(in(claimed, paid)+"/retry", ""),
 		"post /orders/{id}/retry 409 wrong-state-2":              post(in(claimed, insufficient)+"/retry", ""),
+		"post /orders/{id}/erase 409 wrong-state":                post(in()+"/erase", ""),
+		"post /orders/{id}/erase 400 tenant-unnamed":             of(post(missing+"/erase", ""), "*", true),
 		"get /orders 400 tenant-unnamed":                         of(request{path: "/orders"}, "*", true),
 		"get /orders/{id} 400 tenant-unnamed":                    of(request{path: missing}, "*", true),
 		"post /orders/{id}/cancel 400 tenant-unnamed":            of(post(missing+"/cancel", ""), "*", true),

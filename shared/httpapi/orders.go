@@ -28,7 +28,7 @@ func headerValues(ctx huma.Context, name string) (value string, present bool) {
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters other than a comma, sent once. A repeated request with the same key and body gets the first answer again. Keys never expire."`
+	Key  string `header:"Idempotency-Key" doc:"Visible ASCII characters other than a comma, sent once. A repeated request with the same key and body gets the first answer again, for as long as the order is kept. Never use a key for another order."`
 	Body createRequest
 
 	keyPresent bool
@@ -308,6 +308,11 @@ func begunStatus(begun bool) int {
 func (a *api) retry(ctx context.Context, in *OrderInput) (*changeOutput, error) {
 	o, err := a.checkout(in).Retry(ctx, in.ref(ctx))
 	return a.changed(ctx, http.StatusAccepted, o, err)
+}
+
+func (a *api) erase(ctx context.Context, in *OrderInput) (*changeOutput, error) {
+	o, err := a.checkout(in).Erase(ctx, in.ref(ctx))
+	return a.changed(ctx, http.StatusOK, o, err)
 }
 
 func (a *api) changed(ctx context.Context, status int, o order.Order, err error) (*changeOutput, error) {

@@ -233,6 +233,8 @@ func stateDetail(e *order.TransitionError) string {
 			return "The payment was declined; a retry would not change that. Pay with another token."
 		}
 		return "Only a FAILED order can be retried; this one is " + string(e.From) + "."
+	case order.EventErase:
+		return "Only an order that has ended can be erased; this one is " + string(e.From) + "."
 	default:
 		return "The order is " + string(e.From) + "."
 	}

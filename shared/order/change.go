@@ -3,6 +3,7 @@ package order
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -178,6 +179,28 @@ func (o Order) newRound(event Event, now time.Time) (Order, error) {
 	next.Charge.Tries, next.Charge.Since = 0, time.Time{}
 	next.Charge.KeySeq = max(next.Charge.KeySeq, 1) + 1
 	next.Failure = nil
+	return next, nil
+}
+
+// Erased blanks what may be personal in an order that has ended: the customer, the metadata and
+// the reasons of refunds. What was paid, for what and how stays, and so do the payment token,
+// without which the gateway can't be asked for a refund, and the fingerprint, by which a
+// repeated request is still recognized. An order that has nothing to blank is returned as it
+// is. The error is a [*TransitionError].
+func (o Order) Erased(now time.Time) (Order, error) {
+	next, err := o.change(EventErase, now)
+	if err != nil {
+		return Order{}, err
+	}
+	personal := o.CustomerID != "" || len(o.Metadata) > 0
+	next.CustomerID, next.Metadata, next.Refunds = "", nil, slices.Clone(o.Refunds)
+	for i := range next.Refunds {
+		personal = personal || next.Refunds[i].Reason != ""
+		next.Refunds[i].Reason = ""
+	}
+	if !personal {
+		return o, nil
+	}
 	return next, nil
 }
 

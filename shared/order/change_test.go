@@ -259,3 +259,41 @@ func TestRefundHistory(t *testing.T) {
 		t.Errorf("%d tries counted, %d kept; want %d, and at most 10", o.Refund.Tries, len(o.Refund.Attempts), tries)
 	}
 }
+
+// TestErased: the customer, the metadata and the reasons go, nothing else, and the order before
+// is not touched.
+func TestErased(t *testing.T) {
+	now := time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)
+	o := order.New(order.Ref{Tenant: "t", ID: "id"}, order.Request{
+		Amount: 200, Currency: "KRW", CustomerID: "alice", PaymentToken: "tok_ok", Metadata: map[string]string{"name": "Alice"},
+		Items: []order.Item{{SKU: "TEA-1", Quantity: 1, UnitPrice: 200}},
+	}, "key", now)
+	o.Status, o.PaymentRef = order.Paid, "PAY-1"
+	o.Refunds = []order.Refund{{ID: "r-1", Amount: 100, Reason: "hers", Status: order.RefundDone, Ref: "REF-1"}}
+	later := now.Add(time.Hour)
+	want := o
+	want.CustomerID, want.Metadata, want.Version, want.UpdatedAt = "", nil, 2, later
+	want.Refunds = []order.Refund{{ID: "r-1", Amount: 100, Status: order.RefundDone, Ref: "REF-1"}}
+	got, err := o.Erased(later)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || o.Refunds[0].Reason != "hers" {
+		t.Errorf("%v, before %v (-want +got):\n%s", err, o.Refunds, diff)
+	}
+	if again, err := got.Erased(later.Add(time.Hour)); err != nil || !cmp.Equal(got, again) {
+		t.Errorf("erased again: %+v, %v", again, err)
+	}
+	for name, personal := range map[string]func(*order.Order){
+		"customer": func(o *order.Order) { o.CustomerID = "alice" },
+		"metadata": func(o *order.Order) { o.Metadata = map[string]string{"name": "Alice"} },
+		"reason":   func(o *order.Order) { o.Refunds = []order.Refund{{Reason: "hers"}} },
+	} {
+		o := got
+		personal(&o)
+		if erased, err := o.Erased(later); err != nil || erased.Version != o.Version+1 {
+			t.Errorf("with a %s alone: %+v, %v", name, erased, err)
+		}
+	}
+	o.Status = order.Refunding
+	if _, err := o.Erased(later); err == nil {
+		t.Error("an order that is being refunded was erased")
+	}
+}

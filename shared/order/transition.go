@@ -71,6 +71,7 @@ const (
 	EventRepay    Event = "repay"    // the owner pays with another token, in a new round
 	EventRefund   Event = "refund"   // the owner asks for money back
 	EventReturn   Event = "return"   // the gateway refunded all that was left
+	EventErase    Event = "erase"    // an operator blanks what is personal
 	EventFence    Event = "fence"    // a message is dropped; see the package comment
 
 	EventReturnPart Event = "return part" // the gateway refunded, and something is left
@@ -106,16 +107,20 @@ var transitions = [...]struct {
 	{Processing, EventPay, Paid},
 	{Processing, EventFail, Failed},
 	{Paid, EventRefund, Refunding},
+	{Paid, EventErase, Paid},
 	{Paid, EventFence, Paid},
 	{Failed, EventRetry, Pending},
 	{Failed, EventRepay, Pending},
+	{Failed, EventErase, Failed},
 	{Failed, EventFence, Failed},
+	{Canceled, EventErase, Canceled},
 	{Refunding, EventClaim, Refunding},
 	{Refunding, EventRenew, Refunding},
 	{Refunding, EventRelease, Refunding},
 	{Refunding, EventReturn, Refunded},
 	{Refunding, EventReturnPart, Paid},
 	{Refunding, EventRefuse, Paid},
+	{Refunded, EventErase, Refunded},
 	{Void, EventFence, Void},
 }
 

@@ -37,11 +37,15 @@ func TestTransitions(t *testing.T) {
 		{order.Refunding, order.EventRefuse}:     order.Paid,
 		{order.Failed, order.EventRepay}:         order.Pending,
 		{order.Void, order.EventFence}:           order.Void,
+		{order.Paid, order.EventErase}:           order.Paid,
+		{order.Failed, order.EventErase}:         order.Failed,
+		{order.Canceled, order.EventErase}:       order.Canceled,
+		{order.Refunded, order.EventErase}:       order.Refunded,
 	}
 	events := []order.Event{
 		order.EventClaim, order.EventTakeover, order.EventRenew, order.EventRelease, order.EventPay,
 		order.EventFail, order.EventCancel, order.EventRetry, order.EventRefund, order.EventReturn, order.EventFence,
-		order.EventRepay, order.EventReturnPart, order.EventRefuse,
+		order.EventRepay, order.EventReturnPart, order.EventRefuse, order.EventErase,
 	}
 	statuses := append(order.Statuses(), order.Void, "", "NO_SUCH")
 	seen := 0

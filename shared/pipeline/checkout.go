@@ -250,6 +250,14 @@ func (c *Checkout) Retry(ctx context.Context, ref order.Ref) (order.Order, error
 	})
 }
 
+// Erase blanks what may be personal in an order that has ended; see [order.Order.Erased]. It
+// returns the same errors as [Checkout.Cancel].
+func (c *Checkout) Erase(ctx context.Context, ref order.Ref) (order.Order, error) {
+	return c.change(ctx, ref, "", func(o order.Order) (order.Order, error) {
+		return o.Erased(c.now())
+	})
+}
+
 // change applies one step to an order as it now is. A step that needs a worker names the kind
 // of its message, which is sent before the write, as for a new order.
 func (c *Checkout) change(

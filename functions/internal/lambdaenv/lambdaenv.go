@@ -34,6 +34,8 @@ type environment struct {
 	EndpointURL string `env:"AWS_ENDPOINT_URL"`
 	// Stack is the dimension of the metrics.
 	Stack string `env:"STACK_NAME" envDefault:"local"`
+	// RetentionDays is how long an order is kept after it has ended; 0 is without end.
+	RetentionDays uint16 `env:"RETENTION_DAYS" envDefault:"0"`
 	// Release names all that was deployed together: code, template and parameters.
 	Release string `env:"RELEASE"`
 }
@@ -66,7 +68,10 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 	log.Info("cold start", "release", e.Release)
 	c := e.config()
 	return function(variables, handlers.Services{
-		Store: func(table string) handlers.Store { return dynamostore.New(dynamodb.NewFromConfig(c), table, rand.IntN) },
+		Store: func(table string) handlers.Store {
+			retention := time.Duration(e.RetentionDays) * 24 * time.Hour
+			return dynamostore.New(dynamodb.NewFromConfig(c), table, rand.IntN).Retaining(retention)
+		},
 		Queue: func(url string) (handlers.Queue, error) {
 			return sqsqueue.New(sqs.NewFromConfig(c), url, rand.IntN), nil
 		},

@@ -1,5 +1,5 @@
-// Package retry retries FAILED orders in bulk, over the API of a running paylane.
-package retry
+// Package bulk does the same to many orders, over the API of a running paylane.
+package bulk
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,21 +19,24 @@ import (
 	"paylane/shared/smoke"
 )
 
-// Config says which orders to retry, and how. All fields down to PerSecond are required.
+// Config says what to do to which orders. All fields down to PerSecond are required.
 type Config struct {
 	Target *apiclient.Client
-	// Since leaves out orders that were placed before.
-	Since time.Time
-	// Code leaves out orders whose failure has another.
-	Code string
-	// PerSecond is how many retries to ask for per second, at most.
+	// Action is the last part of the path of POST /orders/{id}/retry, for example.
+	Action string
+	// Query is that of the list of the orders.
+	Query url.Values
+	// Choose reports whether something is to be done to a listed order, and whether the list
+	// is to be read on.
+	Choose func(Order) (chosen, more bool)
+	// PerSecond is how many orders to change per second, at most.
 	PerSecond int
 	// Tenant is whose orders they are, for a token of an operator over all tenants; empty for
 	// any other token, whose tenant's orders they then are.
 	Tenant string
 	// DryRun changes nothing.
 	DryRun bool
-	// Out gets the id of each order that was retried, or would be.
+	// Out gets the id of each order that was changed, or would be.
 	Out io.Writer
 	// Progress gets a line that is written again and again; nil is nobody.
 	Progress io.Writer
@@ -40,19 +44,20 @@ type Config struct {
 
 // Report counts orders.
 type Report struct {
-	Found   int // FAILED, with the code, placed since
-	Retried int // PENDING now
+	Found   int // chosen from the list
+	Done    int
 	Changed int // no longer as they were listed: left alone
-	Failed  int // not retried, for another reason
+	Failed  int // not done, for another reason
 	// Why is the first such reason.
 	Why error
 }
 
-// failed is an order as it was listed.
-type failed struct {
-	ID        string    `json:"id"`
-	Version   int64     `json:"version"`
-	CreatedAt time.Time `json:"createdAt"`
+// Order is an order as it was listed.
+type Order struct {
+	ID        string       `json:"id"`
+	Status    order.Status `json:"status"`
+	Version   int64        `json:"version"`
+	CreatedAt time.Time    `json:"createdAt"`
 	Failure   struct {
 		Code string `json:"code"`
 	} `json:"failure"`
@@ -65,20 +70,20 @@ const (
 	firstPause = time.Second
 )
 
-// Run finds the orders, and asks for a retry of each that is still as it was found. An order
-// that was retried is FAILED no longer, so a run that ended early can be repeated. The error
-// is one that concerns every order; the report then says how far it came.
+// Run finds the orders, and then asks for the action on each that is still as it was found. If
+// the action takes an order off the list, a run that ended early can be repeated. The error is
+// one that concerns every order; the report then says how far it came.
 func Run(ctx context.Context, c Config) (Report, error) {
 	var r Report
-	found, err := c.find(ctx)
-	defer c.line("")
-	if r.Found = len(found); err != nil || r.Found == 0 {
-		return r, err
-	}
 	if c.Tenant != "" {
-		if err := c.checkTenant(ctx, found[0].ID); err != nil {
+		if err := c.checkTenant(ctx); err != nil {
 			return r, err
 		}
+	}
+	found, err := c.find(ctx)
+	defer c.line("")
+	if r.Found = len(found); err != nil {
+		return r, err
 	}
 	ticks := time.NewTicker(time.Second / time.Duration(c.PerSecond))
 	defer ticks.Stop()
@@ -94,24 +99,24 @@ func Run(ctx context.Context, c Config) (Report, error) {
 			return r, ctx.Err()
 		}
 		// Only in the version that was listed: what has changed since is somebody's doing.
-		answer, err := c.ask(ctx, http.MethodPost, "/orders/"+o.ID+"/retry", nil, http.Header{"If-Match": {`"` + strconv.FormatInt(o.Version, 10) + `"`}})
+		answer, err := c.ask(ctx, http.MethodPost, "/orders/"+o.ID+"/"+c.Action, nil, http.Header{"If-Match": {`"` + strconv.FormatInt(o.Version, 10) + `"`}})
 		switch {
 		case ctx.Err() != nil:
 			return r, ctx.Err()
-		case err == nil && answer.Status == http.StatusAccepted:
-			r.Retried++
+		case err == nil && (answer.Status == http.StatusOK || answer.Status == http.StatusAccepted):
+			r.Done++
 			c.line("")
 			fmt.Fprintln(c.Out, o.ID)
 		case err == nil && (answer.Status == http.StatusConflict || answer.Status == http.StatusPreconditionFailed || answer.Status == http.StatusNotFound):
 			r.Changed++
 		case err == nil && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden):
-			return r, fmt.Errorf("retry the order %s: %w: the token needs the scope orders/operate", o.ID, refusal(answer))
+			return r, fmt.Errorf("%s the order %s: %w: the token needs the scope orders/operate", c.Action, o.ID, refusal(answer))
 		default:
 			if err == nil {
 				err = refusal(answer)
 			}
 			if r.Failed++; r.Why == nil {
-				r.Why = fmt.Errorf("retry the order %s: %w", o.ID, err)
+				r.Why = fmt.Errorf("%s the order %s: %w", c.Action, o.ID, err)
 			}
 		}
 	}
@@ -119,29 +124,31 @@ func Run(ctx context.Context, c Config) (Report, error) {
 }
 
 // find lists the orders, newest first.
-func (c Config) find(ctx context.Context) (found []failed, err error) {
-	query := url.Values{"status": {string(order.Failed)}, "limit": {strconv.Itoa(pageSize)}}
+func (c Config) find(ctx context.Context) (found []Order, err error) {
+	query := maps.Clone(c.Query)
+	query.Set("limit", strconv.Itoa(pageSize))
 	for {
 		answer, err := c.ask(ctx, http.MethodGet, "/orders", query, nil)
 		if err == nil && answer.Status != http.StatusOK {
 			err = refusal(answer)
 		}
 		var page struct {
-			Orders []failed `json:"orders"`
-			Next   string   `json:"next"`
+			Orders []Order `json:"orders"`
+			Next   string  `json:"next"`
 		}
 		if err == nil {
 			err = json.Unmarshal(answer.Body, &page)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list the FAILED orders: %w", err)
+			return nil, fmt.Errorf("list the orders: %w", err)
 		}
 		for _, o := range page.Orders {
-			if o.CreatedAt.Before(c.Since) {
-				return found, nil
-			}
-			if o.Failure.Code == c.Code {
+			chosen, more := c.Choose(o)
+			if chosen {
 				found = append(found, o)
+			}
+			if !more {
+				return found, nil
 			}
 		}
 		if page.Next == "" {
@@ -152,15 +159,18 @@ func (c Config) find(ctx context.Context) (found []failed, err error) {
 	}
 }
 
-// checkTenant returns an error if the token is one tenant's own. The API would ignore the
-// tenant that was named, and retry the orders of that one.
-func (c Config) checkTenant(ctx context.Context, id string) error {
-	answer, err := c.ask(ctx, http.MethodGet, "/orders/"+id, nil, nil)
-	if err != nil {
-		return fmt.Errorf("look at the order %s: %w", id, err)
-	}
-	if link := answer.Header.Get("Link"); !strings.Contains(link, "?"+url.Values{"tenant": {c.Tenant}}.Encode()+">") {
+// checkTenant returns an error if the token is one tenant's own: the API would ignore the
+// tenant that was named. To an operator over all, it does not answer a request that names none.
+func (c Config) checkTenant(ctx context.Context) error {
+	c.Tenant = ""
+	answer, err := c.ask(ctx, http.MethodGet, "/orders", url.Values{"limit": {"1"}}, nil)
+	switch {
+	case err != nil:
+		return fmt.Errorf("list the orders: %w", err)
+	case answer.Status == http.StatusOK:
 		return errors.New("the token is not of an operator over all tenants: omit --tenant, and the orders are those of its own tenant")
+	case answer.Status != http.StatusBadRequest:
+		return fmt.Errorf("list the orders: %w", refusal(answer))
 	}
 	return nil
 }
