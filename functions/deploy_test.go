@@ -100,7 +100,7 @@ func TestSmokeOfAStack(t *testing.T) {
   *describe-user-pool-client*) echo s3cret ;;
 esac`
 	}
-	const curl = `while [ "$1" != --config ]; do shift; done; cat "$2" > config; echo '{"access_token":"tok.en","expires_in":3600}'`
+	const curl = `while [ $# -gt 0 ] && [ "$1" != --config ]; do shift; done; cat "${2:-/dev/null}" > config; echo '{"access_token":"tok.en","expires_in":3600}'`
 	for _, tt := range []struct {
 		name, client, given, token, refused string
 	}{
