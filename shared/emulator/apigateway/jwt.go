@@ -26,6 +26,9 @@ type JWT struct {
 // requestContext.authorizer.
 type authorizerContext = events.APIGatewayV2HTTPRequestContextAuthorizerDescription
 
+// jwtContext is the part of it that a JWT authorizer adds.
+type jwtContext = events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription
+
 // refusal is the error for a caller who is not let in.
 type refusal struct {
 	status    int    // 401 or 403
@@ -120,7 +123,7 @@ func (j *JWT) authorize(r *http.Request, a *template.JWTAuthorizer, scopes []str
 	} else if !slices.ContainsFunc(granted, func(s string) bool { return slices.Contains(scopes, s) }) {
 		return nil, &refusal{status: http.StatusForbidden}
 	}
-	return &authorizerContext{JWT: &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{
+	return &authorizerContext{JWT: &jwtContext{
 		Claims: claims.Strings(), Scopes: granted,
 	}}, nil
 }

@@ -3,20 +3,19 @@ package apigateway
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-lambda-go/events"
 
 	"paylane/shared/accesstoken"
 	"paylane/shared/emulator/template"
 )
 
-// openIdentity returns the claims that the function of a route sees of a caller whom nobody
-// has checked: those of an access token for the route's authorizer, valid for a year, with
-// what replaces them.
-func openIdentity(r template.Route, replaced accesstoken.Claims, now time.Time) accesstoken.Claims {
+// openIdentity returns what the function of a route sees of a caller whom nobody has checked:
+// the claims of an access token for the route's authorizer, valid for a year, with what
+// replaces them.
+func openIdentity(r template.Route, replaced accesstoken.Claims, now time.Time) jwtContext {
 	const local = "local"
 	claims := accesstoken.Claims{
 		"iss": r.Authorizer.Issuer, "sub": local, "client_id": local, "username": local,
@@ -28,7 +27,11 @@ func openIdentity(r template.Route, replaced accesstoken.Claims, now time.Time) 
 	}
 	maps.Copy(claims, replaced)
 	maps.DeleteFunc(claims, func(_ string, value any) bool { return value == nil })
-	return claims
+	identity := jwtContext{Claims: claims.Strings()}
+	if len(r.Scopes) > 0 {
+		identity.Scopes = claims.Scopes()
+	}
+	return identity
 }
 
 func seconds(t time.Time) json.Number { return json.Number(strconv.FormatInt(t.Unix(), 10)) }
@@ -36,9 +39,6 @@ func seconds(t time.Time) json.Number { return json.Number(strconv.FormatInt(t.U
 // openContext returns what the events of a route with an authorizer have in
 // requestContext.authorizer while the API is open.
 func (r *route) openContext() *authorizerContext {
-	caller := &events.APIGatewayV2HTTPRequestContextAuthorizerJWTDescription{Claims: r.identity.Strings()}
-	if len(r.Scopes) > 0 {
-		caller.Scopes = r.identity.Scopes()
-	}
-	return &authorizerContext{JWT: caller}
+	// A handler in this process may change what it gets.
+	return &authorizerContext{JWT: &jwtContext{Claims: maps.Clone(r.identity.Claims), Scopes: slices.Clone(r.identity.Scopes)}}
 }

@@ -3,7 +3,6 @@ package apigateway
 import (
 	"strings"
 
-	"paylane/shared/accesstoken"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/template"
 )
@@ -14,8 +13,8 @@ type route struct {
 	invoker   emulator.Invoker
 	bucket    *bucket  // nil without a limit
 	variables []string // the names in its path, in order
-	// identity are the claims of every caller while the API is open.
-	identity accesstoken.Claims
+	// identity is every caller's while the API is open.
+	identity jwtContext
 }
 
 // router chooses routes ("Working with routes for HTTP APIs"): a path that matches in
