@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"paylane/shared/emulator/runner"
 )
 
 // credentials returns those that functions get: the shell's if they are to have them, and
-// made-up ones otherwise. LocalStack's accounts are made up, too: an access key of AWS has
-// an id of at least 16 characters ("AccessKey", IAM API Reference), never of twelve digits.
+// made-up ones otherwise. LocalStack's accounts are made up, too.
 func (c cli) credentials(shells bool) (runner.Credentials, error) {
 	given := runner.Credentials{
 		AccessKeyID: c.getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: c.getenv("AWS_SECRET_ACCESS_KEY"),
@@ -23,7 +21,7 @@ func (c cli) credentials(shells bool) (runner.Credentials, error) {
 			`eval "$(aws configure export-credentials --format env)" sets them from a profile`)}
 	case shells:
 		return given, nil
-	case len(given.AccessKeyID) == 12 && strings.Trim(given.AccessKeyID, "0123456789") == "":
+	case runner.IsAccount(given.AccessKeyID):
 		return runner.Credentials{AccessKeyID: given.AccessKeyID}, nil
 	default:
 		return runner.Credentials{}, nil

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -67,10 +66,16 @@ func isGiven(t *template.Template, value string) bool {
 	return false
 }
 
+// IsAccount reports whether the id of an access key is one of LocalStack's accounts: twelve
+// digits. AWS's have at least 16 characters ("AccessKey", IAM API Reference).
+func IsAccount(accessKeyID string) bool {
+	return len(accessKeyID) == 12 && strings.Trim(accessKeyID, "0123456789") == ""
+}
+
 // account returns the account of the queues at the endpoint.
 func account(c Credentials) string {
-	if regexp.MustCompile(`^\d{12}$`).MatchString(c.AccessKeyID) {
-		return c.AccessKeyID // LocalStack takes it for the account
+	if IsAccount(c.AccessKeyID) {
+		return c.AccessKeyID
 	}
 	return "000000000000"
 }
