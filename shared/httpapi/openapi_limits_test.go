@@ -69,6 +69,7 @@ func TestLimits(t *testing.T) {
 		"Idempotency-Key maxLength": func(n *big.Int) request {
 			return request{method: http.MethodPost, path: "/orders", body: tea, header: map[string]string{"Idempotency-Key": strings.Repeat("k", int(n.Int64()))}}
 		},
+		"customerId minLength": func(n *big.Int) request { return request{path: "/orders?customerId=" + repeat(n.Int64())} },
 		"customerId maxLength": func(n *big.Int) request { return request{path: "/orders?customerId=" + repeat(n.Int64())} },
 		"limit minimum":        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
 		"limit maximum":        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },

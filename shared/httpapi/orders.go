@@ -175,7 +175,7 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 type listInput struct {
 	Limit      int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The largest number of orders in a page."`
 	Status     string `query:"status" enum:"PENDING,PROCESSING,PAID,FAILED,CANCELED,REFUNDING,REFUNDED" doc:"Only orders with this status. A page may then be short, or empty, and still have a next."`
-	CustomerID string `query:"customerId" maxLength:"64" doc:"Only orders with this customerId, character by character. Together with status, a page may be short, or empty, and still have a next."`
+	CustomerID string `query:"customerId" minLength:"1" maxLength:"64" doc:"Only orders with this customerId, character by character. Together with status, a page may be short, or empty, and still have a next."`
 	Cursor     string `query:"cursor" doc:"The previous page's next."`
 
 	cursorPresent bool
