@@ -16,6 +16,9 @@ calls = itertools.count()
 def before_call(context, case, kwargs):
     if case.headers.get("Prefer") == "wait=20":
         case.headers["Prefer"] = "wait=2"  # twenty seconds would show no more
+    if "%3F" in str(case.path_parameters.get("id", "")):
+        # API Gateway cuts a path at an escaped question mark: that would be another operation.
+        case.path_parameters["id"] = case.path_parameters["id"].replace("%3F", "!")
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
     if "If-Match" in case.headers:

@@ -285,6 +285,7 @@ func describeSchemas(schemas huma.Registry) {
 		amount.Extensions = map[string]any{"maximum": order.MaxAmount}
 	}
 	create.Properties["customerId"].Pattern, all["CreateItem"].Properties["sku"].Pattern = textPattern, textPattern
+	all["RefundRequest"].Properties["reason"].Pattern = textPattern
 	create.Properties["metadata"].AdditionalProperties.(*huma.Schema).Pattern = textPattern
 	create.Properties["metadata"].Extensions["propertyNames"].(map[string]any)["pattern"] = textPattern
 	create.Required = []string{"paymentToken" + ifRequired}

@@ -205,6 +205,24 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
+// TestTexts: no text of a body can have U+0000, and the document says so of each.
+func TestTexts(t *testing.T) {
+	schemas := at(t, document(t, newAPI(t)), "components", "schemas")
+	for _, name := range []string{"CreateRequest", "CreateItem", "PayRequest", "RefundRequest"} {
+		for field, schema := range at(t, schemas, name, "properties") {
+			schema := schema.(map[string]any)
+			types, _ := json.Marshal(schema["type"])
+			if schema["enum"] != nil || !strings.Contains(string(types), `"string"`) {
+				continue
+			}
+			pattern, _ := schema["pattern"].(string)
+			if pattern == "" || regexp.MustCompile(pattern).MatchString("a\x00b") {
+				t.Errorf("%s of %s has the pattern %q", field, name, pattern)
+			}
+		}
+	}
+}
+
 // TestNull: where the document allows null, it is the same as absent; elsewhere it is refused.
 func TestNull(t *testing.T) {
 	a := newAPI(t)
