@@ -82,7 +82,7 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			if p.Gateway != nil {
 				return p.Gateway, nil
 			}
-			return gateways.New(name, p.Now)
+			return gateways.New(name, gateways.Config{Now: p.Now})
 		},
 		Now: p.Now, Jitter: p.Jitter, Log: p.Log, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}

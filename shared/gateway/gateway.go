@@ -41,12 +41,47 @@ type Gateway interface {
 	// Resolve finds out what became of an earlier Charge or Refund under r.Key. Done: it
 	// happened, with its receipt. Not done is final: from then on the gateway refuses the
 	// key, so a request that is still on its way can't act either. Any error: nobody can
-	// say yet; nothing may be tried under another key.
+	// say yet; nothing may be tried under another key. A refund, which is owed, it may also
+	// make, unless r.KnownRef names it.
 	Resolve(ctx context.Context, r Request) (Resolution, error)
 
 	// Livemode reports whether money moves: false for a simulator, and for a real gateway's
 	// sandbox. It is the same at every call.
 	Livemode() bool
+}
+
+// Ledger is implemented by gateways that list what they did. A [Gateway] without one can only
+// be asked about orders that this side knows of.
+type Ledger interface {
+	// Entries returns charges and refunds that were made from q.From on and before q.To, by
+	// the gateway's clock, in any order. An entry may be listed twice.
+	Entries(ctx context.Context, q EntryQuery) (EntryPage, error)
+}
+
+// EntryQuery asks for a page of a [Ledger].
+type EntryQuery struct {
+	From, To time.Time
+	// Cursor is the former page's Next; empty for the first.
+	Cursor string
+}
+
+// EntryPage is a page of a [Ledger].
+type EntryPage struct {
+	Entries []Entry
+	// Next is the cursor of the next page; empty at the end.
+	Next string
+}
+
+// Entry is a charge or a refund in a gateway's books.
+type Entry struct {
+	Refund bool
+	// Ref is what the [Receipt] had.
+	Ref string
+	// Order is the order that the request named; its ID is empty if it was none of this side's.
+	Order order.Ref
+	Money order.Money
+	// Done reports that the money moved and stayed: not that of a refund which failed later.
+	Done bool
 }
 
 // Tokens describes the payment tokens that a gateway takes, without asking it.
@@ -67,21 +102,33 @@ type TokenDescription struct {
 	// Pattern is a regular expression, in the syntax that ECMA-262 and RE2 share, that
 	// exactly the tokens match which CheckToken accepts.
 	Pattern string
-	// Approved and Declined are examples. The smoke test pays with them, so at a real
-	// gateway they must not move money.
+	// Approved and Declined are examples. The smoke test pays with them, so they must not
+	// move money; where none can be approved without, Approved is empty.
 	Approved, Declined order.Token
 	// Doc says, for the API's document, what the tokens stand for.
 	Doc string
+	// Reused says that Refund and Resolve read the token of an order that was PAID; otherwise
+	// it is forgotten then.
+	Reused bool
 }
 
 // Request is one request to a gateway.
 type Request struct {
 	// Key is the idempotency key. What a gateway answers must follow from the key alone.
-	Key   string
+	Key string
+	// Order is the order that the money is for.
+	Order order.Ref
+	// Since is when the order was placed, or the refund asked for: no request under the key
+	// was earlier.
+	Since time.Time
 	Money order.Money
+	// Token is empty for an order that has forgotten it; see [TokenDescription.Reused].
 	Token order.Token
 	// PaymentRef is the charge to refund; empty for a charge.
 	PaymentRef string
+	// KnownRef is, for Resolve, this side's record of what happened under the key; empty if
+	// it has none.
+	KnownRef string
 	// Hint is for the simulator only.
 	Hint Hint
 }
@@ -111,6 +158,11 @@ type Resolution struct {
 
 // ErrUnavailable reports that the gateway did not act, and may if asked again.
 var ErrUnavailable = errors.New("the payment gateway is unavailable")
+
+// ErrMisconfigured reports, as an [ErrUnavailable], that the gateway refuses this side's
+// requests for what no order is to blame for: a wrong or expired API key, a missing
+// permission. It goes on until somebody mends it, so it uses up no attempt.
+var ErrMisconfigured = fmt.Errorf("it refuses this side's requests: %w", ErrUnavailable)
 
 // DeclinedError reports that the gateway will not act. Both texts are fit for the caller
 // who placed the order.

@@ -113,14 +113,18 @@ func (h held) doubtful() bool {
 // request is what the gateway is asked, as the given attempt.
 func (h held) request(attempt int) gateway.Request {
 	r := gateway.Request{
-		Key: h.order.GatewayKey(h.kind), Money: h.order.Total, Token: h.order.PaymentToken,
-		Hint: gateway.Hint{Attempt: attempt},
+		Key: h.order.GatewayKey(h.kind), Order: h.order.Ref, Since: h.order.CreatedAt,
+		Money: h.order.Total, Token: h.order.PaymentToken, Hint: gateway.Hint{Attempt: attempt},
 	}
 	if attempts := h.order.Leg(h.kind).Attempts; len(attempts) > 0 {
 		r.Hint.Since = attempts[0].StartedAt
 	}
 	if h.kind == order.KindRefund {
-		r.PaymentRef, r.Money.Amount = h.order.PaymentRef, h.order.LastRefund().Amount
+		refund := h.order.LastRefund()
+		r.PaymentRef, r.KnownRef = h.order.PaymentRef, refund.Ref
+		r.Money.Amount, r.Since = refund.Amount, refund.RequestedAt
+	} else {
+		r.KnownRef = h.order.PaymentRef
 	}
 	return r
 }

@@ -76,7 +76,7 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 			return sqsqueue.New(sqs.NewFromConfig(c), url, rand.IntN), nil
 		},
 		Gateway: func(name string) (gateway.Provider, error) {
-			opened, err := gateways.New(name, time.Now)
+			opened, err := gateways.New(name, gateways.Config{Now: time.Now})
 			if err == nil {
 				log.Info("payment gateway", "gateway", name, "livemode", opened.Livemode())
 			}

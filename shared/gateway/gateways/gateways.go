@@ -2,6 +2,7 @@
 package gateways
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -9,11 +10,22 @@ import (
 	"paylane/shared/gateway/simulator"
 )
 
+// Config is what gateways are made of.
+type Config struct {
+	Now func() time.Time
+	// Livemode says that the gateway must move money, and must not otherwise; a gateway whose
+	// API key says something else does nothing. The simulator never moves any.
+	Livemode bool
+	// Secret returns the gateway's API key, and reads it anew if told to; nil if there is
+	// none. It may be called concurrently.
+	Secret func(ctx context.Context, anew bool) (string, error)
+}
+
 // New returns the gateway of that name. The error lists the names there are.
-func New(name string, now func() time.Time) (gateway.Provider, error) {
+func New(name string, c Config) (gateway.Provider, error) {
 	switch name {
 	case "simulator":
-		return simulator.New(now), nil
+		return simulator.New(c.Now), nil
 	default:
 		return nil, fmt.Errorf("%q is not a payment gateway; there is simulator", name)
 	}

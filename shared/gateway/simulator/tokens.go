@@ -114,7 +114,7 @@ func (s *Simulator) Describe() gateway.TokenDescription {
 		patterns[i], docs[i] = r.token+r.digits, r.String()+" "+r.doc
 	}
 	return gateway.TokenDescription{
-		Default: "tok_ok", Approved: "tok_ok", Declined: "tok_insufficient_funds",
+		Default: "tok_ok", Approved: "tok_ok", Declined: "tok_insufficient_funds", Reused: true,
 		Pattern: "^(" + strings.Join(patterns, "|") + ")$",
 		Doc:     "The gateway is a simulator: " + strings.Join(docs, "; ") + ".",
 	}

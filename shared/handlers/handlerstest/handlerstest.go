@@ -17,7 +17,7 @@ func Services(store handlers.Store, queue handlers.Queue) handlers.Services {
 	return handlers.Services{
 		Store:   func(string) handlers.Store { return store },
 		Queue:   func(string) (handlers.Queue, error) { return queue, nil },
-		Gateway: func(name string) (gateway.Provider, error) { return gateways.New(name, time.Now) },
+		Gateway: func(name string) (gateway.Provider, error) { return gateways.New(name, gateways.Config{Now: time.Now}) },
 		Now:     time.Now, Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
 	}
 }
