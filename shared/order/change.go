@@ -117,6 +117,33 @@ func (o Order) Released(kind Kind, outcome Outcome, code string, now time.Time) 
 	return o.conclude(EventRelease, kind, outcome, code, now)
 }
 
+// CodeMisconfigured is the code of an attempt that [Order.Returned] gave back.
+const CodeMisconfigured = "gateway_misconfigured"
+
+// Returned is [Order.Released] for an attempt that could not be made because the gateway
+// refuses this side's requests: it is not counted, and the patience with the order begins
+// again, for none of that is the order's fault. The outcome is of what came before: unknown
+// if it still is.
+func (o Order) Returned(kind Kind, outcome Outcome, now time.Time) (Order, error) {
+	next, err := o.conclude(EventRelease, kind, outcome, CodeMisconfigured, now)
+	if err != nil {
+		return Order{}, err
+	}
+	leg := next.leg(kind)
+	leg.Tries, leg.Since = leg.Tries-1, instant(now)
+	if leg.Tries == 0 {
+		leg.Since = time.Time{}
+	}
+	return next, nil
+}
+
+// Refused reports whether the latest attempt to charge the order was given back by
+// [Order.Returned], and nobody has held the order since.
+func (o Order) Refused() bool {
+	last, ok := o.Charge.Last()
+	return ok && last.Code == CodeMisconfigured && o.Status == Processing && o.LeaseUntil.IsZero()
+}
+
 // PaidWith ends the order with the gateway's reference of the charge.
 func (o Order) PaidWith(ref string, now time.Time) (Order, error) {
 	next, err := o.conclude(EventPay, KindCharge, OutcomeApproved, "", now)

@@ -15,14 +15,15 @@ import (
 // queue's retention ends.
 const poisonPause = time.Hour
 
-// unattemptedFor is how long a round may wait for its first attempt. A message that was
-// received many times within that, and never by a worker that could work, goes back to the
-// payment queue: a lack of concurrency decides no order.
+// unattemptedFor is how long a round may wait for its first attempt, or for another after one
+// that the gateway would not take from this side. A message that was received many times
+// within that goes back to the payment queue: a lack of concurrency decides no order, nor does
+// a wrong API key.
 const unattemptedFor = 24 * time.Hour
 
 // DeadLetters is the [job.Worker] that finishes what [Payments] could not: it asks the gateway
 // what became of the charge and settles the order from the answer. It never charges; an order
-// that was never attempted it gives back to Payments, for a day. A refund that was promised it
+// that could not be attempted it gives back to Payments, for a day. A refund that was promised it
 // still makes. While the gateway can't say, the message stays.
 type DeadLetters struct {
 	worker
@@ -51,9 +52,9 @@ func (l *DeadLetters) Handle(ctx context.Context, d job.Delivery) job.Verdict {
 	return l.work(ctx, h, d, m.Kind == order.KindCharge)
 }
 
-// giveBack sends the message of an order that waits for its first attempt to the payment
-// queue again, or returns nil if it is not about such an order, or has waited for too long. The
-// gateway is not asked: that would close the order's key.
+// giveBack sends the message of an order that waits for an attempt to the payment queue again,
+// or returns nil if it is not about such an order, or has waited for too long. The gateway is
+// not asked: that would close the order's key.
 func (l *DeadLetters) giveBack(ctx context.Context, m order.Message) *job.Verdict {
 	if m.Kind != order.KindCharge {
 		return nil
@@ -67,7 +68,7 @@ func (l *DeadLetters) giveBack(ctx context.Context, m order.Message) *job.Verdic
 	}
 	now := l.Now()
 	// A PENDING order last changed when its round began.
-	if o.Status != order.Pending || o.Round != m.Round || now.Sub(o.UpdatedAt) >= unattemptedFor {
+	if o.Status != order.Pending && !o.Refused() || o.Round != m.Round || now.Sub(o.UpdatedAt) >= unattemptedFor {
 		return nil
 	}
 	if _, err := l.payments.Send(ctx, m.Encode(), 0); err != nil {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -279,3 +280,83 @@ func locked(f func(int) int) func(int) int {
 		return f(n)
 	}
 }
+
+// TestMisconfigured: while the gateway refuses this side's requests, for hours, no order uses up
+// its attempts or FAILED; once that is mended, all are PAID, charged once.
+func TestMisconfigured(t *testing.T) {
+	patient := order.Limits{Attempts: 1, Patience: time.Hour}
+	for name, tt := range map[string]struct {
+		first  error
+		limits order.Limits
+	}{
+		"from the first attempt on":     {fmt.Errorf("401: %w", gateway.ErrMisconfigured), order.Limits{Attempts: 1}},
+		"after an outage":               {fmt.Errorf("503: %w", gateway.ErrUnavailable), patient},
+		"after an answer that was lost": {errors.New("the connection was cut"), patient},
+	} {
+		for _, receives := range []int{maxReceives, fewReceives} {
+			t.Run(fmt.Sprintf("%s, %d receives", name, receives), func(t *testing.T) {
+				inWorldOf(t, receives, func(t *testing.T, w *world) {
+					w.limits = tt.limits
+					w.gateway.Gateway = &books{receipts: map[string]gateway.Receipt{}}
+					w.wire()
+					mended, calls := time.Now().Add(6*time.Hour), 0
+					w.gateway.before = func(string, gateway.Request) error {
+						calls++
+						switch {
+						case time.Now().After(mended):
+							return nil
+						case calls == 1:
+							return tt.first
+						}
+						return fmt.Errorf("401: %w", gateway.ErrMisconfigured)
+					}
+					o := w.create("tok_ok")
+					for time.Now().Before(mended) {
+						w.poll(w.queue, w.payments.Handle, time.Second)
+						w.poll(w.dlq, w.dead.Handle, 0)
+					}
+					if o = w.get(o.Ref); o.Status.End() {
+						t.Fatalf("%s after %d calls", o.Status, calls)
+					}
+					o = w.runToEnd(o.Ref, time.Hour)
+					if o.Status != order.Paid || w.gateway.charged(o.ID) != 1 || len(o.Charge.Attempts) > 10 {
+						t.Errorf("%s, charged %d times, after %v", o.Status, w.gateway.charged(o.ID), outcomes(o))
+					}
+					checkKeys(t, w.gateway.calls())
+				})
+			})
+		}
+	}
+}
+
+// books is a gateway that charges everything, and says what it did: a simulator takes every
+// attempt for one that reached it.
+type books struct {
+	gateway.Gateway
+	mu       sync.Mutex
+	receipts map[string]gateway.Receipt // by key; one without a reference is closed
+}
+
+func (b *books) Charge(_ context.Context, r gateway.Request) (gateway.Receipt, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	receipt, ok := b.receipts[r.Key]
+	switch {
+	case !ok:
+		receipt.Ref = "PAY-" + r.Key
+		b.receipts[r.Key] = receipt
+	case receipt.Ref == "":
+		return receipt, errors.New("the key is closed")
+	}
+	return receipt, nil
+}
+
+func (b *books) Resolve(_ context.Context, r gateway.Request) (gateway.Resolution, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	receipt := b.receipts[r.Key]
+	b.receipts[r.Key] = receipt
+	return gateway.Resolution{Done: receipt.Ref != "", Receipt: receipt}, nil
+}
+
+func (*books) Livemode() bool { return false }

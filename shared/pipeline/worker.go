@@ -44,6 +44,9 @@ type Attempted struct {
 	Outcome order.Outcome
 	// Order is the order as it then is.
 	Order order.Order
+	// Misconfigured reports that the gateway refused this side's requests; see
+	// [gateway.ErrMisconfigured].
+	Misconfigured bool
 }
 
 // Results of a verdict, besides "paid" and "failed", and those that any job has.
@@ -136,7 +139,7 @@ func (w worker) work(ctx context.Context, h held, d job.Delivery, resolve bool) 
 		known, err := w.resolve(ctx, h)
 		switch {
 		case err != nil:
-			return w.release(ctx, h, d, order.OutcomeUnknown, "")
+			return w.release(ctx, h, d, order.OutcomeUnknown, err)
 		case known.Done:
 			return w.succeed(ctx, h, known.Receipt)
 		case h.fresh:
@@ -170,11 +173,11 @@ func (w worker) act(ctx context.Context, h held, d job.Delivery) job.Verdict {
 	case errors.As(err, &declined):
 		return w.fail(ctx, h, order.OutcomeDeclined, order.Failure{Code: declined.Code, Message: declined.Message})
 	case !errors.Is(err, gateway.ErrUnavailable):
-		return w.release(ctx, h, d, order.OutcomeUnknown, "")
-	case h.kind == order.KindCharge && w.Limits.Over(h.order.Charge, w.Now()):
+		return w.release(ctx, h, d, order.OutcomeUnknown, err)
+	case h.kind == order.KindCharge && !errors.Is(err, gateway.ErrMisconfigured) && w.Limits.Over(h.order.Charge, w.Now()):
 		return w.fail(ctx, h, order.OutcomeUnavailable, notCharged(h))
 	default:
-		return w.release(ctx, h, d, order.OutcomeUnavailable, "")
+		return w.release(ctx, h, d, order.OutcomeUnavailable, err)
 	}
 }
 
@@ -258,29 +261,39 @@ func (w worker) fail(ctx context.Context, h held, outcome order.Outcome, f order
 func (w worker) settle(
 	ctx context.Context, h held, outcome order.Outcome, result string, next order.Order, err error,
 ) job.Verdict {
-	if err := w.write(ctx, h.kind, outcome, next, err); err != nil {
+	if err := w.write(ctx, Attempted{Kind: h.kind, Outcome: outcome, Order: next}, err); err != nil {
 		return w.lost(h, fmt.Errorf("settle the order: %w", err))
 	}
 	return *verdict(next.Ref, job.Verdict{Next: job.Done, Result: result})
 }
 
-// release gives up the order with an outcome that decides nothing; the message comes back
-// after a backoff.
-func (w worker) release(ctx context.Context, h held, d job.Delivery, outcome order.Outcome, code string) job.Verdict {
-	next, err := h.order.Released(h.kind, outcome, code, w.Now())
-	if err := w.write(ctx, h.kind, outcome, next, err); err != nil {
+// release gives up the order with an outcome that decides nothing, for the gateway's error;
+// the message comes back after a backoff.
+func (w worker) release(ctx context.Context, h held, d job.Delivery, outcome order.Outcome, failed error) job.Verdict {
+	a := Attempted{Kind: h.kind, Outcome: outcome, Misconfigured: errors.Is(failed, gateway.ErrMisconfigured)}
+	v := job.Verdict{Next: job.Again, After: job.Backoff(d.ReceiveCount, w.Jitter), Result: string(outcome)}
+	var err error
+	if a.Misconfigured && h.fresh {
+		a.Order, err = h.order.Returned(h.kind, outcome, w.Now())
+	} else {
+		a.Order, err = h.order.Released(h.kind, outcome, "", w.Now())
+	}
+	if err := w.write(ctx, a, err); err != nil {
 		return w.lost(h, fmt.Errorf("release the order: %w", err))
 	}
-	return *verdict(next.Ref, job.Verdict{Next: job.Again, After: job.Backoff(d.ReceiveCount, w.Jitter), Result: string(outcome)})
+	if a.Misconfigured {
+		v.Err = fmt.Errorf("ask the payment gateway: %w", failed)
+	}
+	return *verdict(h.order.Ref, v)
 }
 
 // write writes down the outcome of an attempt, unless the order could not be changed.
-func (w worker) write(ctx context.Context, kind order.Kind, outcome order.Outcome, next order.Order, err error) error {
+func (w worker) write(ctx context.Context, a Attempted, err error) error {
 	if err == nil {
-		err = w.Store.Update(ctx, next)
+		err = w.Store.Update(ctx, a.Order)
 	}
 	if err == nil && w.Observe != nil {
-		w.Observe(ctx, Attempted{Kind: kind, Outcome: outcome, Order: next})
+		w.Observe(ctx, a)
 	}
 	return err
 }
