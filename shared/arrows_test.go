@@ -27,6 +27,7 @@ var rooms = map[string][]string{
 	"shared/queue":             {},
 	"shared/gateway":           {"paylane/shared/order"},
 	"shared/gateway/simulator": {"paylane/shared/order", "paylane/shared/gateway"},
+	"shared/gateway/stripe":    {"paylane/shared/order", "paylane/shared/gateway", "github.com/stripe/stripe-go/v85"},
 	"shared/gateway/gateways":  {"paylane/shared/gateway"},
 	"shared/job":               {"github.com/aws/aws-lambda-go/events"},
 	"shared/pipeline":          {"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job"},

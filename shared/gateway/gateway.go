@@ -90,6 +90,10 @@ type Tokens interface {
 	// repeats the token.
 	CheckToken(token order.Token) error
 
+	// CheckMoney returns an error if the gateway can't move this amount of this currency. Its
+	// text goes on from "the amount".
+	CheckMoney(m order.Money) error
+
 	// Describe returns what the API's document, the API's defaults and the smoke test need
 	// to know. It is the same at every call.
 	Describe() TokenDescription

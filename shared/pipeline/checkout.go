@@ -147,17 +147,33 @@ func (c *Checkout) normalize(r order.Request) (order.Request, error) {
 	if err != nil && !errors.As(err, &bad) {
 		return order.Request{}, err
 	}
-	if r.PaymentToken == "" { // the default, or refused already
-		return normalized, err
+	if bad == nil {
+		bad = &order.InvalidError{}
 	}
-	if tokenErr := c.tokens.CheckToken(r.PaymentToken); tokenErr != nil {
-		if bad == nil {
-			bad = &order.InvalidError{}
-		}
-		bad.Fields = append(bad.Fields, order.FieldError{Location: "paymentToken", Message: tokenErr.Error()})
+	if err == nil {
+		bad.Fields = append(bad.Fields, c.checkMoney(order.Money{Amount: normalized.Amount, Currency: normalized.Currency})...)
+	}
+	if r.PaymentToken != "" { // otherwise it is the default, or refused already
+		bad.Fields = append(bad.Fields, c.checkToken(r.PaymentToken)...)
+	}
+	if len(bad.Fields) > 0 {
 		return order.Request{}, bad
 	}
-	return normalized, err
+	return normalized, nil
+}
+
+func (c *Checkout) checkMoney(m order.Money) []order.FieldError {
+	if err := c.tokens.CheckMoney(m); err != nil {
+		return []order.FieldError{{Location: "amount", Message: err.Error()}}
+	}
+	return nil
+}
+
+func (c *Checkout) checkToken(token order.Token) []order.FieldError {
+	if err := c.tokens.CheckToken(token); err != nil {
+		return []order.FieldError{{Location: "paymentToken", Message: err.Error()}}
+	}
+	return nil
 }
 
 // replay returns the result of a create that found an order under its id.
@@ -219,7 +235,14 @@ func (c *Checkout) Refund(ctx context.Context, ref order.Ref, key string, r orde
 			return o, nil
 		}
 		begun = true
-		return o.BeginRefund(id, r, c.now())
+		next, err := o.BeginRefund(id, r, c.now())
+		if err != nil {
+			return order.Order{}, err
+		}
+		if bad := c.checkMoney(order.Money{Amount: next.LastRefund().Amount, Currency: o.Total.Currency}); bad != nil {
+			return order.Order{}, &order.InvalidError{Fields: bad}
+		}
+		return next, nil
 	})
 	return o, begun, err
 }
@@ -228,8 +251,8 @@ func (c *Checkout) Refund(ctx context.Context, ref order.Ref, key string, r orde
 // token's round is open already. The error is an [*order.InvalidError], or one of those of
 // [Checkout.Cancel].
 func (c *Checkout) Pay(ctx context.Context, ref order.Ref, token order.Token) (o order.Order, begun bool, err error) {
-	if err := c.tokens.CheckToken(token); err != nil {
-		return order.Order{}, false, &order.InvalidError{Fields: []order.FieldError{{Location: "paymentToken", Message: err.Error()}}}
+	if bad := c.checkToken(token); bad != nil {
+		return order.Order{}, false, &order.InvalidError{Fields: bad}
 	}
 	o, err = c.change(ctx, ref, order.KindCharge, func(o order.Order) (order.Order, error) {
 		open := o.Status == order.Pending || o.Status == order.Processing

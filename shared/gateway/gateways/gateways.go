@@ -8,6 +8,7 @@ import (
 
 	"paylane/shared/gateway"
 	"paylane/shared/gateway/simulator"
+	"paylane/shared/gateway/stripe"
 )
 
 // Config is what gateways are made of.
@@ -16,9 +17,11 @@ type Config struct {
 	// Livemode says that the gateway must move money, and must not otherwise; a gateway whose
 	// API key says something else does nothing. The simulator never moves any.
 	Livemode bool
-	// Secret returns the gateway's API key, and reads it anew if told to; nil if there is
-	// none. It may be called concurrently.
+	// Secret returns the gateway's API key, and reads it anew if told to. It may be called
+	// concurrently. The simulator has none.
 	Secret func(ctx context.Context, anew bool) (string, error)
+	// URL is where the gateway's API is, if not at the gateway.
+	URL string
 }
 
 // New returns the gateway of that name. The error lists the names there are.
@@ -26,7 +29,9 @@ func New(name string, c Config) (gateway.Provider, error) {
 	switch name {
 	case "simulator":
 		return simulator.New(c.Now), nil
+	case "stripe":
+		return stripe.New(stripe.Config{Secret: c.Secret, Livemode: c.Livemode, Now: c.Now, URL: c.URL}), nil
 	default:
-		return nil, fmt.Errorf("%q is not a payment gateway; there is simulator", name)
+		return nil, fmt.Errorf("%q is not a payment gateway; there are simulator and stripe", name)
 	}
 }

@@ -107,6 +107,9 @@ func (s *Simulator) CheckToken(token order.Token) error {
 	return fmt.Errorf("is not a token of the simulated gateway; take one of %s", strings.Join(all, ", "))
 }
 
+// CheckMoney implements [gateway.Tokens]: any will do.
+func (*Simulator) CheckMoney(order.Money) error { return nil }
+
 // Describe implements [gateway.Tokens].
 func (s *Simulator) Describe() gateway.TokenDescription {
 	patterns, docs := make([]string, len(s.rules)), make([]string, len(s.rules))

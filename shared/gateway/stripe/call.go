@@ -1,0 +1,115 @@
+package stripe
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+
+	api "github.com/stripe/stripe-go/v85"
+
+	"paylane/shared/gateway"
+)
+
+// maxPage is how many objects a list returns at most.
+const maxPage = 100
+
+// call makes one request. If Stripe does not know the API key, which is then known to have
+// done nothing, the key is read anew, and another is tried once. The error is for [explain].
+func call[T any](ctx context.Context, g *Gateway, ask func(context.Context, *api.Client) (T, error)) (T, error) {
+	client, err := g.open(ctx, nil)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	answer, err := send(ctx, client, ask)
+	if status(err) != http.StatusUnauthorized {
+		return answer, err
+	}
+	other, openErr := g.open(ctx, client)
+	switch {
+	case openErr != nil:
+		return answer, openErr
+	case other == client:
+		return answer, err
+	}
+	return send(ctx, other, ask)
+}
+
+// notSentError is that of a request that never left.
+type notSentError struct{ error }
+
+func (e notSentError) Unwrap() error { return e.error }
+
+// send makes a request and finds out whether any of it can have been sent.
+func send[T any](ctx context.Context, client *api.Client, ask func(context.Context, *api.Client) (T, error)) (T, error) {
+	var connected atomic.Bool
+	answer, err := ask(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}), client)
+	if err != nil && !connected.Load() {
+		err = notSentError{err}
+	}
+	return answer, err
+}
+
+// open returns a client with the API key. It reads the key if there is no client yet, or if
+// the one that there is was refused.
+func (g *Gateway) open(ctx context.Context, refused *api.Client) (*api.Client, error) {
+	g.mu.Lock()
+	client, former := g.client, g.key
+	g.mu.Unlock()
+	if client != refused {
+		return client, nil
+	}
+	key, err := g.Secret(ctx, refused != nil)
+	switch {
+	case err != nil:
+		return nil, misconfigured(fmt.Errorf("read the API key of Stripe: %w", err))
+	case key == former:
+		return client, nil
+	}
+	if err := g.check(key); err != nil {
+		return nil, misconfigured(err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.key != key { // nobody else was faster
+		g.client, g.key = g.connect(key), key
+	}
+	return g.client, nil
+}
+
+// check returns an error for a key that is none, or of the other mode.
+func (g *Gateway) check(key string) error {
+	mode := "test"
+	if g.Config.Livemode {
+		mode = "live"
+	}
+	for _, kind := range []string{"sk_", "rk_"} {
+		if strings.HasPrefix(key, kind+mode+"_") {
+			return nil
+		}
+	}
+	return fmt.Errorf("the API key of Stripe must be a secret or restricted key of the %s mode, which begins with sk_%[1]s_ or rk_%[1]s_", mode)
+}
+
+func (g *Gateway) connect(key string) *api.Client {
+	c := &api.BackendConfig{
+		HTTPClient: g.http,
+		// Trying again is for the caller, who knows what may be.
+		MaxNetworkRetries: api.Int64(0),
+		EnableTelemetry:   api.Bool(false),
+		LeveledLogger:     &api.LeveledLogger{Level: api.LevelNull},
+	}
+	if g.URL != "" {
+		c.URL = &g.URL
+	}
+	return api.NewClient(key, api.WithBackends(&api.Backends{API: api.GetBackendWithConfig(api.APIBackend, c)}))
+}
+
+func misconfigured(err error) error {
+	return fmt.Errorf("%w: %w", gateway.ErrMisconfigured, err)
+}
