@@ -38,7 +38,8 @@ type ReconcilerConfig struct {
 	Found func(context.Context, Finding)
 }
 
-// Reconciler compares all orders with the gateway's records.
+// Reconciler compares all orders with the gateway's records, and the gateway's books, if it is
+// a [gateway.Ledger], with the orders.
 //
 // An open order to which nothing has happened for long, and that nobody holds, is settled as
 // by [DeadLetters]: it is taken over, unless it has changed since it was read, and then the
@@ -78,7 +79,7 @@ type walk struct {
 	*Reconciler
 	ticks <-chan time.Time
 
-	mu    sync.Mutex // guards state.Report; each segment is its goroutine's
+	mu    sync.Mutex // guards state.Report; each segment, and the books, are their goroutine's
 	state ReconcileState
 }
 
@@ -104,12 +105,13 @@ func (r *Reconciler) Run(ctx context.Context, s ReconcileState) (next ReconcileS
 	ticker := time.NewTicker(time.Second / time.Duration(s.RatePerSecond))
 	defer ticker.Stop()
 	w := &walk{Reconciler: r, ticks: ticker.C, state: s.clone()}
-	errs := make([]error, len(w.state.Segments)+1)
-	var segments sync.WaitGroup
+	errs := make([]error, len(w.state.Segments)+2)
+	var parts sync.WaitGroup
 	for i := range w.state.Segments {
-		segments.Go(func() { errs[i] = w.segment(ctx, until, i) })
+		parts.Go(func() { errs[i] = w.segment(ctx, until, i) })
 	}
-	segments.Wait()
+	parts.Go(func() { errs[len(errs)-2] = w.books(ctx, until) })
+	parts.Wait()
 	done = w.state.Done()
 	if !done {
 		errs[len(errs)-1] = ctx.Err()

@@ -45,6 +45,7 @@ type ReconcileState struct {
 	Nightly   bool               `json:"nightly,omitempty"`
 	Continued int                `json:"continued,omitempty"`
 	Segments  []ReconcileSegment `json:"segments"`
+	Books     ReconcileBooks     `json:"books,omitzero"`
 	Report    ReconcileReport    `json:"report"`
 }
 
@@ -64,12 +65,15 @@ type RestOrder struct {
 }
 
 // ReconcileReport counts orders. One that was changed during the walk may be visited, and
-// counted, more than once.
+// counted, more than once; a difference may be found both at the order and in the gateway's
+// books.
 type ReconcileReport struct {
 	// Scanned counts the orders in the window; Checked those of them that the gateway was
 	// asked about.
 	Scanned int64 `json:"scanned"`
 	Checked int64 `json:"checked"`
+	// Listed counts the charges and refunds that were read in the gateway's books.
+	Listed int64 `json:"listed,omitempty"`
 	// Stuck counts open orders that a walk with Apply would settle.
 	Stuck int64 `json:"stuck"`
 	// Settled counts open orders that reached an end, by its status in lower case.
@@ -90,9 +94,11 @@ type FindingKind string
 const (
 	ChargeMissing    FindingKind = "charge_missing"    // PAID, but not charged
 	ChargeReference  FindingKind = "charge_reference"  // PAID, but charged under another reference
-	ChargeUnexpected FindingKind = "charge_unexpected" // FAILED or CANCELED, but charged
-	RefundMissing    FindingKind = "refund_missing"    // REFUNDED, but the money is not back
+	ChargeUnexpected FindingKind = "charge_unexpected" // FAILED or CANCELED, but charged; or charged twice
+	RefundMissing    FindingKind = "refund_missing"    // refunded, but the money is not back
 	RefundReference  FindingKind = "refund_reference"  // REFUNDED, but under another reference
+	RefundUnexpected FindingKind = "refund_unexpected" // refunded, without the order knowing
+	OrderMissing     FindingKind = "order_missing"     // charged or refunded, but there is no such order
 )
 
 // The other findings.
@@ -106,7 +112,7 @@ const (
 // Difference reports whether a person must look.
 func (k FindingKind) Difference() bool {
 	switch k {
-	case ChargeMissing, ChargeReference, ChargeUnexpected, RefundMissing, RefundReference:
+	case ChargeMissing, ChargeReference, ChargeUnexpected, RefundMissing, RefundReference, RefundUnexpected, OrderMissing:
 		return true
 	case FindingStuck, FindingSettled, FindingUnknown, FindingError:
 	}
@@ -182,9 +188,9 @@ func (s ReconcileState) Check() error {
 	return nil
 }
 
-// Done reports whether every order was visited.
+// Done reports whether every order was visited, and the gateway's books were read.
 func (s ReconcileState) Done() bool {
-	return !slices.ContainsFunc(s.Segments, func(seg ReconcileSegment) bool { return !seg.Ended || len(seg.Rest) > 0 })
+	return s.Books.Ended && !slices.ContainsFunc(s.Segments, func(seg ReconcileSegment) bool { return !seg.Ended || len(seg.Rest) > 0 })
 }
 
 // clone returns a copy that shares nothing that a walk changes.
