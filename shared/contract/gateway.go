@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,9 +19,10 @@ import (
 func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 	tokens := g.Describe()
 	request := func(token order.Token) gateway.Request {
+		id := uuid.NewString()
 		return gateway.Request{
-			Key: uuid.NewString() + ".1", Money: order.Money{Amount: 100, Currency: "USD"}, Token: token,
-			Hint: gateway.Hint{Attempt: 1, Since: at(0)},
+			Key: id + ".1", Order: order.Ref{Tenant: "t", ID: id}, Since: time.Now(),
+			Money: order.Money{Amount: 100, Currency: "USD"}, Token: token, Hint: gateway.Hint{Attempt: 1, Since: at(0)},
 		}
 	}
 	t.Run("a key charges once, however often and from wherever it is used", func(t *testing.T) {
@@ -30,9 +32,13 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 		for i := range receipts {
 			asked.Go(func() {
 				var err error
-				if receipts[i], err = g.Charge(t.Context(), r); err != nil {
-					t.Error(err)
+				// A gateway may refuse a request while another under its key is running.
+				for range 10 {
+					if receipts[i], err = g.Charge(t.Context(), r); err == nil {
+						return
+					}
 				}
+				t.Error(err)
 			})
 		}
 		asked.Wait()
@@ -58,6 +64,49 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 		}
 		if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); got.Done {
 			t.Error("a decline resolves to a charge")
+		}
+	})
+	t.Run("what Resolve says is final", func(t *testing.T) {
+		r := request(tokens.Approved)
+		known := must[gateway.Resolution](t)(g.Resolve(t.Context(), r))
+		receipt, err := g.Charge(t.Context(), r)
+		if (err == nil) != known.Done || receipt != known.Receipt {
+			t.Errorf("after %+v the key charges: %v, %v", known, receipt, err)
+		}
+		declined := new(gateway.DeclinedError)
+		if errors.Is(err, gateway.ErrUnavailable) || errors.As(err, &declined) {
+			t.Errorf("a closed key is %v, which says something else", err)
+		}
+		if again := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); again != known {
+			t.Errorf("after %+v it says %+v", known, again)
+		}
+	})
+	t.Run("an old order is charged and refunded once", func(t *testing.T) {
+		r := request(tokens.Approved)
+		r.Since = r.Since.AddDate(0, -2, 0) // long before gateways forget keys
+		first := must[gateway.Receipt](t)(g.Charge(t.Context(), r))
+		if again := must[gateway.Receipt](t)(g.Charge(t.Context(), r)); again != first {
+			t.Errorf("one key has the receipts %v and %v", first, again)
+		}
+		r.PaymentRef, r.Key = first.Ref, uuid.NewString()+".refund.1"
+		refund := must[gateway.Receipt](t)(g.Refund(t.Context(), r))
+		if again := must[gateway.Receipt](t)(g.Refund(t.Context(), r)); again != refund {
+			t.Errorf("one key has the receipts %v and %v", refund, again)
+		}
+	})
+	t.Run("what this side knows of is found", func(t *testing.T) {
+		charge := request(tokens.Approved)
+		charge.KnownRef = must[gateway.Receipt](t)(g.Charge(t.Context(), charge)).Ref
+		refund := charge
+		refund.Key, refund.PaymentRef, refund.KnownRef = uuid.NewString()+".refund.1", charge.KnownRef, ""
+		refund.KnownRef = must[gateway.Receipt](t)(g.Refund(t.Context(), refund)).Ref
+		for _, r := range []gateway.Request{charge, refund} {
+			if !tokens.Reused {
+				r.Token = ""
+			}
+			if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); !got.Done || got.Receipt.Ref != r.KnownRef {
+				t.Errorf("%s resolves to %+v", r.KnownRef, got)
+			}
 		}
 	})
 	t.Run("a charge is refunded once", func(t *testing.T) {

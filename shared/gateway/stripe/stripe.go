@@ -196,37 +196,36 @@ func resolution(done bool, ref string) gateway.Resolution {
 	return gateway.Resolution{Done: true, Receipt: gateway.Receipt{Ref: ref}}
 }
 
-// resolveCharge cancels the intents of a key, of which there is one at most, unless they were
-// charged. Looking for them is not enough while the key lives, for the search lags; asking
-// under the key is not enough once it may be forgotten. In the hour between, both find it.
+// resolveCharge cancels the intent of a key, unless it was charged. To search for it is not
+// enough while the key lives, for the search lags; to ask under the key is not enough once
+// it may be forgotten. In the hour between, both find it.
 func (g *Gateway) resolveCharge(ctx context.Context, r gateway.Request) (gateway.Resolution, error) {
 	forgotten := r.Token == "" // the order has ended, so nobody uses the key any more
 	if forgotten && g.Now().Sub(r.Since) < searchLag {
 		return gateway.Resolution{}, errors.New("the order ended too recently to be found at Stripe")
 	}
-	var intents []*api.PaymentIntent
-	var err error
 	if forgotten || g.old(r) {
-		if intents, err = g.search(ctx, r.Key); err != nil {
+		found, err := g.search(ctx, r.Key)
+		if err != nil {
 			return gateway.Resolution{}, explain(err, "search for a PaymentIntent")
 		}
-	}
-	if !forgotten {
-		intent, err := g.create(ctx, r)
-		switch {
-		case err == nil:
-			intents = append(intents, intent)
-		case !neverCreated(err):
-			return gateway.Resolution{}, explain(err, "ask for a PaymentIntent")
+		for _, intent := range found {
+			if known, err := g.cancel(ctx, intent.ID); err != nil || known.Done {
+				return known, err
+			}
 		}
 	}
-	for _, intent := range intents {
-		known, err := g.cancel(ctx, intent.ID)
-		if err != nil || known.Done {
-			return known, err
-		}
+	if forgotten {
+		return gateway.Resolution{}, nil
 	}
-	return gateway.Resolution{}, nil
+	intent, err := g.create(ctx, r)
+	switch {
+	case neverCreated(err):
+		return gateway.Resolution{}, nil
+	case err != nil:
+		return gateway.Resolution{}, explain(err, "ask for a PaymentIntent")
+	}
+	return g.cancel(ctx, intent.ID)
 }
 
 // search returns the intents with an idempotency key, without those of the last minute.
