@@ -47,11 +47,11 @@ func newCLI(out, err io.Writer, terminal bool) cli {
 func TestHelp(t *testing.T) {
 	for command, wants := range map[string][]string{
 		"":      {"run ", "check ", "token ", "load ", "smoke ", "retry ", "erase ", "completion ", "paylane run"},
-		"run":   {"--addr", "--data", "--template", "--parameter", "--import", "--auth", "--issuer", "--audience", "--tenant-claim", "--claim", "--endpoint", "--aws-credentials", "--verbose", "--json"},
+		"run":   {"--addr", "--data", "--template", "--parameter", "--import", "--auth", "--issuer", "--audience", "--tenant-claim", "--claim", "--gateway", "--gateway-key", "--gateway-url", "--endpoint", "--aws-credentials", "--verbose", "--json"},
 		"check": {"--template", "--parameter", "--import"},
 		"token": {"--tenant", "--scope", "--claim", "--addr", "--data"},
 		"load":  {"--url", "-c, --connections", "-d, --duration", "--json", "--allow-remote"},
-		"smoke": {"--url", "--token", "--allow-remote"},
+		"smoke": {"--url", "--token", "--allow-remote", "--gateway", "--livemode"},
 		"erase": {"--url", "--token", "--customer", "--tenant", "--rate", "--dry-run"},
 		"retry": {"--url", "--token", "--since", "--code", "--tenant", "--rate", "--dry-run"},
 	} {

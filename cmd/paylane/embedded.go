@@ -79,8 +79,11 @@ func (p *embedded) handler(f template.Function) (any, error) {
 		Store: func(string) handlers.Store { return p.db.Store() },
 		Queue: p.queue,
 		Gateway: func(name string) (gateway.Provider, error) {
-			if p.Gateway != nil {
+			switch {
+			case p.Gateway != nil:
 				return p.Gateway, nil
+			case name != gatewaySimulator:
+				return nil, fmt.Errorf("the parameter Gateway is %s: here the flag --gateway chooses it", name)
 			}
 			return gateways.New(name, gateways.Config{Now: p.Now})
 		},

@@ -76,6 +76,8 @@ func (l *fileLedger) enter(key, what string) error {
 
 func (l *fileLedger) CheckToken(order.Token) error { return nil }
 
+func (l *fileLedger) CheckMoney(order.Money) error { return nil }
+
 func (l *fileLedger) Livemode() bool { return false }
 
 func (l *fileLedger) Describe() gateway.TokenDescription {

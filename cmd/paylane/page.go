@@ -26,6 +26,9 @@ func startPage(c config, r *runner.Runner, own *devIssuer) error {
 	} else {
 		fmt.Fprintf(page, "paylane serves %s\n", url)
 		pageAccess(page, c, t, own)
+		if c.Payments != "" {
+			fmt.Fprintf(page, "\nPayments\n  %s\n", c.Payments)
+		}
 	}
 	pageTemplate(page, t, url)
 	pageExternals(page, t, func(x template.External) string {

@@ -38,6 +38,7 @@ const gcPercent = 800
 
 func (c cli) runCommand() *cobra.Command {
 	o := config{Out: c.out, Now: c.now, Jitter: c.jitter}
+	var pay payment
 	var verbose, json bool
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -56,6 +57,14 @@ in flight and stops.`,
 					return err
 				}
 			}
+			err := pay.check(o.embedded())
+			if err != nil {
+				return usageError{err}
+			}
+			if o.Gateway, err = pay.open(c); err != nil {
+				return err
+			}
+			o.Payments = pay.describe()
 			if c.getenv("GOGC") == "" {
 				// Little is alive at a time, so Go's default would collect many times a second.
 				debug.SetGCPercent(gcPercent)
@@ -77,6 +86,7 @@ in flight and stops.`,
 	flags.StringVar(&o.Access.Audience, "audience", "", "with --issuer, the `audiences` to accept, separated by commas")
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
 	flags.Func("claim", "without --auth jwt, `name=value` of a claim that functions see behind an authorizer, as for \"paylane token\"; may be repeated", o.Access.Claims.add)
+	pay.add(cmd)
 	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of AWS's services, such as LocalStack's: the template's functions are built, and run on it")
 	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "give the functions that are built the shell's AWS credentials and let them call AWS")
 	flags.BoolVar(&verbose, "verbose", false, "log everything, not only what goes wrong")
@@ -131,8 +141,10 @@ type config struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Jitter func(n int) int
-	// Gateway is used instead of the one that the template names, unless nil.
-	Gateway gateway.Provider
+	// Gateway is used instead of the one that the template names, unless nil. Payments says
+	// on the start page what it is.
+	Gateway  gateway.Provider
+	Payments string
 	// FS is used instead of the disk, unless nil.
 	FS vfs.FS
 }

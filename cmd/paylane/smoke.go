@@ -1,17 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"paylane/cmd/paylane/internal/apiclient"
-	"paylane/shared/gateway/simulator"
+	"paylane/shared/gateway/gateways"
 	"paylane/shared/smoke"
 )
 
 func (c cli) smokeCommand() *cobra.Command {
 	var o targetFlags
+	var pay payment
+	var live bool
 	cmd := &cobra.Command{
 		Use:   "smoke",
 		Short: "Check that a running paylane takes and pays orders",
@@ -27,7 +30,11 @@ each check. The exit status is 1 if one fails.`,
 				return err
 			}
 			failed := false
-			for name, err := range smoke.Checks(cmd.Context(), t.Ask, simulator.New(c.now).Describe()) {
+			opened, err := gateways.New(cmp.Or(pay.Name, gatewaySimulator), gateways.Config{Now: c.now, Livemode: live})
+			if err != nil {
+				return err
+			}
+			for name, err := range smoke.Checks(cmd.Context(), t.Ask, opened.Describe()) {
 				if err != nil {
 					failed = true
 					fmt.Fprintf(c.out, "FAIL  %s: %v\n", name, err)
@@ -42,6 +49,8 @@ each check. The exit status is 1 if one fails.`,
 		},
 	}
 	o.add(cmd)
+	cmd.Flags().Func("gateway", "who collects its payments, `simulator|stripe` (default simulator)", pay.name)
+	cmd.Flags().BoolVar(&live, "livemode", false, "its gateway moves money: place only orders that are declined")
 	return cmd
 }
 

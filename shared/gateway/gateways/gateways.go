@@ -18,7 +18,7 @@ type Config struct {
 	// API key says something else does nothing. The simulator never moves any.
 	Livemode bool
 	// Secret returns the gateway's API key, and reads it anew if told to. It may be called
-	// concurrently. The simulator has none.
+	// concurrently. Nil will do for the simulator, and where no gateway is called.
 	Secret func(ctx context.Context, anew bool) (string, error)
 	// URL is where the gateway's API is, if not at the gateway.
 	URL string

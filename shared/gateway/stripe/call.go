@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
@@ -64,6 +65,9 @@ func (g *Gateway) open(ctx context.Context, refused *api.Client) (*api.Client, e
 	if client != refused {
 		return client, nil
 	}
+	if g.Secret == nil {
+		return nil, misconfigured(errors.New("this program has no API key of Stripe"))
+	}
 	key, err := g.Secret(ctx, refused != nil)
 	switch {
 	case err != nil:
@@ -71,7 +75,7 @@ func (g *Gateway) open(ctx context.Context, refused *api.Client) (*api.Client, e
 	case key == former:
 		return client, nil
 	}
-	if err := g.check(key); err != nil {
+	if err := CheckKey(key, g.Config.Livemode); err != nil {
 		return nil, misconfigured(err)
 	}
 	g.mu.Lock()
@@ -82,10 +86,11 @@ func (g *Gateway) open(ctx context.Context, refused *api.Client) (*api.Client, e
 	return g.client, nil
 }
 
-// check returns an error for a key that is none, or of the other mode.
-func (g *Gateway) check(key string) error {
+// CheckKey returns an error for an API key that is none, or of the other mode. It never repeats
+// the key.
+func CheckKey(key string, livemode bool) error {
 	mode := "test"
-	if g.Config.Livemode {
+	if livemode {
 		mode = "live"
 	}
 	for _, kind := range []string{"sk_", "rk_"} {

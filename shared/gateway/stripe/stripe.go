@@ -40,9 +40,10 @@ const (
 	searchLag = 5 * time.Minute
 )
 
-// Config is what a [Gateway] needs. All fields but URL are required.
+// Config is what a [Gateway] needs. Secret and URL may be zero.
 type Config struct {
-	// Secret returns the API key, read anew if told to. It may be called concurrently.
+	// Secret returns the API key, read anew if told to. It may be called concurrently. Without
+	// one, the gateway can only say which tokens and amounts it takes.
 	Secret func(ctx context.Context, anew bool) (string, error)
 	// Livemode says which keys may be used: those that move money, or those that don't.
 	Livemode bool
