@@ -91,8 +91,10 @@ func TestMakeDeploys(t *testing.T) {
 // or a given one. The client's secret is neither printed nor an argument.
 func TestSmokeOfAStack(t *testing.T) {
 	t.Parallel()
-	aws := func(client string) string {
+	aws := func(client, gateway, stage string) string {
 		return `case "$*" in
+  *ParameterKey==\'Gateway\'*) echo "` + gateway + `" ;;
+  *ParameterKey==\'Stage\'*) echo "` + stage + `" ;;
   *ClientId*) echo "` + client + `" ;;
   *UserPoolId*) echo pool ;;
   *TokenUrl*) echo https://token.example ;;
@@ -103,14 +105,16 @@ esac`
 	const curl = `while [ $# -gt 0 ] && [ "$1" != --config ]; do shift; done; cat "${2:-/dev/null}" > config; echo '{"access_token":"tok.en","expires_in":3600}'`
 	for _, tt := range []struct {
 		name, client, given, token, refused string
+		gateway, stage, flags               string
 	}{
-		{name: "its own client", client: "c1", token: "tok.en"},
-		{name: "a given token", client: "None", given: "other", token: "other"},
+		{name: "its own client", client: "c1", token: "tok.en", gateway: "simulator", stage: "prod", flags: "--gateway simulator"},
+		{name: "a given token", client: "None", given: "other", token: "other", gateway: "stripe", stage: "dev", flags: "--gateway stripe"},
+		{name: "live mode", client: "None", given: "other", token: "other", gateway: "stripe", stage: "prod", flags: "--gateway stripe --livemode"},
 		{name: "another issuer", client: "None", refused: "set TOKEN"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommands(t, map[string]string{"aws": aws(tt.client), "curl": curl, "go": ""})
+			c := newCommands(t, map[string]string{"aws": aws(tt.client, tt.gateway, tt.stage), "curl": curl, "go": ""})
 			out, calls, err := c.run(t, []string{"TOKEN=" + tt.given}, "deploy/smoke", "dev")
 			if tt.refused != "" {
 				if err == nil || !strings.Contains(out, tt.refused) {
@@ -118,7 +122,7 @@ esac`
 				}
 				return
 			}
-			want := "go run ./cmd/paylane smoke --allow-remote --url https://api.example --token " + tt.token
+			want := "go run ./cmd/paylane smoke --allow-remote " + tt.flags + " --url https://api.example --token " + tt.token
 			if err != nil || calls[len(calls)-1] != want {
 				t.Errorf("it calls %q with %v, want %q\n%s", calls[len(calls)-1], err, want, out)
 			}

@@ -22,12 +22,12 @@ func TestPreflight(t *testing.T) {
 		{name: "prod in a new account", environment: "prod", limit: "10", fails: []string{
 			"Lambda runs 10 functions at a time: 815 are needed", "the gateway is the simulator", "set AlarmEmail or AlarmTopicArn"}},
 		{name: "prod with all that is needed", environment: "prod", limit: "1000",
-			change: []string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmEmail: ops@shop.example"}},
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: stripe\nGatewaySecretArn: arn:aws:secretsmanager:us-east-1:123456789012:secret:stripe-AbCdEf\nAlarmEmail: ops@shop.example"}},
 		{name: "prod whose mail was not confirmed", environment: "prod", limit: "1000", topic: "arn:aws:sns:topic", told: "0",
-			change: []string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmEmail: ops@shop.example"},
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: stripe\nGatewaySecretArn: arn:aws:secretsmanager:us-east-1:123456789012:secret:stripe-AbCdEf\nAlarmEmail: ops@shop.example"},
 			fails:  []string{"no subscription of arn:aws:sns:topic is confirmed"}},
 		{name: "a reserve below the batches", environment: "prod", limit: "1000", topic: "arn:aws:sns:topic", told: "1",
-			change: []string{"PaymentReserve: 110", "PaymentReserve: 100\nGateway: real"}, fails: []string{"PaymentReserve must be more"}},
+			change: []string{"PaymentReserve: 110", "PaymentReserve: 100\nGateway: stripe\nGatewaySecretArn: arn:aws:secretsmanager:us-east-1:123456789012:secret:stripe-AbCdEf"}, fails: []string{"PaymentReserve must be more"}},
 		{name: "the longest name", environment: "dev", limit: "100", change: []string{"paylane-dev", strings.Repeat("a", 49)}},
 		{name: "a name too long for the smoke test's", environment: "dev", limit: "100",
 			change: []string{"paylane-dev", strings.Repeat("a", 50)}, fails: []string{"up to 48"}},
@@ -42,10 +42,20 @@ func TestPreflight(t *testing.T) {
 		{name: "a domain that Cognito refuses", environment: "dev", limit: "100",
 			change: []string{"Stage: dev", "Stage: dev\nAuthDomain: shop-aws"}, fails: []string{"would begin with shop-aws"}},
 		{name: "prod with a topic of its own", environment: "prod", limit: "1000", told: "2",
-			change: []string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmTopicArn: arn:aws:sns:us-east-1:123456789012:pager"}},
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: stripe\nGatewaySecretArn: arn:aws:secretsmanager:us-east-1:123456789012:secret:stripe-AbCdEf\nAlarmTopicArn: arn:aws:sns:us-east-1:123456789012:pager"}},
 		{name: "prod with a topic that is not there", environment: "prod", limit: "1000", told: "An error: NotFound",
-			change: []string{"Patience: 21600", "Patience: 21600\nGateway: real\nAlarmTopicArn: arn:aws:sns:us-east-1:123456789012:pager"},
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: stripe\nGatewaySecretArn: arn:aws:secretsmanager:us-east-1:123456789012:secret:stripe-AbCdEf\nAlarmTopicArn: arn:aws:sns:us-east-1:123456789012:pager"},
 			fails:  []string{"arn:aws:sns:us-east-1:123456789012:pager can't be read in us-east-1: An error: NotFound"}},
+		{name: "a gateway without its key", environment: "prod", limit: "1000", told: "2", topic: "arn:aws:sns:topic",
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: stripe"}, fails: []string{"Set GatewaySecretArn"}},
+		{name: "a gateway whose key is not there", environment: "prod", limit: "1000", told: "2", topic: "arn:aws:sns:topic",
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: stripe\nGatewaySecretArn: arn:aws:secretsmanager:us-east-1:123456789012:secret:gone-AbCdEf"},
+			fails:  []string{"ResourceNotFoundException"}},
+		{name: "a gateway whose key is a SecureString", environment: "prod", limit: "1000", told: "2", topic: "arn:aws:sns:topic",
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: stripe\nGatewaySecretArn: arn:aws:ssm:us-east-1:123456789012:parameter/stripe"}},
+		{name: "a gateway whose key is for all to read", environment: "prod", limit: "1000", told: "2", topic: "arn:aws:sns:topic",
+			change: []string{"Patience: 21600", "Patience: 21600\nGateway: stripe\nGatewaySecretArn: arn:aws:ssm:us-east-1:123456789012:parameter/plain"},
+			fails:  []string{"String"}},
 		{name: "no credentials", environment: "prod", refuse: "Unable to locate credentials", fails: []string{"Unable to locate credentials"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -73,6 +83,8 @@ case "$1 $2" in
   "lambda get-account-settings") echo "`+tt.limit+`" ;;
   "cloudformation describe-stacks") echo "`+tt.topic+`" ;;
   "sns list-subscriptions-by-topic") echo "`+tt.told+`"; case "`+tt.told+`" in [0-9]*) ;; *) exit 254 ;; esac ;;
+  "secretsmanager describe-secret") case "$*" in *gone*) echo "ResourceNotFoundException" >&2; exit 254 ;; *) echo stripe ;; esac ;;
+  "ssm get-parameter") case "$*" in *plain*) echo String ;; *) echo SecureString ;; esac ;;
   *) exit 252 ;;
 esac
 `)

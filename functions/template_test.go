@@ -169,7 +169,8 @@ func TestRules(t *testing.T) {
 	}{
 		{"as make deploys dev", deployed(t, "dev"), ""},
 		{"as make deploys prod, without a gateway", deployed(t, "prod"), "Choose a gateway"},
-		{"prod with a gateway", map[string]string{"Stage": "prod", "Gateway": "real"}, ""},
+		{"prod with a gateway", map[string]string{"Stage": "prod", "Gateway": "stripe", "GatewaySecretArn": "arn:aws:ssm:us-east-1:123456789012:parameter/stripe"}, ""},
+		{"a gateway without its key", map[string]string{"Gateway": "stripe"}, "needs GatewaySecretArn"},
 		{"the simulator on one machine", map[string]string{"Stage": "prod", "EndpointUrl": "http://127.0.0.1:4566"}, ""},
 		{"without a release", map[string]string{"Release": "local"}, "make deploy"},
 		{"on one machine, without a release", map[string]string{"Release": "local", "EndpointUrl": "http://127.0.0.1:4566"}, ""},

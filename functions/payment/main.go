@@ -3,8 +3,9 @@
 package main
 
 import (
+	"paylane/functions/internal/gatewaykey"
 	"paylane/functions/internal/lambdaenv"
 	"paylane/shared/handlers"
 )
 
-func main() { lambdaenv.Run(handlers.Payment) }
+func main() { lambdaenv.Run(handlers.Payment, gatewaykey.New) }

@@ -82,6 +82,9 @@ func observe(ctx context.Context, a pipeline.Attempted) {
 		i.Count(telemetry.Unknown)
 	case order.OutcomePending:
 	}
+	if a.Misconfigured {
+		i.Count(telemetry.Misconfigured)
+	}
 	if a.Order.Status == order.Failed && a.Outcome != order.OutcomeDeclined {
 		i.Count(telemetry.GaveUp)
 	}

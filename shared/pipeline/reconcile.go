@@ -112,7 +112,8 @@ func (r *Reconciler) Run(ctx context.Context, s ReconcileState) (next ReconcileS
 	}
 	parts.Go(func() { errs[len(errs)-2] = w.books(ctx, until) })
 	parts.Wait()
-	done = w.state.Done()
+	_, hasBooks := r.Gateway.(gateway.Ledger)
+	done = w.state.visited() && (w.state.Books.Ended || !hasBooks)
 	if !done {
 		errs[len(errs)-1] = ctx.Err()
 	}

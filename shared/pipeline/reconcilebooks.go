@@ -17,12 +17,10 @@ type ReconcileBooks struct {
 	Ended  bool   `json:"ended,omitempty"`
 }
 
-// books compares what the gateway lists with the orders, while there is time. A gateway that
-// lists nothing is done with.
+// books compares what the gateway lists, if it does, with the orders, while there is time.
 func (w *walk) books(ctx, until context.Context) error {
 	ledger, ok := w.Gateway.(gateway.Ledger)
 	if !ok {
-		w.state.Books = ReconcileBooks{Ended: true}
 		return nil
 	}
 	q := gateway.EntryQuery{From: w.state.From, To: w.state.To}

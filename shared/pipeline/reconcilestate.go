@@ -188,9 +188,9 @@ func (s ReconcileState) Check() error {
 	return nil
 }
 
-// Done reports whether every order was visited, and the gateway's books were read.
-func (s ReconcileState) Done() bool {
-	return s.Books.Ended && !slices.ContainsFunc(s.Segments, func(seg ReconcileSegment) bool { return !seg.Ended || len(seg.Rest) > 0 })
+// visited reports whether every order was.
+func (s ReconcileState) visited() bool {
+	return !slices.ContainsFunc(s.Segments, func(seg ReconcileSegment) bool { return !seg.Ended || len(seg.Rest) > 0 })
 }
 
 // clone returns a copy that shares nothing that a walk changes.

@@ -32,16 +32,17 @@ type Metric string
 // The metrics. All are counts but the last two, which are times in milliseconds: each
 // value by itself, so that CloudWatch can compute percentiles.
 const (
-	Accepted    Metric = "Accepted"    // orders placed; replays don't count
-	Paid        Metric = "Paid"        // orders that became PAID
-	Declined    Metric = "Declined"    // charges and refunds that the gateway declined
-	Unavailable Metric = "Unavailable" // attempts that the gateway did not act on
-	Unknown     Metric = "Unknown"     // attempts whose outcome nobody knows yet
-	GaveUp      Metric = "GaveUp"      // orders that FAILED without being declined
-	Unresolved  Metric = "Unresolved"  // attempts that left open, long after the first, what the gateway did, or a refund undone
-	Failed      Metric = "Failed"      // messages that could not be handled, and requests answered 500, by a fault on this side
-	Differences Metric = "Differences" // ended orders that differ from the gateway's records
-	Reconciled  Metric = "Reconciled"  // nightly walks over the orders that came to their end
+	Accepted      Metric = "Accepted"      // orders placed; replays don't count
+	Paid          Metric = "Paid"          // orders that became PAID
+	Declined      Metric = "Declined"      // charges and refunds that the gateway declined
+	Unavailable   Metric = "Unavailable"   // attempts that the gateway did not act on
+	Unknown       Metric = "Unknown"       // attempts whose outcome nobody knows yet
+	Misconfigured Metric = "Misconfigured" // attempts that the gateway refused for this side's own fault
+	GaveUp        Metric = "GaveUp"        // orders that FAILED without being declined
+	Unresolved    Metric = "Unresolved"    // attempts that left open, long after the first, what the gateway did, or a refund undone
+	Failed        Metric = "Failed"        // messages that could not be handled, and requests answered 500, by a fault on this side
+	Differences   Metric = "Differences"   // ended orders that differ from the gateway's records
+	Reconciled    Metric = "Reconciled"    // nightly walks over the orders that came to their end
 	// TimeToAccept is how long the function took for a request that was Accepted.
 	TimeToAccept Metric = "TimeToAccept"
 	// TimeToPaid is from an order's creation until it was PAID.
@@ -50,7 +51,7 @@ const (
 
 // Metrics returns all of them, in the order in which a line has them.
 func Metrics() []Metric {
-	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, GaveUp, Unresolved, Failed, Differences, Reconciled, TimeToAccept, TimeToPaid}
+	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Misconfigured, GaveUp, Unresolved, Failed, Differences, Reconciled, TimeToAccept, TimeToPaid}
 }
 
 // maxValues is how many values of a metric one line may have.

@@ -55,14 +55,14 @@ func TestLine(t *testing.T) {
 	want := map[string]any{
 		"level": "INFO", "msg": "invocation", "Stack": "paylane-dev", "order_id": "o-1",
 		"request_id": "request", "trace_id": "Root=1-2-3", "cold_start": true,
-		"Accepted": 0., "Paid": 0., "Declined": 1., "Unavailable": 0., "Unknown": 0., "GaveUp": 0., "Unresolved": 0., "Failed": 0., "Differences": 0., "Reconciled": 0.,
+		"Accepted": 0., "Paid": 0., "Declined": 1., "Unavailable": 0., "Unknown": 0., "Misconfigured": 0., "GaveUp": 0., "Unresolved": 0., "Failed": 0., "Differences": 0., "Reconciled": 0.,
 		"TimeToPaid": []any{1500., 1500.},
 		"_aws": map[string]any{
 			"Timestamp": 1783711145123.,
 			"CloudWatchMetrics": []any{map[string]any{
 				"Namespace": "paylane", "Dimensions": []any{[]any{"Stack"}},
 				"Metrics": []any{
-					count("Accepted"), count("Paid"), count("Declined"), count("Unavailable"), count("Unknown"), count("GaveUp"), count("Unresolved"), count("Failed"), count("Differences"), count("Reconciled"),
+					count("Accepted"), count("Paid"), count("Declined"), count("Unavailable"), count("Unknown"), count("Misconfigured"), count("GaveUp"), count("Unresolved"), count("Failed"), count("Differences"), count("Reconciled"),
 					map[string]any{"Name": "TimeToPaid", "Unit": "Milliseconds"},
 				},
 			}},

@@ -36,22 +36,29 @@ type environment struct {
 	Stack string `env:"STACK_NAME" envDefault:"local"`
 	// RetentionDays is how long an order is kept after it has ended; 0 is without end.
 	RetentionDays uint16 `env:"RETENTION_DAYS" envDefault:"0"`
+	// Livemode says that the gateway must move money.
+	Livemode bool `env:"GATEWAY_LIVEMODE" envDefault:"false"`
 	// Release names all that was deployed together: code, template and parameters.
 	Release string `env:"RELEASE"`
 }
 
+// Secret makes what reads the payment gateway's API key, from the variables that say where it
+// is; nil if they don't. See gateways.Config.
+type Secret func(variables map[string]string, c aws.Config) (func(ctx context.Context, anew bool) (string, error), error)
+
 // Run makes a function's handler and serves it until the process ends. If it can't, it logs
-// why, in one line, and exits.
-func Run[H any](function func(environment map[string]string, s handlers.Services) (H, error)) {
+// why, in one line, and exits. Only functions that call the payment gateway are given how to
+// read its key, so that no other links it.
+func Run[H any](function func(environment map[string]string, s handlers.Services) (H, error), secret ...Secret) {
 	RunWith(func(variables map[string]string, s handlers.Services, _ aws.Config) (H, error) {
 		return function(variables, s)
-	})
+	}, secret...)
 }
 
 // RunWith is [Run] for a function that calls services of AWS of its own.
-func RunWith[H any](function func(environment map[string]string, s handlers.Services, c aws.Config) (H, error)) {
+func RunWith[H any](function func(environment map[string]string, s handlers.Services, c aws.Config) (H, error), secret ...Secret) {
 	log := slog.New(telemetry.Handler(slog.NewJSONHandler(os.Stdout, nil)))
-	handler, err := start(log, function)
+	handler, err := start(log, function, secret...)
 	if err != nil {
 		log.Error("can't start", "error", err)
 		os.Exit(1)
@@ -59,14 +66,19 @@ func RunWith[H any](function func(environment map[string]string, s handlers.Serv
 	lambda.Start(handler)
 }
 
-func start[H any](log *slog.Logger, function func(map[string]string, handlers.Services, aws.Config) (H, error)) (handler H, err error) {
+func start[H any](log *slog.Logger, function func(map[string]string, handlers.Services, aws.Config) (H, error), secret ...Secret) (handler H, err error) {
 	variables := env.ToMap(os.Environ())
 	e, err := env.ParseAsWithOptions[environment](env.Options{Environment: variables})
 	if err != nil {
 		return handler, err
 	}
 	log.Info("cold start", "release", e.Release)
-	c := e.config()
+	c, payments := e.config(), gateways.Config{Now: time.Now, Livemode: e.Livemode}
+	for _, open := range secret {
+		if payments.Secret, err = open(variables, c); err != nil {
+			return handler, err
+		}
+	}
 	return function(variables, handlers.Services{
 		Store: func(table string) handlers.Store {
 			retention := time.Duration(e.RetentionDays) * 24 * time.Hour
@@ -76,7 +88,7 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 			return sqsqueue.New(sqs.NewFromConfig(c), url, rand.IntN), nil
 		},
 		Gateway: func(name string) (gateway.Provider, error) {
-			opened, err := gateways.New(name, gateways.Config{Now: time.Now})
+			opened, err := gateways.New(name, payments)
 			if err == nil {
 				log.Info("payment gateway", "gateway", name, "livemode", opened.Livemode())
 			}
