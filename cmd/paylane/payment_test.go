@@ -17,13 +17,13 @@ import (
 
 // startStripe runs the program with the gateway Stripe, at a stand-in, as its command line
 // does, and returns its URL.
-func startStripe(t *testing.T) (url string, server *stripetest.Server, keyFile string, log *bytes.Buffer) {
+func startStripe(t *testing.T) (url string, server *stripetest.Server, keyFile string) {
 	t.Helper()
 	server = stripetest.New(t, "sk_test_first")
 	keyFile = filepath.Join(t.TempDir(), "key")
 	writeKey(t, keyFile, "sk_test_first")
 	page, out := io.Pipe()
-	log = new(bytes.Buffer)
+	log := new(bytes.Buffer)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan int, 1)
 	go func() {
@@ -42,7 +42,7 @@ func startStripe(t *testing.T) (url string, server *stripetest.Server, keyFile s
 			t.Errorf("the log has a secret: %s", log)
 		}
 	})
-	return address(t, page), server, keyFile, log
+	return address(t, page), server, keyFile
 }
 
 func writeKey(t *testing.T, file, key string) {
@@ -90,7 +90,7 @@ func placeOn(t *testing.T, url, path, body string) (o struct {
 
 // TestStripe: the program's command line, the API and Stripe, from end to end.
 func TestStripe(t *testing.T) {
-	url, server, keyFile, _ := startStripe(t)
+	url, server, keyFile := startStripe(t)
 	if got := execute(t, "smoke", "--url", url, "--gateway", "stripe"); got.status != exitOK || strings.Count(got.out, "ok ") != 5 {
 		t.Errorf("the smoke test: %d\n%s%s", got.status, got.out, got.err)
 	}
@@ -123,7 +123,7 @@ func TestStripe(t *testing.T) {
 // TestStripeSays: what Stripe can't charge is refused at once, and the document tells of its
 // tokens.
 func TestStripeSays(t *testing.T) {
-	url, _, _, _ := startStripe(t)
+	url, _, _ := startStripe(t)
 	for body, want := range map[string]string{
 		`{"amount": 1, "currency": "USD"}`:                                        `"body.paymentToken"`,
 		`{"amount": 1, "currency": "USD", "paymentToken": "tok_ok"}`:              `begins with pm_`,

@@ -36,7 +36,7 @@ type environment struct {
 // New returns what reads the key that a function's variables name, or nil if they name none.
 // See gateways.Config: the key is read on first use and kept, callers share a read, and an
 // error is not kept. Anew reads again, but not within some seconds of the last time.
-func New(variables map[string]string, c aws.Config) (func(ctx context.Context, anew bool) (string, error), error) {
+func New(variables map[string]string, c aws.Config, now func() time.Time) (func(ctx context.Context, anew bool) (string, error), error) {
 	e, err := env.ParseAsWithOptions[environment](env.Options{Environment: variables})
 	if err != nil || e.ARN == "" {
 		return nil, err
@@ -45,7 +45,7 @@ func New(variables map[string]string, c aws.Config) (func(ctx context.Context, a
 	if err != nil {
 		return nil, fmt.Errorf("the ARN of the gateway's API key: %w", err)
 	}
-	k := &key{now: time.Now}
+	k := &key{now: now}
 	switch name.Service {
 	case "secretsmanager":
 		k.read = secret(secretsmanager.NewFromConfig(c), e.ARN)

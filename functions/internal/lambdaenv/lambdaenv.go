@@ -44,7 +44,7 @@ type environment struct {
 
 // Secret makes what reads the payment gateway's API key, from the variables that say where it
 // is; nil if they don't. See gateways.Config.
-type Secret func(variables map[string]string, c aws.Config) (func(ctx context.Context, anew bool) (string, error), error)
+type Secret func(variables map[string]string, c aws.Config, now func() time.Time) (func(ctx context.Context, anew bool) (string, error), error)
 
 // Run makes a function's handler and serves it until the process ends. If it can't, it logs
 // why, in one line, and exits. Only functions that call the payment gateway are given how to
@@ -75,7 +75,7 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 	log.Info("cold start", "release", e.Release)
 	c, payments := e.config(), gateways.Config{Now: time.Now, Livemode: e.Livemode}
 	for _, open := range secret {
-		if payments.Secret, err = open(variables, c); err != nil {
+		if payments.Secret, err = open(variables, c, time.Now); err != nil {
 			return handler, err
 		}
 	}

@@ -78,6 +78,7 @@ func blameless(e *api.Error) string {
 		return "The charge is disputed, and can't be refunded."
 	case api.ErrorCodeChargeNotRefundable, "refund_disputed_payment":
 		return "The charge can't be refunded."
+	default:
 	}
 	switch {
 	case strings.HasPrefix(e.Param, "payment_method"), strings.HasPrefix(string(e.Code), "payment_method_"),

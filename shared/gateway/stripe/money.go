@@ -23,8 +23,9 @@ func unitsOf(c order.Currency) (u units, ok bool) {
 		return units{1, 1, 10}, true
 	case "IQD", "LYD":
 		return units{}, false
+	default:
+		return units{1, 1, 1}, true
 	}
-	return units{1, 1, 1}, true
 }
 
 // CheckMoney implements [gateway.Tokens]. What Stripe takes depends on the account and the

@@ -104,8 +104,9 @@ func (g *Gateway) Charge(ctx context.Context, r gateway.Request) (gateway.Receip
 			return known.Receipt, nil
 		}
 		return gateway.Receipt{}, authenticationRequired()
+	default:
+		return gateway.Receipt{}, unsettled(intent)
 	}
-	return gateway.Receipt{}, unsettled(intent)
 }
 
 // intent returns the intent of a request's key, which may have been confirmed before.
@@ -255,8 +256,9 @@ func (g *Gateway) cancel(ctx context.Context, id string) (gateway.Resolution, er
 		return resolution(true, intent.ID), nil
 	case api.PaymentIntentStatusCanceled:
 		return gateway.Resolution{}, nil
+	default:
+		return gateway.Resolution{}, unsettled(intent)
 	}
-	return gateway.Resolution{}, unsettled(intent)
 }
 
 func unsettled(intent *api.PaymentIntent) error {

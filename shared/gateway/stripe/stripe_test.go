@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -508,11 +507,6 @@ func TestKeys(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
-	full, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed below
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer full.Close()
 	w := newWorld(t)
 	for _, url := range []string{closed.URL, "http://nowhere.invalid"} {
 		g := stripe.New(stripe.Config{URL: url, Now: w.time, Secret: func(context.Context, bool) (string, error) { return testKey, nil }})

@@ -8,11 +8,12 @@ import (
 	"paylane/shared/order"
 )
 
-const tokenPattern = "^pm_[A-Za-z0-9_]{1,61}$"
+// methodPattern is of the ids of PaymentMethods.
+const methodPattern = "^pm_[A-Za-z0-9_]{1,61}$"
 
 // CheckToken implements [gateway.Tokens].
 func (g *Gateway) CheckToken(token order.Token) error {
-	if regexp.MustCompile(tokenPattern).MatchString(string(token)) {
+	if regexp.MustCompile(methodPattern).MatchString(string(token)) {
 		return nil
 	}
 	return errors.New("must be the id of a PaymentMethod at Stripe, which begins with pm_; create it with Stripe.js, never send a card number")
@@ -22,7 +23,7 @@ func (g *Gateway) CheckToken(token order.Token) error {
 // and declines them.
 func (g *Gateway) Describe() gateway.TokenDescription {
 	d := gateway.TokenDescription{
-		Approved: "pm_card_visa", Declined: "pm_card_chargeDeclinedInsufficientFunds", Pattern: tokenPattern,
+		Approved: "pm_card_visa", Declined: "pm_card_chargeDeclinedInsufficientFunds", Pattern: methodPattern,
 		Doc: "It is the id of a Stripe PaymentMethod that belongs to no customer and was not used before, as Stripe.js creates it.",
 	}
 	if g.Livemode() {

@@ -159,6 +159,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case InvalidOther:
 		write(w, failed(http.StatusBadRequest, apiError{Type: invalidRequest, Code: "account_invalid", Message: "Your account cannot do this."}))
 		return
+	default:
 	}
 	a, replayed := s.answer(r, c, fault)
 	if replayed {
