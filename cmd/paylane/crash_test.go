@@ -18,6 +18,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"paylane/shared/gateway"
+	"paylane/shared/gateway/gateways"
+	"paylane/shared/gateway/stripe/stripetest"
 )
 
 // childVariable makes this test binary the runner that a test kills; its value is the
@@ -31,9 +35,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child is the runner as main makes it, but with a gateway that keeps books.
+// child is the runner as main makes it, but with a gateway that keeps books: in a file, or at
+// what stands in for Stripe at the URL in a file.
 func child(folder string) int {
-	ledger, err := openLedger(filepath.Join(folder, "ledger"))
+	var ledger gateway.Provider
+	url, err := os.ReadFile(filepath.Join(folder, "stripe"))
+	if err == nil {
+		ledger, err = gateways.New(gatewayStripe, gateways.Config{
+			Now: time.Now, URL: string(url), Secret: func(context.Context, bool) (string, error) { return "sk_test_1", nil },
+		})
+	} else {
+		ledger, err = openLedger(filepath.Join(folder, "ledger"))
+	}
 	if err == nil {
 		err = run(context.Background(), config{
 			Addr: "127.0.0.1:0", Data: filepath.Join(folder, "data"), Template: filepath.Join(folder, "template.yaml"),
@@ -104,6 +117,7 @@ func (v *victim) kill(t *testing.T) {
 // killed. A key without an answer is tried again after the restart.
 type writer struct {
 	name    string
+	order   string // the body of its requests
 	next    int
 	answers map[string]string // first answer, by key
 }
@@ -113,7 +127,7 @@ func (w *writer) key() string { return fmt.Sprintf("%s-%d", w.name, w.next) }
 func (w *writer) run(t *testing.T, client *http.Client, url string) {
 	for {
 		key := w.key()
-		body, err := place(client, url, key)
+		body, err := place(client, url, key, w.order)
 		if err != nil {
 			return // killed: the fate of this order is unknown
 		}
@@ -126,8 +140,8 @@ func (w *writer) run(t *testing.T, client *http.Client, url string) {
 }
 
 // place places one order; any error counts as no answer.
-func place(client *http.Client, url, key string) (string, error) {
-	request, err := http.NewRequest(http.MethodPost, url+"/orders", strings.NewReader(`{"amount": 5}`))
+func place(client *http.Client, url, key, order string) (string, error) {
+	request, err := http.NewRequest(http.MethodPost, url+"/orders", strings.NewReader(order))
 	if err != nil {
 		return "", err
 	}
@@ -152,14 +166,58 @@ func place(client *http.Client, url, key string) (string, error) {
 // and over. No acknowledged order may be missing, each must reach its end, a key must
 // make one order, and none may be charged twice.
 func TestKilled(t *testing.T) {
-	const rounds, writers = 20, 50
 	folder := t.TempDir()
+	ends := killed(t, folder, 20, 50, `{"amount": 5}`)
+	book, err := readLedger(filepath.Join(folder, "ledger"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	charges := make(map[string]int)
+	for key, what := range book {
+		id, _, _ := strings.Cut(key, ".")
+		if what == charged {
+			charges[id]++
+		}
+	}
+	checkBooks(t, charges, ends)
+}
+
+// TestKilledAtStripe is TestKilled with Stripe as the gateway, which fails at one call in five,
+// before or after it is done.
+func TestKilledAtStripe(t *testing.T) {
+	folder := t.TempDir()
+	server := stripetest.New(t, "sk_test_1")
+	faults := []stripetest.Fault{
+		stripetest.ResetBefore, stripetest.ResetAfter, stripetest.StoredBefore, stripetest.StoredAfter, stripetest.CutAfter,
+		stripetest.Unstored, stripetest.RateLimited, stripetest.HangAfter,
+	}
+	server.Fault = func(stripetest.Call) stripetest.Fault {
+		if rand.N(5) > 0 {
+			return stripetest.None
+		}
+		return faults[rand.N(len(faults))]
+	}
+	if err := os.WriteFile(filepath.Join(folder, "stripe"), []byte(server.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ends := killed(t, folder, 8, 30, `{"amount": 1200, "currency": "USD", "paymentToken": "pm_card_visa"}`)
+	charges := make(map[string]int)
+	for id, book := range server.Books() {
+		charges[id] = book.Charges
+	}
+	checkBooks(t, charges, ends)
+}
+
+// killed kills a runner on a folder in rounds, while writers place orders like this one, and
+// returns the ends of all orders, among which are those that were acknowledged.
+func killed(t *testing.T, folder string, rounds, writers int, order string) (ends map[string]string) {
+	t.Helper()
 	if err := os.WriteFile(filepath.Join(folder, "template.yaml"), hurriedTemplate(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	all := make([]*writer, writers)
 	for i := range all {
-		all[i] = &writer{name: fmt.Sprintf("w%d", i), answers: make(map[string]string)}
+		all[i] = &writer{name: fmt.Sprintf("w%d", i), order: order, answers: make(map[string]string)}
 	}
 	for range rounds {
 		v := startVictim(t, folder)
@@ -180,7 +238,7 @@ func TestKilled(t *testing.T) {
 	for _, w := range all {
 		for key, body := range w.answers {
 			// The key still names the same order, and has the same answer.
-			again, err := place(http.DefaultClient, v.url, key)
+			again, err := place(http.DefaultClient, v.url, key, order)
 			if err != nil || again != body {
 				t.Fatalf("key %s answers %s, %v; before: %s", key, again, err, body)
 			}
@@ -191,14 +249,14 @@ func TestKilled(t *testing.T) {
 			acknowledged[o.ID] = body
 		}
 	}
-	ends := waitForEnds(t, v.url, 2*time.Minute)
+	ends = waitForEnds(t, v.url, 4*time.Minute)
 	for id, body := range acknowledged {
 		if ends[id] == "" {
 			t.Errorf("an acknowledged order is missing: %s", body)
 		}
 	}
-	checkBooks(t, filepath.Join(folder, "ledger"), ends)
 	t.Logf("%d orders acknowledged, %d in all", len(acknowledged), len(ends))
+	return ends
 }
 
 // waitForEnds lists all orders until every one is at its end, and returns their statuses.
@@ -269,20 +327,9 @@ func get(url, prefer string) ([]byte, error) {
 	return io.ReadAll(response.Body)
 }
 
-// checkBooks compares what the gateway did with the statuses of the orders.
-func checkBooks(t *testing.T, path string, ends map[string]string) {
+// checkBooks compares how often the gateway charged each order with the orders' statuses.
+func checkBooks(t *testing.T, charges map[string]int, ends map[string]string) {
 	t.Helper()
-	book, err := readLedger(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	charges := make(map[string]int)
-	for key, what := range book {
-		id, _, _ := strings.Cut(key, ".")
-		if what == charged {
-			charges[id]++
-		}
-	}
 	for id, status := range ends {
 		if want := map[string]int{"PAID": 1}[status]; charges[id] != want {
 			t.Errorf("order %s is %s and was charged %d times", id, status, charges[id])

@@ -117,7 +117,7 @@ func TestTheDiskFills(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- run(t.Context(), c) }()
 	url := address(t, page)
-	if _, err := place(http.DefaultClient, url, "before"); err != nil {
+	if _, err := place(http.DefaultClient, url, "before", `{"amount": 5}`); err != nil {
 		t.Fatal(err)
 	}
 	disk.On()

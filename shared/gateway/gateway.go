@@ -166,7 +166,7 @@ var ErrUnavailable = errors.New("the payment gateway is unavailable")
 // ErrMisconfigured reports, as an [ErrUnavailable], that the gateway refuses this side's
 // requests for what no order is to blame for: a wrong or expired API key, a missing
 // permission. It goes on until somebody mends it, so it uses up no attempt.
-var ErrMisconfigured = fmt.Errorf("it refuses this side's requests: %w", ErrUnavailable)
+var ErrMisconfigured = fmt.Errorf("%w: it refuses this side's requests", ErrUnavailable)
 
 // DeclinedError reports that the gateway will not act. Both texts are fit for the caller
 // who placed the order.

@@ -44,14 +44,24 @@ type notSentError struct{ error }
 
 func (e notSentError) Unwrap() error { return e.error }
 
-// send makes a request and finds out whether any of it can have been sent.
+// repeatedError is that of a request that net/http sent again by itself, when its connection
+// broke: the error is of the last time, and it may have been acted on before.
+type repeatedError struct{ error }
+
+func (e repeatedError) Unwrap() error { return e.error }
+
+// send makes a request and finds out how often it can have been sent.
 func send[T any](ctx context.Context, client *api.Client, ask func(context.Context, *api.Client) (T, error)) (T, error) {
-	var connected atomic.Bool
+	var connections atomic.Int64
 	answer, err := ask(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connections.Add(1) },
 	}), client)
-	if err != nil && !connected.Load() {
+	switch n := connections.Load(); {
+	case err == nil:
+	case n == 0:
 		err = notSentError{err}
+	case n > 1:
+		err = repeatedError{err}
 	}
 	return answer, err
 }

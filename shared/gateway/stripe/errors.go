@@ -22,13 +22,15 @@ import (
 //	  currency, or of a charge that can't be refunded
 //	401, 403, any other invalid_request               unavailable, as misconfigured
 //	409, 5xx, idempotency_error, no answer that can   unknown
-//	  be read
+//	  be read, and any that says that nothing was
+//	  done, if the request was sent twice
 //
 // Doing says what was being done. No text of Stripe's gets into an error but that of a
 // card_error, which is made for a customer: others repeat what was sent.
 func explain(err error, doing string) error {
 	var declined *gateway.DeclinedError
 	var notSent notSentError
+	var repeated repeatedError
 	var e *api.Error
 	switch {
 	case err == nil:
@@ -43,6 +45,8 @@ func explain(err error, doing string) error {
 	told := fmt.Errorf("%s: Stripe answered %d (%s), request %s",
 		doing, e.HTTPStatusCode, strings.Trim(string(e.Type)+" "+string(e.Code)+" "+e.Param, " "), e.RequestID)
 	switch {
+	case errors.As(err, &repeated) && e.Type != api.ErrorTypeCard:
+		return told
 	case e.HTTPStatusCode == http.StatusTooManyRequests:
 		return fmt.Errorf("%w: %w", gateway.ErrUnavailable, told)
 	case e.HTTPStatusCode == http.StatusUnauthorized, e.HTTPStatusCode == http.StatusForbidden:

@@ -236,6 +236,43 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestSentTwice: net/http sends a request again if a connection that was open breaks. What
+// refuses the second says nothing of the first.
+func TestSentTwice(t *testing.T) {
+	for _, second := range []stripetest.Fault{stripetest.RateLimited, stripetest.NotPermitted, stripetest.InvalidOther} {
+		for _, name := range []string{confirm, createRefund} {
+			w := newWorld(t)
+			charge := w.charge("pm_card_visa")
+			if name == createRefund {
+				if _, err := w.Charge(t.Context(), charge); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.server.Fault = func(c stripetest.Call) stripetest.Fault {
+				switch {
+				case c.Name != name:
+					return stripetest.None
+				case c.Count == 1:
+					return stripetest.ResetAfter
+				}
+				return second
+			}
+			var err error
+			if name == confirm {
+				_, err = w.Charge(t.Context(), charge)
+			} else {
+				_, err = w.Refund(t.Context(), w.refund(charge, w.server.Intents()[0], 200))
+			}
+			if w.server.Calls(name) != 2 {
+				t.Fatalf("%s was called %d times", name, w.server.Calls(name))
+			}
+			if meaning(err) != "unknown" {
+				t.Errorf("%s: %v, want it unknown", name, err)
+			}
+		}
+	}
+}
+
 // short is a context that ends soon, for calls that hang.
 func short(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
