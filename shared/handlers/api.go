@@ -66,9 +66,19 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 	return observed(s.Telemetry, func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		began := s.Now()
 		response, err := serve(ctx, event)
-		annotate(telemetry.From(ctx), event, response, s.Now().Sub(began))
+		annotate(telemetry.From(ctx), event, response, s.Now().Sub(received(event, began)))
 		return response, err
 	}), nil
+}
+
+// received returns when API Gateway received a request, which is before a cold start. It is the
+// function's own start if the event does not say, or by a clock that is ahead of the function's.
+func received(event events.APIGatewayV2HTTPRequest, began time.Time) time.Time {
+	at := time.UnixMilli(event.RequestContext.TimeEpoch)
+	if event.RequestContext.TimeEpoch == 0 || at.After(began) {
+		return began
+	}
+	return at
 }
 
 // annotate records what came of a request. The path is the route's, or an id would be in it
