@@ -54,7 +54,7 @@ func BenchmarkStore(b *testing.B, s order.Store) {
 			if err != nil {
 				return err
 			}
-			paid, err := o.PaidWith("PAY-0A1B2C3D", at(1))
+			paid, err := o.PaidWith("PAY-0A1B2C3D", true, at(1))
 			if err != nil {
 				return err
 			}

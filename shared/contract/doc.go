@@ -1,7 +1,8 @@
 // Package contract tests what every adapter of a port must do. An adapter's test calls
 // [RunStore], [RunWatcher], [RunScanner] or [RunQueue] with a function that opens the
 // adapter; the suite is the same for a database in memory or on disk and for AWS's
-// services. [RunGateway] is for payment gateways, with the tokens of a sandbox.
+// services. [RunGateway] is for payment gateways, with the tokens of a sandbox, and
+// [RunEarlier] for the stores of a build that takes over another's orders.
 //
 // Each case opens a store or queue of its own, and each store case uses tenants with
 // random names, so all cases can share a table. A list may lag behind writes: what a case

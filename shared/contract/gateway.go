@@ -25,6 +25,13 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 			Money: order.Money{Amount: 100, Currency: "USD"}, Token: token, Hint: gateway.Hint{Attempt: 1, Since: at(0)},
 		}
 	}
+	// paid returns what is asked about r once its order is PAID.
+	paid := func(r gateway.Request) gateway.Request {
+		if !tokens.Reused {
+			r.Token = ""
+		}
+		return r
+	}
 	t.Run("a key charges once, however often and from wherever it is used", func(t *testing.T) {
 		r := request(tokens.Approved)
 		var receipts [8]gateway.Receipt
@@ -66,6 +73,19 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 			t.Error("a decline resolves to a charge")
 		}
 	})
+	t.Run("what was not charged resolves to nothing once its token is forgotten", func(t *testing.T) {
+		declined, canceled := request(tokens.Declined), request("")
+		if _, err := g.Charge(t.Context(), declined); err == nil {
+			t.Error("a declined token was charged")
+		}
+		declined.Token, canceled.Hint.Attempt = "", 0
+		for _, r := range []gateway.Request{declined, canceled} {
+			// So soon after it ended, a gateway may not be able to say.
+			if got, err := g.Resolve(t.Context(), r); got.Done {
+				t.Errorf("it resolves to %+v, %v", got, err)
+			}
+		}
+	})
 	t.Run("what Resolve says is final", func(t *testing.T) {
 		r := request(tokens.Approved)
 		known := must[gateway.Resolution](t)(g.Resolve(t.Context(), r))
@@ -88,6 +108,7 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 		if again := must[gateway.Receipt](t)(g.Charge(t.Context(), r)); again != first {
 			t.Errorf("one key has the receipts %v and %v", first, again)
 		}
+		r = paid(r)
 		r.PaymentRef, r.Key = first.Ref, uuid.NewString()+".refund.1"
 		refund := must[gateway.Receipt](t)(g.Refund(t.Context(), r))
 		if again := must[gateway.Receipt](t)(g.Refund(t.Context(), r)); again != refund {
@@ -97,21 +118,18 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 	t.Run("what this side knows of is found", func(t *testing.T) {
 		charge := request(tokens.Approved)
 		charge.KnownRef = must[gateway.Receipt](t)(g.Charge(t.Context(), charge)).Ref
-		refund := charge
+		refund := paid(charge)
 		refund.Key, refund.PaymentRef, refund.KnownRef = uuid.NewString()+".refund.1", charge.KnownRef, ""
 		refund.KnownRef = must[gateway.Receipt](t)(g.Refund(t.Context(), refund)).Ref
 		for _, r := range []gateway.Request{charge, refund} {
-			if !tokens.Reused {
-				r.Token = ""
-			}
-			if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), r)); !got.Done || got.Receipt.Ref != r.KnownRef {
+			if got := must[gateway.Resolution](t)(g.Resolve(t.Context(), paid(r))); !got.Done || got.Receipt.Ref != r.KnownRef {
 				t.Errorf("%s resolves to %+v", r.KnownRef, got)
 			}
 		}
 	})
 	t.Run("a charge is refunded once", func(t *testing.T) {
 		charge := request(tokens.Approved)
-		r := charge
+		r := paid(charge)
 		r.PaymentRef = must[gateway.Receipt](t)(g.Charge(t.Context(), charge)).Ref
 		r.Key = uuid.NewString() + ".refund.1"
 		first := must[gateway.Receipt](t)(g.Refund(t.Context(), r))

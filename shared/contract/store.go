@@ -22,6 +22,7 @@ func RunStore(t *testing.T, open func(t *testing.T) order.Store) {
 		"claim applies the order's rule":               testClaim,
 		"update replaces the version before":           testUpdate,
 		"every field survives":                         testRoundTrip,
+		"a forgotten token is gone":                    testForgottenToken,
 		"empty is stored as nothing":                   testNormalized,
 		"times are UTC in milliseconds":                testTimes,
 		"any operations agree with the model":          testModel,
@@ -122,7 +123,7 @@ func testNotFound(t *testing.T, s order.Store) {
 func testClaim(t *testing.T, s order.Store) {
 	paid := func(o order.Order) order.Order {
 		o = mustUpdate(t, s)(o.Claimed(claimAt(0)))
-		return mustUpdate(t, s)(o.PaidWith("PAY-1", at(1)))
+		return mustUpdate(t, s)(o.PaidWith("PAY-1", true, at(1)))
 	}
 	spent := func(o order.Order) order.Order {
 		for i := range attempts {

@@ -39,6 +39,35 @@ func testRoundTrip(t *testing.T, s order.Store) {
 	}
 }
 
+func testForgottenToken(t *testing.T, s order.Store) {
+	claimed := func(o order.Order) order.Order { return must[order.Order](t)(s.Claim(t.Context(), o.Ref, claimAt(1))) }
+	for name, end := range map[string]func(order.Order) (order.Order, error){
+		"canceled": func(o order.Order) (order.Order, error) { return o.Cancel(at(1)) },
+		"declined": func(o order.Order) (order.Order, error) {
+			return claimed(o).FailedWith(order.OutcomeDeclined, order.Failure{Code: "expired_card"}, at(2))
+		},
+		"paid": func(o order.Order) (order.Order, error) { return claimed(o).PaidWith("PAY-1", false, at(2)) },
+	} {
+		o := pendingOrder(newTenant(), 0)
+		mustCreate(t, s, o)
+		o = mustUpdate(t, s)(end(o))
+		wantStored(t, s, o)
+		if o.PaymentToken != "" {
+			t.Errorf("%s, the order has a token", name)
+		}
+		if o.Status != order.Paid {
+			continue
+		}
+		// A claim, which writes only a part of the order, does not bring it back.
+		mustUpdate(t, s)(o.BeginRefund("r-1", order.RefundRequest{}, at(3)))
+		refund := claimAt(4)
+		refund.Kind = order.KindRefund
+		if claimed := must[order.Order](t)(s.Claim(t.Context(), o.Ref, refund)); claimed.PaymentToken != "" {
+			t.Error("claimed for a refund, the order has a token")
+		}
+	}
+}
+
 func testNormalized(t *testing.T, s order.Store) {
 	want := pendingOrder(newTenant(), 0)
 	o := want

@@ -128,7 +128,7 @@ func (m *storeModel) update(r *rapid.T) {
 		"release": func() (order.Order, error) {
 			return current.Released(kind, order.OutcomeUnavailable, "503", m.now)
 		},
-		"pay": func() (order.Order, error) { return current.PaidWith("PAY-1", m.now) },
+		"pay": func() (order.Order, error) { return current.PaidWith("PAY-1", true, m.now) },
 		"fail": func() (order.Order, error) {
 			return current.FailedWith(order.OutcomeUnavailable, order.Failure{Code: "gateway"}, m.now)
 		},

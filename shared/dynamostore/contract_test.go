@@ -3,6 +3,7 @@
 package dynamostore_test
 
 import (
+	"encoding/base64"
 	"flag"
 	"log/slog"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"paylane/shared/awscall/awstest"
 	"paylane/shared/contract"
@@ -47,6 +49,53 @@ func createTable(t *testing.T, client *dynamodb.Client) (name string) {
 		t.Fatal(err)
 	}
 	return table.Name
+}
+
+// TestEarlierOrders puts the items of an earlier build into a table, and goes on with them.
+func TestEarlierOrders(t *testing.T) {
+	c, _ := awstest.Config(t)
+	client := dynamodb.NewFromConfig(c)
+	table, items := createTable(t, client), earlierItems(t)
+	store := dynamostore.New(client, table, rand.IntN)
+	contract.RunEarlier(t, func(t *testing.T, name string, _ order.Order) order.Store {
+		if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: attributes(t, items[name])}); err != nil {
+			t.Fatal(err)
+		}
+		return store
+	})
+}
+
+// attributes returns an item as the SDK has it.
+func attributes(t *testing.T, item map[string]any) map[string]types.AttributeValue {
+	t.Helper()
+	values := make(map[string]types.AttributeValue)
+	for name, value := range item {
+		values[name] = attribute(t, value)
+	}
+	return values
+}
+
+func attribute(t *testing.T, value any) types.AttributeValue {
+	t.Helper()
+	switch kind, plain := typed(value); kind {
+	case "S":
+		return &types.AttributeValueMemberS{Value: plain.(string)}
+	case "N":
+		return &types.AttributeValueMemberN{Value: plain.(string)}
+	case "B":
+		return &types.AttributeValueMemberB{Value: must[[]byte](t)(base64.StdEncoding.DecodeString(plain.(string)))}
+	case "M":
+		return &types.AttributeValueMemberM{Value: attributes(t, plain.(map[string]any))}
+	case "L":
+		list := &types.AttributeValueMemberL{}
+		for _, element := range plain.([]any) {
+			list.Value = append(list.Value, attribute(t, element))
+		}
+		return list
+	default:
+		t.Fatalf("an attribute of the type %s", kind)
+		return nil
+	}
 }
 
 func TestContract(t *testing.T) {

@@ -219,7 +219,7 @@ func TestLostAnswer(t *testing.T) {
 	var (
 		o       = pending()
 		claimed = must[order.Order](t)(o.Claimed(claim(order.KindCharge)))
-		paid    = must[order.Order](t)(claimed.PaidWith("PAY-1", at(2)))
+		paid    = must[order.Order](t)(claimed.PaidWith("PAY-1", true, at(2)))
 		inPlace = o.InPlaceOf(order.NewVoid(o.Ref, at(0)))
 		late    = must[order.Order](t)(inPlace.Claimed(claim(order.KindCharge)))
 		other   = map[string]any{"S": "AAAABBBBCCCCDDDD"}

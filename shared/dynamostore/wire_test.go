@@ -84,7 +84,7 @@ func TestRequests(t *testing.T) {
 	o := pending()
 	item := itemOf(t, o)
 	claimed := must[order.Order](t)(o.Claimed(claim(order.KindCharge)))
-	paid := must[order.Order](t)(claimed.PaidWith("PAY-0A1B2C3D", at(2)))
+	paid := must[order.Order](t)(claimed.PaidWith("PAY-0A1B2C3D", false, at(2)))
 	failed := must[order.Order](t)(claimed.FailedWith(order.OutcomeDeclined, order.Failure{Code: "expired_card"}, at(2)))
 	void := order.NewVoid(o.Ref, at(0))
 	alices := o
@@ -111,9 +111,9 @@ func TestRequests(t *testing.T) {
 		// The index entry is what it was, so DynamoDB writes none. A claim does not mention it.
 		{"cancel for a customer", func(s *dynamostore.Store) error { return s.Update(t.Context(), alicesCanceled) }, []string{
 			"UpdateItem\nConditionExpression: n = 1\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
-				"UpdateExpression: SET w = TOKEN, v = 1, s = CANCELED, n = 2, a = 12000, c = KRW, cu = alice/#1, t = tok_ok, r = 1," +
+				"UpdateExpression: SET w = TOKEN, v = 1, s = CANCELED, n = 2, a = 12000, c = KRW, cu = alice/#1, r = 1," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, o = tenant#CANCELED#0, gc = 6#tenant#alice/#1," +
-				" gs = 001773480413589#" + id + " REMOVE n0, i, m, f, lm, l, p, rr, rf, fc, fm, x, ck, ct, cb, ca, co, rk, rt, rb, ra, ro",
+				" gs = 001773480413589#" + id + " REMOVE n0, i, t, m, f, lm, l, p, rr, rf, fc, fm, x, ck, ct, cb, ca, co, rk, rt, rb, ra, ro",
 		}},
 		{"claim", func(s *dynamostore.Store) error {
 			_, err := s.Claim(t.Context(), o.Ref, claim(order.KindCharge))
@@ -151,19 +151,19 @@ func TestRequests(t *testing.T) {
 				" rk = if_not_exists(rk, 1), rt = if_not_exists(rt, 0) + 1, rb = if_not_exists(rb, 1773480414589)," +
 				" ra = list_append(if_not_exists(ra, []), [{o=pending t=1773480414589}])",
 		}},
-		{"settle as paid, in no index of outcomes", func(s *dynamostore.Store) error { return s.Update(t.Context(), paid) }, []string{
+		{"settle as paid, in no index of outcomes, without the token", func(s *dynamostore.Store) error { return s.Update(t.Context(), paid) }, []string{
 			"UpdateItem\nConditionExpression: n = 2\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
-				"UpdateExpression: SET w = TOKEN, v = 1, s = PAID, n = 3, a = 12000, c = KRW, t = tok_ok, r = 1, p = PAY-0A1B2C3D," +
+				"UpdateExpression: SET w = TOKEN, v = 1, s = PAID, n = 3, a = 12000, c = KRW, r = 1, p = PAY-0A1B2C3D," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, gs = 001773480413589#" + id +
 				", ck = 1, ct = 1, cb = 1773480414589, ca = [{o=approved t=1773480414589}]" +
-				" REMOVE n0, i, cu, m, f, lm, l, rr, rf, fc, fm, x, o, gc, co, rk, rt, rb, ra, ro",
+				" REMOVE n0, i, cu, t, m, f, lm, l, rr, rf, fc, fm, x, o, gc, co, rk, rt, rb, ra, ro",
 		}},
 		{"settle as failed, in the index of outcomes", func(s *dynamostore.Store) error { return s.Update(t.Context(), failed) }, []string{
 			"UpdateItem\nConditionExpression: n = 2\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
-				"UpdateExpression: SET w = TOKEN, v = 1, s = FAILED, n = 3, a = 12000, c = KRW, t = tok_ok, r = 1, fc = expired_card, fm = ," +
+				"UpdateExpression: SET w = TOKEN, v = 1, s = FAILED, n = 3, a = 12000, c = KRW, r = 1, fc = expired_card, fm = ," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, o = tenant#FAILED#0, gs = 001773480413589#" + id +
 				", ck = 1, ct = 1, cb = 1773480414589, ca = [{c=expired_card o=declined t=1773480414589}]" +
-				" REMOVE n0, i, cu, m, f, lm, l, p, rr, rf, x, gc, co, rk, rt, rb, ra, ro",
+				" REMOVE n0, i, cu, t, m, f, lm, l, p, rr, rf, x, gc, co, rk, rt, rb, ra, ro",
 		}},
 		{"an order in a tombstone's place", func(s *dynamostore.Store) error { return s.Update(t.Context(), o.InPlaceOf(void)) }, []string{
 			"UpdateItem\nConditionExpression: n = 1\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
@@ -198,7 +198,7 @@ func TestRetention(t *testing.T) {
 	const day = 24 * time.Hour
 	o := pending()
 	claimed := must[order.Order](t)(o.Claimed(claim(order.KindCharge)))
-	paid := must[order.Order](t)(claimed.PaidWith("PAY-0A1B2C3D", at(2)))
+	paid := must[order.Order](t)(claimed.PaidWith("PAY-0A1B2C3D", false, at(2)))
 	failed := must[order.Order](t)(claimed.FailedWith(order.OutcomeUnavailable, order.Failure{Code: "gateway_unavailable"}, at(2)))
 	refunding := must[order.Order](t)(paid.BeginRefund("r-1", order.RefundRequest{}, at(3)))
 	void := order.NewVoid(o.Ref, at(0))
@@ -293,7 +293,7 @@ func TestItemSize(t *testing.T) {
 			o = must[order.Order](t)(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(60*i+1)))
 		}
 	}
-	paid := must[order.Order](t)(o.PaidWith("PAY-0A1B2C3D", at(121)))
+	paid := must[order.Order](t)(o.PaidWith("PAY-0A1B2C3D", true, at(121)))
 	failed := must[order.Order](t)(o.FailedWith(order.OutcomeUnavailable, order.Failure{
 		Code: "gateway_unavailable", Message: "the payment gateway could not be reached",
 	}, at(121)))

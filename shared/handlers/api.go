@@ -66,10 +66,25 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 	return observed(s.Telemetry, func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		began := s.Now()
 		response, err := serve(ctx, event)
-		annotate(telemetry.From(ctx), event, response, s.Now().Sub(began))
+		annotate(telemetry.From(ctx), event, response, s.Now().Sub(received(event, began)))
 		return response, err
 	}), nil
 }
+
+// received returns when API Gateway received a request, which is before a cold start. It is the
+// function's own start if that can't be right: for later than it, or for longer ago than API
+// Gateway waits, as when a stand-in counts in seconds.
+func received(event events.APIGatewayV2HTTPRequest, began time.Time) time.Time {
+	at := time.UnixMilli(event.RequestContext.TimeEpoch)
+	if at.After(began) || began.Sub(at) > gatewayPatience {
+		return began
+	}
+	return at
+}
+
+// gatewayPatience is how long API Gateway waits for a function ("Quotas for configuring and
+// running an HTTP API").
+const gatewayPatience = 30 * time.Second
 
 // annotate records what came of a request. The path is the route's, or an id would be in it
 // twice; nothing of query, headers or body is recorded.

@@ -44,9 +44,13 @@ func Payment(environment map[string]string, s Services) (SQSHandler, error) {
 // worker returns what the workers on the payment queues need.
 func (s Services) worker(orders environ.OrdersTable, gateway environ.PaymentGateway) (pipeline.WorkerConfig, error) {
 	opened, err := s.Gateway(gateway.Name)
+	if err != nil {
+		return pipeline.WorkerConfig{}, err
+	}
 	return pipeline.WorkerConfig{
-		Store: s.Store(orders.Name), Gateway: opened, Now: s.Now, Jitter: s.Jitter, Observe: observe,
-	}, err
+		Store: s.Store(orders.Name), Gateway: opened, ReusesTokens: opened.Describe().Reused,
+		Now: s.Now, Jitter: s.Jitter, Observe: observe,
+	}, nil
 }
 
 // job returns the handler of a worker on the queue whose URL a variable has.

@@ -75,7 +75,7 @@ func Reconcile(environment map[string]string, s Services) (ReconcileHandler, err
 		return nil, err
 	}
 	r := reconciler{queue: queue, log: s.Log, pipeline: pipeline.NewReconciler(pipeline.ReconcilerConfig{
-		Store: s.Store(e.Orders.Name), Gateway: opened, Now: s.Now, StuckAfter: e.StuckAfter,
+		Store: s.Store(e.Orders.Name), Gateway: opened, ReusesTokens: opened.Describe().Reused, Now: s.Now, StuckAfter: e.StuckAfter,
 		Found: func(ctx context.Context, f pipeline.Finding) { logFinding(ctx, s.Log, f) },
 	})}
 	return observed(s.Telemetry, func(ctx context.Context, event json.RawMessage) (any, error) {

@@ -413,7 +413,7 @@ func TestReconcileLogs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o, err = o.PaidWith("PAY-FORGED", time.Now()); err == nil {
+		if o, err = o.PaidWith("PAY-FORGED", true, time.Now()); err == nil {
 			err = r.store.Update(t.Context(), o)
 		}
 		if err != nil {

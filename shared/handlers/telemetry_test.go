@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -175,6 +176,55 @@ func TestTelemetryOfAnOutage(t *testing.T) {
 			time.Sleep(8 * time.Minute)
 		}
 	})
+}
+
+// TestTimeToAccept: it begins when API Gateway received the request, by the event, unless the
+// event does not say, or says what can't be.
+func TestTimeToAccept(t *testing.T) {
+	const took, waited = 40 * time.Millisecond, 700 * time.Millisecond
+	for name, test := range map[string]struct {
+		epoch func(now time.Time) int64
+		want  time.Duration
+	}{
+		"before a cold start":      {func(now time.Time) int64 { return now.Add(-waited).UnixMilli() }, waited + took},
+		"at once":                  {time.Time.UnixMilli, took},
+		"not said":                 {func(time.Time) int64 { return 0 }, took},
+		"in seconds":               {time.Time.Unix, took},
+		"by a clock that is ahead": {func(now time.Time) int64 { return now.Add(time.Millisecond).UnixMilli() }, took},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, q := pebbletest.Open(t, time.Minute)
+				var out bytes.Buffer
+				services := handlerstest.Services(slow{store, took}, q)
+				services.Telemetry = telemetry.NewRecorder(&out, "stack", time.Now)
+				api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(handlerstest.Environment(), services))
+				event := sample[events.APIGatewayV2HTTPRequest](t, "api-create-order.json")
+				event.RequestContext.TimeEpoch = test.epoch(time.Now())
+				if response, err := api(t.Context(), event); err != nil || response.StatusCode != http.StatusCreated {
+					t.Fatal(response.StatusCode, response.Body, err)
+				}
+				var line struct{ TimeToAccept []int64 }
+				if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+					t.Fatal(err)
+				}
+				if want := []int64{test.want.Milliseconds()}; !cmp.Equal(line.TimeToAccept, want) {
+					t.Errorf("TimeToAccept is %v, want %v", line.TimeToAccept, want)
+				}
+			})
+		})
+	}
+}
+
+// slow is a store that takes a while to create an order.
+type slow struct {
+	handlers.Store
+	takes time.Duration
+}
+
+func (s slow) Create(ctx context.Context, o order.Order) error {
+	time.Sleep(s.takes)
+	return s.Store.Create(ctx, o)
 }
 
 // TestLimits: what is no number of attempts or seconds is refused at the start.

@@ -164,7 +164,7 @@ func claimed(o order.Order) (order.Order, error) {
 	return o.Claimed(order.Claim{Kind: order.KindCharge, Round: o.Round, Now: now, Until: now.Add(time.Second), Limits: order.Limits{Attempts: 3}})
 }
 
-func paid(o order.Order) (order.Order, error) { return o.PaidWith("PAY-0000ABCD", time.Now()) }
+func paid(o order.Order) (order.Order, error) { return o.PaidWith("PAY-0000ABCD", true, time.Now()) }
 
 func unavailable(o order.Order) (order.Order, error) {
 	return o.FailedWith(order.OutcomeUnavailable, order.Failure{Code: "gateway_unavailable", Message: "m"}, time.Now())

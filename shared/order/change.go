@@ -144,24 +144,29 @@ func (o Order) Refused() bool {
 	return ok && last.Code == CodeMisconfigured && o.Status == Processing && o.LeaseUntil.IsZero()
 }
 
-// PaidWith ends the order with the gateway's reference of the charge.
-func (o Order) PaidWith(ref string, now time.Time) (Order, error) {
+// PaidWith ends the order with the gateway's reference of the charge. Unless the gateway
+// reuses tokens, and so needs this one for a refund, the order forgets its payment token.
+func (o Order) PaidWith(ref string, reused bool, now time.Time) (Order, error) {
 	next, err := o.conclude(EventPay, KindCharge, OutcomeApproved, "", now)
 	if err != nil {
 		return Order{}, err
 	}
 	next.PaymentRef = ref
+	if !reused {
+		next.PaymentToken = ""
+	}
 	return next, nil
 }
 
-// FailedWith ends the order, which was not charged.
+// FailedWith ends the order, which was not charged. If it was declined, it forgets its payment
+// token; otherwise a retry charges with it.
 func (o Order) FailedWith(outcome Outcome, f Failure, now time.Time) (Order, error) {
 	next, err := o.conclude(EventFail, KindCharge, outcome, f.Code, now)
 	if err != nil {
 		return Order{}, err
 	}
 	next.Failure = &f
-	return next, nil
+	return next.withoutSpentToken(), nil
 }
 
 func (o Order) conclude(event Event, kind Kind, outcome Outcome, code string, now time.Time) (Order, error) {
@@ -175,9 +180,20 @@ func (o Order) conclude(event Event, kind Kind, outcome Outcome, code string, no
 	return next, nil
 }
 
-// Cancel withdraws a PENDING order.
+// Cancel withdraws a PENDING order, which forgets its payment token.
 func (o Order) Cancel(now time.Time) (Order, error) {
-	return o.change(EventCancel, now)
+	next, err := o.change(EventCancel, now)
+	return next.withoutSpentToken(), err
+}
+
+// withoutSpentToken returns the order without its payment token if nothing can be charged
+// with that any more, whatever the gateway: the order was canceled, or declined, after which
+// only another token pays.
+func (o Order) withoutSpentToken() Order {
+	if o.Status == Canceled || o.Declined() {
+		o.PaymentToken = ""
+	}
+	return o
 }
 
 // Retry opens a new round, with new attempts and a new gateway key. The error is a
@@ -209,17 +225,19 @@ func (o Order) newRound(event Event, now time.Time) (Order, error) {
 	return next, nil
 }
 
-// Erased blanks what may be personal in an order that has ended: the customer, the metadata and
-// the reasons of refunds. What was paid, for what and how stays, and so do the payment token,
-// without which the gateway can't be asked for a refund, and the fingerprint, by which a
-// repeated request is still recognized. An order that has nothing to blank is returned as it
-// is. The error is a [*TransitionError].
+// Erased blanks what may be personal in an order that has ended: the customer, the metadata, the
+// reasons of refunds, and a payment token that an earlier build kept to no use. What was paid,
+// for what and how stays, and so do the fingerprint, by which a repeated request is still
+// recognized, and the payment token of an order that can be retried or, at a gateway that
+// reuses tokens, refunded. An order that has nothing to blank is returned as it is. The error
+// is a [*TransitionError].
 func (o Order) Erased(now time.Time) (Order, error) {
 	next, err := o.change(EventErase, now)
 	if err != nil {
 		return Order{}, err
 	}
-	personal := o.CustomerID != "" || len(o.Metadata) > 0
+	next = next.withoutSpentToken()
+	personal := o.CustomerID != "" || len(o.Metadata) > 0 || next.PaymentToken != o.PaymentToken
 	next.CustomerID, next.Metadata, next.Refunds = "", nil, slices.Clone(o.Refunds)
 	for i := range next.Refunds {
 		personal = personal || next.Refunds[i].Reason != ""

@@ -59,7 +59,7 @@ func TestClaimedRefusals(t *testing.T) {
 		spent = ok(spent.Claimed(claim(order.KindCharge, 1, 20*i)))
 		spent = ok(spent.Released(order.KindCharge, order.OutcomeUnknown, "", at(20*i)))
 	}
-	paid := ok(claimed.PaidWith("PAY-1", at(1)))
+	paid := ok(claimed.PaidWith("PAY-1", true, at(1)))
 	refunding := ok(paid.BeginRefund("r-1", order.RefundRequest{}, at(2)))
 
 	for _, tt := range []struct {
@@ -119,7 +119,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("after a retry: %+v", o)
 	}
 	o = ok(o.Claimed(claim(order.KindCharge, 2, 21)))
-	o = ok(o.PaidWith("PAY-00000001", at(22)))
+	o = ok(o.PaidWith("PAY-00000001", true, at(22)))
 	want := []order.Outcome{order.OutcomeUnknown, order.OutcomeUnavailable, order.OutcomeUnavailable, order.OutcomeApproved}
 	if diff := cmp.Diff(want, outcomes(o.Charge)); diff != "" {
 		t.Errorf("attempts (-want +got):\n%s", diff)
@@ -152,7 +152,7 @@ func TestChangesLeaveTheirSourceAlone(t *testing.T) {
 	before := outcomes(first.Charge)
 	for range 3 {
 		ok(ok(first.Claimed(claim(order.KindCharge, 1, 10))).Released(order.KindCharge, order.OutcomeUnknown, "", at(11)))
-		ok(first.PaidWith("PAY-1", at(1)))
+		ok(first.PaidWith("PAY-1", true, at(1)))
 	}
 	if diff := cmp.Diff(before, outcomes(first.Charge)); diff != "" {
 		t.Errorf("the source changed (-before +after):\n%s", diff)
@@ -248,7 +248,7 @@ func TestHistory(t *testing.T) {
 // TestRefundHistory: a refund is never given up, so its history must not grow forever.
 func TestRefundHistory(t *testing.T) {
 	ok := must(t)
-	o := ok(ok(pending(t).Claimed(claim(order.KindCharge, 1, 0))).PaidWith("PAY-1", at(1)))
+	o := ok(ok(pending(t).Claimed(claim(order.KindCharge, 1, 0))).PaidWith("PAY-1", true, at(1)))
 	o = ok(o.BeginRefund("r-1", order.RefundRequest{}, at(2)))
 	const tries = 100
 	for i := range tries {
@@ -260,8 +260,8 @@ func TestRefundHistory(t *testing.T) {
 	}
 }
 
-// TestErased: the customer, the metadata and the reasons go, nothing else, and the order before
-// is not touched.
+// TestErased: the customer, the metadata, the reasons and a token to no use go, nothing else, and
+// the order before is not touched.
 func TestErased(t *testing.T) {
 	now := time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)
 	o := order.New(order.Ref{Tenant: "t", ID: "id"}, order.Request{
@@ -291,6 +291,11 @@ func TestErased(t *testing.T) {
 		if erased, err := o.Erased(later); err != nil || erased.Version != o.Version+1 {
 			t.Errorf("with a %s alone: %+v, %v", name, erased, err)
 		}
+	}
+	canceled := got
+	canceled.Status, canceled.PaymentToken = order.Canceled, "tok_ok" // by an earlier build
+	if erased, err := canceled.Erased(later); err != nil || erased.PaymentToken != "" || erased.Version != canceled.Version+1 {
+		t.Errorf("with a token to no use: %+v, %v", erased, err)
 	}
 	o.Status = order.Refunding
 	if _, err := o.Erased(later); err == nil {

@@ -41,9 +41,10 @@ type Order struct {
 	// tombstone.
 	FirstVersion int64
 
-	Total        Money
-	Items        []Item
-	CustomerID   string
+	Total      Money
+	Items      []Item
+	CustomerID string
+	// PaymentToken is empty once the order has ended and will not need it again.
 	PaymentToken Token
 	Metadata     map[string]string
 	// Fingerprint is [Request.Fingerprint] if the order came with an idempotency key, and
@@ -221,7 +222,8 @@ func (o Order) Declined() bool {
 }
 
 // AsCreated returns the order as it was when it was created, which is what a replay of the
-// request must answer.
+// request must answer. What was erased since, and the payment token, which no answer has, do
+// not come back.
 func (o Order) AsCreated() Order {
 	o.Status, o.Version, o.Round = Pending, o.FirstVersion, 1
 	o.Charge, o.Refund = Leg{}, Leg{}

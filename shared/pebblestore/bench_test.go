@@ -42,7 +42,7 @@ func claimAndPay(ctx context.Context, s *pebblestore.Store, ref order.Ref) error
 	if err != nil {
 		return err
 	}
-	paid, err := o.PaidWith("PAY-0A1B2C3D", now)
+	paid, err := o.PaidWith("PAY-0A1B2C3D", true, now)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,17 @@ func places(tb testing.TB) map[string]pebblestore.Options {
 	}
 }
 
+// TestEarlierOrders: this build writes them as the earlier one did; see TestEarlierRecords.
+func TestEarlierOrders(t *testing.T) {
+	contract.RunEarlier(t, func(t *testing.T, _ string, o order.Order) order.Store {
+		s := open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()}).Store()
+		if err := s.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
+
 func TestStore(t *testing.T) {
 	for name := range places(t) {
 		t.Run(name, func(t *testing.T) {

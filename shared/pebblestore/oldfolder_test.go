@@ -147,7 +147,7 @@ func TestOldFolders(t *testing.T) {
 				order.Claim{Kind: order.KindCharge, Round: 2, Now: oldTime(400), Until: oldTime(410), Limits: order.Limits{Attempts: 3}})
 			if err == nil {
 				var paid order.Order
-				if paid, err = claimed.PaidWith("PAY-1", oldTime(401)); err == nil {
+				if paid, err = claimed.PaidWith("PAY-1", true, oldTime(401)); err == nil {
 					err = s.Update(t.Context(), paid)
 				}
 			}

@@ -22,14 +22,17 @@ const (
 	reconcilePart = 50
 )
 
-// ReconcilerConfig is what a [Reconciler] needs. All fields but StuckAfter are required.
+// ReconcilerConfig is what a [Reconciler] needs. All fields but ReusesTokens and StuckAfter
+// are required.
 type ReconcilerConfig struct {
 	Store interface {
 		order.Store
 		order.Scanner
 	}
 	Gateway gateway.Gateway
-	Now     func() time.Time
+	// ReusesTokens is the gateway's [gateway.TokenDescription.Reused].
+	ReusesTokens bool
+	Now          func() time.Time
 	// StuckAfter is how long an open order rests before it counts as stuck; 0 is an
 	// hour. An order whose message waits in a long backlog rests as well, and is then FAILED
 	// as not charged: make it longer than any backlog that is still to be worked off.
@@ -67,7 +70,7 @@ func NewReconciler(c ReconcilerConfig) *Reconciler {
 	}
 	return &Reconciler{
 		worker: worker{WorkerConfig{
-			Store: c.Store, Gateway: c.Gateway, Now: c.Now,
+			Store: c.Store, Gateway: c.Gateway, ReusesTokens: c.ReusesTokens, Now: c.Now,
 			Jitter: func(int) int { return 0 }, // there is no message to come back
 		}},
 		scanner: c.Store, stuckAfter: stuckAfter, found: c.Found,

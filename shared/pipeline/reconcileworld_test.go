@@ -106,7 +106,7 @@ func inOffice(t *testing.T, test func(t *testing.T, f *office)) {
 func (f *office) reconciler() *pipeline.Reconciler {
 	var mu sync.Mutex
 	return pipeline.NewReconciler(pipeline.ReconcilerConfig{
-		Store: f.store, Gateway: f.gateway, Now: time.Now,
+		Store: f.store, Gateway: f.gateway, ReusesTokens: true, Now: time.Now,
 		Found: func(_ context.Context, found pipeline.Finding) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -23,11 +23,13 @@ const (
 	defaultLease = 10 * time.Second
 )
 
-// WorkerConfig is what [Payments] and [DeadLetters] need. All fields but Observe are
-// required.
+// WorkerConfig is what [Payments] and [DeadLetters] need. All fields but ReusesTokens and
+// Observe are required.
 type WorkerConfig struct {
 	Store   order.Store
 	Gateway gateway.Gateway
+	// ReusesTokens is the gateway's [gateway.TokenDescription.Reused].
+	ReusesTokens bool
 	// Limits are for Payments, which alone charges.
 	Limits order.Limits
 	Now    func() time.Time
@@ -248,7 +250,7 @@ func (w worker) succeed(ctx context.Context, h held, r gateway.Receipt) job.Verd
 		next, err := h.order.RefundedWith(r.Ref, w.Now())
 		return w.settle(ctx, h, order.OutcomeApproved, ResultRefunded, next, err)
 	}
-	next, err := h.order.PaidWith(r.Ref, w.Now())
+	next, err := h.order.PaidWith(r.Ref, w.ReusesTokens, w.Now())
 	return w.settle(ctx, h, order.OutcomeApproved, "paid", next, err)
 }
 

@@ -44,8 +44,10 @@ type world struct {
 	payments *pipeline.Payments
 	dead     *pipeline.DeadLetters
 	limits   order.Limits
-	jitter   func(n int) int
-	ids      int
+	// tokensOnce says that the gateway takes each payment token once.
+	tokensOnce bool
+	jitter     func(n int) int
+	ids        int
 }
 
 // inWorld runs a test in a bubble of virtual time.
@@ -101,7 +103,7 @@ func (w *world) wire() {
 		},
 	})
 	c := pipeline.WorkerConfig{
-		Store: w.store, Gateway: w.gateway, Limits: w.limits, Now: time.Now, Jitter: w.jitter,
+		Store: w.store, Gateway: w.gateway, ReusesTokens: !w.tokensOnce, Limits: w.limits, Now: time.Now, Jitter: w.jitter,
 	}
 	w.payments, w.dead = pipeline.NewPayments(c), pipeline.NewDeadLetters(c, w.queue)
 }

@@ -43,7 +43,8 @@ const (
 	Failed        Metric = "Failed"        // messages that could not be handled, and requests answered 500, by a fault on this side
 	Differences   Metric = "Differences"   // ended orders that differ from the gateway's records
 	Reconciled    Metric = "Reconciled"    // nightly walks over the orders that came to their end
-	// TimeToAccept is how long the function took for a request that was Accepted.
+	// TimeToAccept is from when API Gateway received a request that was Accepted until the
+	// function had its answer: with any cold start.
 	TimeToAccept Metric = "TimeToAccept"
 	// TimeToPaid is from an order's creation until it was PAID.
 	TimeToPaid Metric = "TimeToPaid"

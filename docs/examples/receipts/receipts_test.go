@@ -78,7 +78,7 @@ func TestReceipts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		end, err := claimed.PaidWith("PAY-1", time.Now())
+		end, err := claimed.PaidWith("PAY-1", true, time.Now())
 		if err == nil {
 			err = store.Create(t.Context(), end)
 		}

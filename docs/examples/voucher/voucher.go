@@ -56,22 +56,23 @@ func (g *Gateway) Livemode() bool { return false }
 
 // Charge implements [gateway.Gateway].
 func (g *Gateway) Charge(_ context.Context, r gateway.Request) (gateway.Receipt, error) {
-	return g.act(r, "VCH-")
+	return g.act(r, "VCH-", r.Token == "voucher_full")
 }
 
-// Refund implements [gateway.Gateway].
+// Refund implements [gateway.Gateway]. The order has forgotten its voucher by then, for the
+// description does not say that tokens are reused; the charge's reference is what counts.
 func (g *Gateway) Refund(_ context.Context, r gateway.Request) (gateway.Receipt, error) {
-	return g.act(r, "VRF-")
+	return g.act(r, "VRF-", true)
 }
 
 // act acts at most once under a key: it writes down what it does before it answers.
-func (g *Gateway) act(r gateway.Request, prefix string) (gateway.Receipt, error) {
+func (g *Gateway) act(r gateway.Request, prefix string, approved bool) (gateway.Receipt, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e, known := g.book[r.Key]
 	switch {
 	case known:
-	case r.Token == "voucher_full":
+	case approved:
 		e.receipt.Ref = fmt.Sprintf("%s%x", prefix, sha256.Sum256([]byte(r.Key)))[:16]
 	default:
 		e.declined = &gateway.DeclinedError{Code: "voucher_empty", Message: "The voucher is empty."}

@@ -13,6 +13,7 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
+	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/queue"
 )
@@ -47,11 +48,8 @@ func TestOrders(t *testing.T) {
 		}
 		return response.StatusCode, o
 	}
-	for token, want := range map[string]string{"voucher_full": "PAID", "voucher_empty": "FAILED"} {
-		status, o := ask(http.MethodPost, "/orders", `{"amount": 5, "paymentToken": "`+token+`"}`)
-		if status != http.StatusCreated {
-			t.Fatalf("%s: the answer is %d", token, status)
-		}
+	work := func(t *testing.T) {
+		t.Helper()
 		received, err := payments.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: time.Second})
 		if err != nil || len(received) != 1 {
 			t.Fatal(received, err)
@@ -60,8 +58,33 @@ func TestOrders(t *testing.T) {
 		if r, err := payment(t.Context(), events.SQSEvent{Records: []events.SQSMessage{record}}); err != nil || len(r.BatchItemFailures) != 0 {
 			t.Fatal(r, err)
 		}
+		if _, err := payments.Delete(t.Context(), []string{received[0].ReceiptHandle}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for token, want := range map[string]string{"voucher_full": "PAID", "voucher_empty": "FAILED"} {
+		status, o := ask(http.MethodPost, "/orders", `{"amount": 5, "paymentToken": "`+token+`"}`)
+		if status != http.StatusCreated {
+			t.Fatalf("%s: the answer is %d", token, status)
+		}
+		work(t)
 		if _, o = ask(http.MethodGet, "/orders/"+o.ID, ""); o.Status != want {
 			t.Errorf("%s: the order is %s, want %s", token, o.Status, want)
+		}
+		// Either has forgotten its voucher, without which it is refunded all the same.
+		stored, err := store.Get(t.Context(), order.Ref{Tenant: handlers.LocalTenant, ID: o.ID})
+		if err != nil || stored.PaymentToken != "" {
+			t.Errorf("%s: the order still has its voucher (%v)", token, err)
+		}
+		if want != "PAID" {
+			continue
+		}
+		if status, _ := ask(http.MethodPost, "/orders/"+o.ID+"/refund", ""); status != http.StatusAccepted {
+			t.Errorf("a refund is answered with %d", status)
+		}
+		work(t)
+		if _, o = ask(http.MethodGet, "/orders/"+o.ID, ""); o.Status != "REFUNDED" {
+			t.Errorf("after the refund the order is %s", o.Status)
 		}
 	}
 	for _, body := range []string{`{"amount": 5}`, `{"amount": 5, "paymentToken": "tok_ok"}`} {
