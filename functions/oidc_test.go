@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,21 +17,10 @@ import (
 // a role that may do more than the functions, and is assumed from one environment alone.
 func TestDeployerRole(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../deploy/github-oidc.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var root struct {
-		Resources map[string]struct {
-			Properties map[string]any `yaml:"Properties"`
-		} `yaml:"Resources"`
-	}
-	if err := yaml.Unmarshal(text, &root); err != nil {
-		t.Fatal(err)
-	}
+	roles := deployerRoles(t)
 	for role, environment := range map[string]string{"DeployRole": "${Env}", "ReviewRole": "${Env}-review"} {
 		var conditions []any
-		walk(root.Resources[role].Properties["AssumeRolePolicyDocument"], func(m map[string]any) {
+		walk(roles[role]["AssumeRolePolicyDocument"], func(m map[string]any) {
 			if c, ok := m["StringEquals"].(map[string]any); ok {
 				conditions = append(conditions, c)
 			}
@@ -41,17 +32,17 @@ func TestDeployerRole(t *testing.T) {
 		if got := fmt.Sprint(conditions); got != want {
 			t.Errorf("%s is assumed on %s, want %s", role, got, want)
 		}
-		if name := fmt.Sprint(root.Resources[role].Properties["RoleName"]); strings.HasPrefix(name, "${Stack}-") {
+		if name := fmt.Sprint(roles[role]["RoleName"]); strings.HasPrefix(name, "${Stack}-") {
 			t.Errorf("%s is called %s, as the stack's own roles, which it can change", role, name)
 		}
 	}
-	if attached := fmt.Sprint(root.Resources["ReviewRole"].Properties["ManagedPolicyArns"]); attached != "[Show]" {
+	if attached := fmt.Sprint(roles["ReviewRole"]["ManagedPolicyArns"]); attached != "[Show]" {
 		t.Errorf("who shows a change set has %s", attached)
 	}
 
 	var allowed []string
 	for _, policy := range []string{"Show", "Deploy", "DeployAround"} {
-		document := root.Resources[policy].Properties["PolicyDocument"]
+		document := roles[policy]["PolicyDocument"]
 		// "IAM and AWS STS quotas": 6,144 characters. What is substituted is longer than its name by some.
 		if compact, err := json.Marshal(document); err != nil || len(compact) > 6144 {
 			t.Errorf("%s has %d characters, %v", policy, len(compact), err)
@@ -108,4 +99,80 @@ func TestDeployerRole(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestBoundary: what no role of the stack can exceed leaves each of them all that the template
+// gives it.
+func TestBoundary(t *testing.T) {
+	t.Parallel()
+	within := actions(deployerRoles(t)["Boundary"])
+	for name, r := range resources(t) {
+		if r["Type"] != "AWS::IAM::Role" {
+			continue
+		}
+		for _, action := range actions(r) {
+			if !slices.ContainsFunc(within, func(pattern string) bool { ok, _ := filepath.Match(pattern, action); return ok }) {
+				t.Errorf("%s may %s, and the boundary takes it away", name, action)
+			}
+		}
+	}
+}
+
+// TestReviewerMayCheck: who shows a change set may make every call of the check before it.
+func TestReviewerMayCheck(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile("../deploy/preflight")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := regexp.MustCompile(`\baws ([a-z]+) ([a-z-]+) `).FindAllStringSubmatch(string(script), -1)
+	if len(calls) < 5 {
+		t.Fatalf("it calls only %q", calls)
+	}
+	allowed := append(actions(deployerRoles(t)["Show"]), "sts:GetCallerIdentity") // nobody needs a permission for that
+	for _, call := range calls {
+		action := call[1] + ":"
+		for word := range strings.SplitSeq(call[2], "-") {
+			action += strings.ToUpper(word[:1]) + word[1:]
+		}
+		if !slices.Contains(allowed, action) {
+			t.Errorf("it may not %s", action)
+		}
+	}
+}
+
+// deployerRoles returns the properties of the resources in deploy/github-oidc.yaml.
+func deployerRoles(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	text, err := os.ReadFile("../deploy/github-oidc.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root struct {
+		Resources map[string]struct {
+			Properties map[string]any `yaml:"Properties"`
+		} `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]map[string]any)
+	for name, r := range root.Resources {
+		all[name] = r.Properties
+	}
+	return all
+}
+
+// actions returns what the policies of a role, or a policy, allow, on whatever condition.
+func actions(role map[string]any) (names []string) {
+	walk(role, func(m map[string]any) {
+		if m["Resource"] == nil {
+			return // who may assume it
+		}
+		list, _ := m["Action"].([]any)
+		for _, action := range list {
+			names = append(names, fmt.Sprint(action))
+		}
+	})
+	return names
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -123,20 +124,7 @@ type release struct {
 // release makes the functions as the template describes them. Orders are placed some time ago.
 func (s *stack) release(t *testing.T, books *bank, ago time.Duration, parameters map[string]string) *release {
 	t.Helper()
-	source, err := os.ReadFile(filepath.Join(repository, "template.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	given := map[string]string{"AuthMode": "none"}
-	for name, value := range parameters {
-		given[name] = value
-	}
-	read, err := template.Read("template.yaml", source, template.Options{
-		Parameters: given, SQSEndpoint: s.endpoint, AccountID: s.account,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	read := s.template(t, parameters)
 	r := &release{}
 	with := func(name string) (map[string]string, handlers.Services) {
 		function, _ := read.Function(name)
@@ -159,6 +147,24 @@ func (s *stack) release(t *testing.T, books *bank, ago time.Duration, parameters
 	r.stream = handlerstest.Must[handlers.StreamHandler](t)(handlers.Stream(with("Stream")))
 	r.reconcile = handlerstest.Must[handlers.ReconcileHandler](t)(handlers.Reconcile(with("Reconcile")))
 	return r
+}
+
+// template reads the template as it is with some parameters, without authentication.
+func (s *stack) template(t *testing.T, parameters map[string]string) *template.Template {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(repository, "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := map[string]string{"AuthMode": "none"}
+	maps.Copy(given, parameters)
+	read, err := template.Read("template.yaml", source, template.Options{
+		Parameters: given, SQSEndpoint: s.endpoint, AccountID: s.account,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
 }
 
 func (r *release) call(t *testing.T, method, path, body string, headers ...string) (status int, answer string) {

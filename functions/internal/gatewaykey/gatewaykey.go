@@ -59,7 +59,7 @@ func New(variables map[string]string, c aws.Config, now func() time.Time) (func(
 
 // key is the API key once it was read.
 type key struct {
-	read  func(context.Context) (*string, error)
+	read  func(context.Context) (string, error)
 	now   func() time.Time
 	reads singleflight.Group
 
@@ -82,7 +82,7 @@ func (k *key) get(ctx context.Context, anew bool) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		value, err := bare(aws.ToString(text))
+		value, err := bare(text)
 		if err != nil {
 			return "", err
 		}
@@ -101,25 +101,28 @@ func (k *key) get(ctx context.Context, anew bool) (string, error) {
 }
 
 // secret reads from Secrets Manager.
-func secret(client *secretsmanager.Client, id string) func(context.Context) (*string, error) {
-	return func(ctx context.Context) (*string, error) {
+func secret(client *secretsmanager.Client, id string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
 		out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
 		if err != nil {
-			return nil, fmt.Errorf("read the secret: %w", err)
+			return "", fmt.Errorf("read the secret: %w", err)
 		}
-		return out.SecretString, nil
+		return aws.ToString(out.SecretString), nil
 	}
 }
 
 // parameter reads from Parameter Store, which takes the ARN as a name ("GetParameter").
-func parameter(client *ssm.Client, name arn.ARN) func(context.Context) (*string, error) {
+func parameter(client *ssm.Client, name arn.ARN) func(context.Context) (string, error) {
 	id := name.String()
-	return func(ctx context.Context) (*string, error) {
+	return func(ctx context.Context) (string, error) {
 		out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &id, WithDecryption: aws.Bool(true)})
-		if err != nil || out.Parameter == nil {
-			return nil, fmt.Errorf("read the parameter: %w", err)
+		if err != nil {
+			return "", fmt.Errorf("read the parameter: %w", err)
 		}
-		return out.Parameter.Value, nil
+		if out.Parameter == nil {
+			return "", nil
+		}
+		return aws.ToString(out.Parameter.Value), nil
 	}
 }
 
