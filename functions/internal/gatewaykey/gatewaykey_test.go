@@ -27,7 +27,7 @@ type getKey = func(ctx context.Context, anew bool) (string, error)
 
 func open(t *testing.T, arn string, f *awstest.Fake) getKey {
 	t.Helper()
-	get, err := gatewaykey.New(map[string]string{"GATEWAY_SECRET_ARN": arn}, f.Config())
+	get, err := gatewaykey.New(map[string]string{"GATEWAY_SECRET_ARN": arn}, f.Config(), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestNoKey(t *testing.T) {
 		"arn:aws:s3:::keys":             "in secretsmanager or ssm, and is in s3",
 		"arn:aws:lambda:us-east-1:1:sk": "in lambda",
 	} {
-		get, err := gatewaykey.New(map[string]string{"GATEWAY_SECRET_ARN": arn}, f.Config())
+		get, err := gatewaykey.New(map[string]string{"GATEWAY_SECRET_ARN": arn}, f.Config(), time.Now)
 		if get != nil || (err != nil) != (want != "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sk_")) {
 			t.Errorf("%q: something reads: %v; %v, want %q", arn, get != nil, err, want)
 		}
