@@ -155,7 +155,7 @@ func TestStall(t *testing.T) {
 	})
 }
 
-// TestFailures: what can't be read, or is no key, is told without the value, and asked for again
+// TestFailures: what can't be read, or is not a key, is told without the value, and asked for again
 // by the next caller.
 func TestFailures(t *testing.T) {
 	const refused, aloneOnly = "sk_test_refused", "must be the API key alone"
