@@ -323,7 +323,7 @@ func TestUsage(t *testing.T) {
 	services.Telemetry = telemetry.NewRecorder(&out, "paylane-prod", time.Now)
 	//nolint:staticcheck // the key is aws-lambda-go's
 	ctx := context.WithValue(t.Context(), "x-amzn-trace-id",
-		"Root=1-5e34a614-10bdxmplf1fb44f07bc535a1;Parent=07f5xmpl2d1f6f85;Sampled=1;Lineage=1:2d1f6f85:0")
+		"Root=1-5e34a614-10bd0a1bf1fb44f07bc535a1;Parent=07f50a1b2d1f6f85;Sampled=1;Lineage=1:2d1f6f85:0")
 	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "8f507cfc-xmpl-4697-b07a-ac58fc914c95"})
 	// lines returns the bytes of log that an invocation leaves, once the environment is warm.
 	lines := func(invoke func()) float64 {
