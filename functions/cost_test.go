@@ -124,13 +124,6 @@ type item struct {
 	cost float64
 }
 
-// traced returns how many of so many invocations a second X-Ray traces: the first of each
-// second, and 5 % of the others ("Configuring sampling rules"). They come at random.
-func traced(rate float64) float64 {
-	first := 1 - math.Exp(-rate)
-	return first + 0.05*(rate-first)
-}
-
 // items returns the parts of a month's bill.
 func (m month) items(p prices, u usage, watched float64) []item {
 	million, rate := m.orders/1e6, m.orders/seconds
@@ -150,7 +143,6 @@ func (m month) items(p prices, u usage, watched float64) []item {
 		{"storage and backup, first month", m.orders * u.ItemBytes / 1e9 * (p.Each["dynamodb.storage.gbMonth"] + p.Each["dynamodb.pitr.gbMonth"])},
 		{"reconciling", days * m.night(p, u)},
 		{"logs", logged * p.Each["logs.ingest.gb"]},
-		{"X-Ray", (traced(rate) + traced(rate/m.batch)) * seconds / 1e6 * p.Each["xray.trace.million"]},
 		{"metrics, alarms, dashboard", float64(len(telemetry.Metrics()))*p.Each["cloudwatch.metric.month"] + watched*p.Each["cloudwatch.alarm.month"] + p.Each["cloudwatch.dashboard.month"]},
 		{"access tokens", u.Clients * client(p, u)},
 		{"data transfer", m.orders * u.ResponseBytes / 1e9 * p.Each["transfer.out.gb"]},
@@ -269,11 +261,7 @@ func TestCostPage(t *testing.T) {
 		order.MaxFiltered*p.PerMillion["dynamodb.read"], 2*p.PerMillion["dynamodb.write"],
 		12*columns[2][5].cost, 0.25*p.Each["dynamodb.storage.gbMonth"],
 	)
-	shares := []float64{5, 70}
-	for _, m := range months {
-		rate := m.orders / seconds
-		shares = append(shares, 100*traced(rate)/rate)
-	}
+	shares := []float64{70}
 	for _, figure := range regexp.MustCompile(`(\$?)([0-9][0-9,]*(?:\.[0-9]+)?)( %)?`).FindAllStringSubmatch(before+after, -1) {
 		among := known
 		switch {
@@ -301,11 +289,10 @@ func TestCostPage(t *testing.T) {
 }
 
 // The lines that Lambda adds to an invocation's (the text format, "Sending Lambda function logs
-// to CloudWatch Logs"); the last is of one that X-Ray traces.
+// to CloudWatch Logs").
 const platformLines = `START RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95 Version: 12
 END RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95
 REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95	Duration: 19.82 ms	Billed Duration: 20 ms	Memory Size: 256 MB	Max Memory Used: 41 MB	
-XRAY TraceId: 1-5e34a614-10bdxmplf1fb44f07bc535a1	SegmentId: 07f5xmpl2d1f6f85	Sampled: true	
 `
 
 // billed returns the bytes of log lines, of which CloudWatch counts 26 more each ("PutLogEvents",
@@ -323,7 +310,7 @@ func TestUsage(t *testing.T) {
 	services.Telemetry = telemetry.NewRecorder(&out, "paylane-prod", time.Now)
 	//nolint:staticcheck // the key is aws-lambda-go's
 	ctx := context.WithValue(t.Context(), "x-amzn-trace-id",
-		"Root=1-5e34a614-10bdxmplf1fb44f07bc535a1;Parent=07f5xmpl2d1f6f85;Sampled=1;Lineage=1:2d1f6f85:0")
+		"Root=1-5e34a614-10bd0a1bf1fb44f07bc535a1;Parent=07f50a1b2d1f6f85;Sampled=0;Lineage=1:2d1f6f85:0")
 	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "8f507cfc-xmpl-4697-b07a-ac58fc914c95"})
 	// lines returns the bytes of log that an invocation leaves, once the environment is warm.
 	lines := func(invoke func()) float64 {

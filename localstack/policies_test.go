@@ -182,21 +182,20 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// allowed returns the actions that a function's role allows, without their services. Keys,
-// logs and traces are left out: Lambda uses those on the function's behalf.
+// allowed returns the actions that a function's role allows, without their services. Keys and
+// logs are left out: Lambda uses those on the function's behalf.
 func allowed(t *testing.T, function string) (actions []string) {
 	t.Helper()
 	for _, fields := range statements(t, function) {
 		for _, action := range fields["Action"].([]any) {
 			service, name, _ := strings.Cut(action.(string), ":")
-			// X-Ray has no resources to name.
-			if resource := fmt.Sprint(fields["Resource"]); resource == "*" && service != "xray" || fields["Effect"] != "Allow" {
+			if resource := fmt.Sprint(fields["Resource"]); resource == "*" || fields["Effect"] != "Allow" {
 				t.Errorf("%s has a statement on %s with the effect %v", function, resource, fields["Effect"])
 			}
 			if strings.Contains(name, "*") || service == "kms" {
 				t.Errorf("%s may %s", function, action)
 			}
-			if service != "logs" && service != "xray" {
+			if service != "logs" {
 				actions = append(actions, name)
 			}
 		}

@@ -35,12 +35,15 @@ var rooms = map[string][]string{
 	"shared/httpapi": {
 		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/go-json-experiment/json", "github.com/google/uuid",
 	},
-	"shared/telemetry": {"github.com/aws/aws-lambda-go/lambdacontext"},
+	"shared/telemetry": {
+		"github.com/aws/aws-lambda-go/lambdacontext", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/trace",
+	},
 	"shared/handlers": {
 		"paylane/shared/accesstoken", "paylane/shared/handlers/internal",
 		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job", "paylane/shared/pipeline", "paylane/shared/httpapi",
-		"paylane/shared/telemetry",
+		"paylane/shared/queue", "paylane/shared/telemetry",
 		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-lambda-go/lambdaurl", "github.com/google/uuid",
+		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/semconv", "go.opentelemetry.io/otel/trace",
 	},
 	"shared/handlers/internal/environ":   {"github.com/caarlos0/env/v11"},
 	"shared/handlers/internal/httpevent": {"github.com/aws/aws-lambda-go", "github.com/awslabs/aws-lambda-go-api-proxy"},
@@ -101,6 +104,8 @@ var never = map[string]string{
 	sdkServices + "kms":                    "the emulator makes what a template describes",
 	sdkServices + "s3":                     "the emulator makes what a template describes",
 	sdkServices + "sns":                    "the emulator makes what a template describes",
+	"go.opentelemetry.io/otel/sdk":         "spans are exported by the local program; on AWS the log has the trace and the times",
+	"go.opentelemetry.io/otel/exporters":   "spans are exported by the local program; on AWS the log has the trace and the times",
 	"paylane/shared/contract":              "test code",
 	"paylane/shared/awscall/awstest":       "test code",
 	"paylane/shared/handlers/handlerstest": "test code",

@@ -87,7 +87,7 @@ func (p *embedded) handler(f template.Function) (any, error) {
 			}
 			return gateways.New(name, gateways.Config{Now: p.Now})
 		},
-		Now: p.Now, Jitter: p.Jitter, Log: p.Log, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}
 	switch folder := path.Clean(f.CodeURI); folder {
 	case "functions/api":

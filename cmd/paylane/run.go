@@ -20,6 +20,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"paylane/shared/emulator/runner"
 	"paylane/shared/emulator/template"
@@ -89,6 +90,7 @@ in flight and stops.`,
 	pay.add(cmd)
 	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of AWS's services, such as LocalStack's: the template's functions are built, and run on it")
 	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "give the functions that are built the shell's AWS credentials and let them call AWS")
+	flags.StringVar(&o.OTLP, "otlp", "", "`URL` of a collector that takes OTLP/HTTP, such as http://127.0.0.1:4318: the spans of requests, payments and calls go there")
 	flags.BoolVar(&verbose, "verbose", false, "log everything, not only what goes wrong")
 	flags.BoolVar(&json, "json", false, "log JSON lines")
 	return cmd
@@ -134,6 +136,11 @@ type config struct {
 	Credentials runner.Credentials
 	// ShellCredentials are among the Credentials, so that functions may call AWS.
 	ShellCredentials bool
+
+	// OTLP is where the spans of paylane's own functions go; empty is nowhere. Traces makes
+	// them.
+	OTLP   string
+	Traces trace.TracerProvider
 
 	// Out receives the start page, and the lines of functions that run as programs. It
 	// must be safe for concurrent use.
@@ -181,6 +188,12 @@ func (c config) check() error {
 	if err == nil && c.ShellCredentials && c.embedded() {
 		err = errors.New("--aws-credentials is for functions that are built; paylane's own run without AWS, unless there is an --endpoint")
 	}
+	if err == nil && c.OTLP != "" && !isURL(c.OTLP) {
+		err = fmt.Errorf("--otlp %q is not a URL such as http://127.0.0.1:4318", c.OTLP)
+	}
+	if err == nil && c.OTLP != "" && !c.embedded() {
+		err = errors.New("--otlp is for paylane's own functions in this process, not for those that are built: leave out --endpoint, and give paylane's own --template")
+	}
 	if err != nil {
 		return usageError{err}
 	}
@@ -225,6 +238,14 @@ func run(ctx context.Context, c config) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	if c.OTLP != "" {
+		exported, err := openSpans(ctx, c.OTLP, c.Log)
+		if err != nil {
+			return err
+		}
+		defer exported.close(ctx)
+		c.Traces = exported
+	}
 	if c.embedded() {
 		log := &firstFailure{Handler: c.Log.Handler()}
 		c.Log = slog.New(log)

@@ -72,6 +72,7 @@ func RunQueue(t *testing.T, open func(t *testing.T, c QueueConfig) OpenQueue, o 
 		"an old handle deletes nothing":               {QueueConfig{VisibilityTimeout: time.Second}, testOldHandleDeletes},
 		"a delete has an outcome for each handle":     {QueueConfig{}, testDeleteOutcomes},
 		"the next receive redrives":                   {QueueConfig{MaxReceiveCount: 2}, testRedrive},
+		"a trace header comes with each receive":      {QueueConfig{MaxReceiveCount: 1}, testTraceHeader},
 		"redrive does not hold up others":             {QueueConfig{MaxReceiveCount: 1}, testRedriveMany},
 		"a message past its retention is gone":        {QueueConfig{Retention: 70 * time.Second}, testRetention},
 		"a batch adds each entry on its own":          {QueueConfig{MaxMessageBytes: 1024}, testSendBatch},

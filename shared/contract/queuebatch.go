@@ -53,6 +53,29 @@ func testRedrive(t *testing.T, q queueCase) {
 	}
 }
 
+// testTraceHeader: what is sent as part of a trace says so, also in the dead-letter queue.
+func testTraceHeader(t *testing.T, q queueCase) {
+	const header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:2d1f6f85:0"
+	ctx := queue.WithTraceHeader(t.Context(), header)
+	traced := must[string](t)(q.Send(ctx, "traced", 0))
+	batch := must[queue.SendBatchResult](t)(q.SendBatch(ctx, []queue.SendEntry{{ID: "a", Body: "in a batch"}}))
+	plain := q.send(t, "plain")[0]
+	want := map[string][]string{traced: {header, header}, batch.MessageIDs["a"]: {header, header}, plain: {"", ""}}
+	got := make(map[string][]string)
+	received := receiveAll(t, q.Queue, len(want), q.late+time.Second, queue.ReceiveRequest{Max: 10})
+	for _, m := range received {
+		q.changeVisibility(t, m.ReceiptHandle, 0)
+	}
+	q.none(t, time.Second) // this moves them
+	received = append(received, receiveAll(t, q.DeadLetter, len(want), q.late+5*time.Second, queue.ReceiveRequest{Max: 10})...)
+	for _, m := range received {
+		got[m.MessageID] = append(got[m.MessageID], m.Attributes[queue.TraceHeaderAttribute])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the trace headers (-want +got):\n%s", diff)
+	}
+}
+
 // testRedriveMany has messages that are used up in front of fresh ones.
 func testRedriveMany(t *testing.T, q queueCase) {
 	const spent, fresh = 25, 5

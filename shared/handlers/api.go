@@ -37,6 +37,7 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s = s.measured()
 	named, err := tenantFromAuthorizer(e.Auth, e.Claim)
 	if err != nil {
 		return nil, err
@@ -58,15 +59,18 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 		}),
 		Tenant: func(ctx context.Context) (string, bool) {
 			tenant, ok := named(ctx)
-			telemetry.From(ctx).Annotate(slog.String("tenant", tenant))
+			telemetry.Annotate(ctx, slog.String("tenant", tenant))
 			return tenant, ok
 		},
 		Tokens: tokens.Describe(), Operator: mayOperate, EventsURL: e.EventsURL, Caller: s.Caller, Log: s.Log,
 	}))
 	return observed(s.Telemetry, func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		began := s.Now()
+		ctx, span := s.request(ctx, event.RouteKey)
+		defer span.End()
 		response, err := serve(ctx, event)
-		annotate(telemetry.From(ctx), event, response, s.Now().Sub(received(event, began)))
+		answered(span, response.StatusCode)
+		annotate(ctx, event, response, s.Now().Sub(received(event, began)))
 		return response, err
 	}), nil
 }
@@ -88,10 +92,8 @@ const gatewayPatience = 30 * time.Second
 
 // annotate records what came of a request. The path is the route's, or an id would be in it
 // twice; nothing of query, headers or body is recorded.
-func annotate(i *telemetry.Invocation, event events.APIGatewayV2HTTPRequest, r events.APIGatewayV2HTTPResponse, took time.Duration) {
-	if i == nil {
-		return
-	}
+func annotate(ctx context.Context, event events.APIGatewayV2HTTPRequest, r events.APIGatewayV2HTTPResponse, took time.Duration) {
+	i := telemetry.From(ctx)
 	i.Annotate(slog.String("route", event.RouteKey), slog.Int("status", r.StatusCode))
 	if r.StatusCode == http.StatusInternalServerError {
 		i.Count(telemetry.Failed)
@@ -105,7 +107,7 @@ func annotate(i *telemetry.Invocation, event events.APIGatewayV2HTTPRequest, r e
 		}
 	}
 	if id = strings.ToLower(id); order.ValidID(id) {
-		i.Annotate(slog.String("order_id", id))
+		telemetry.Annotate(ctx, slog.String("order_id", id))
 	}
 }
 

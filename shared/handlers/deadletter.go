@@ -20,6 +20,7 @@ func DeadLetter(environment map[string]string, s Services) (SQSHandler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s = s.measured()
 	worker, err := s.worker(e.Orders, e.Gateway)
 	if err != nil {
 		return nil, err

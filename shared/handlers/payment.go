@@ -33,6 +33,7 @@ func Payment(environment map[string]string, s Services) (SQSHandler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s = s.measured()
 	worker, err := s.worker(e.Orders, e.Gateway)
 	if err != nil {
 		return nil, err
@@ -62,6 +63,7 @@ func (s Services) job(w job.Worker, variable, url string) (SQSHandler, error) {
 	return observed(s.Telemetry, job.Handler(job.Config{
 		Worker: w, Queue: queue, Now: s.Now, Log: s.Log,
 		Failed: func(ctx context.Context) { telemetry.From(ctx).Count(telemetry.Failed) },
+		Begin:  s.message(url),
 	})), nil
 }
 

@@ -66,6 +66,7 @@ func Reconcile(environment map[string]string, s Services) (ReconcileHandler, err
 	if err != nil {
 		return nil, err
 	}
+	s = s.measured()
 	queue, err := s.queue("RECONCILE_QUEUE_URL", e.QueueURL)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"paylane/shared/gateway"
 	"paylane/shared/job"
 	"paylane/shared/order"
@@ -36,6 +38,8 @@ type Services struct {
 	Log    *slog.Logger
 	// Telemetry records what comes of each invocation; nil records nothing.
 	Telemetry *telemetry.Recorder
+	// Traces makes the spans of requests, messages, and calls of what is above; nil makes none.
+	Traces trace.TracerProvider
 	// OneOrigin says that the API and the events have one origin, as in the local program:
 	// links to events are then relative.
 	OneOrigin bool

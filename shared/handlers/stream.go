@@ -33,6 +33,7 @@ func Stream(environment map[string]string, s Services) (StreamHandler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s = s.measured()
 	authenticate, err := tenantFromToken(e, s)
 	if err != nil {
 		return nil, err
@@ -41,19 +42,21 @@ func Stream(environment map[string]string, s Services) (StreamHandler, error) {
 		Orders: pipeline.NewReader(s.Store(e.Orders.Name)), Log: s.Log,
 		Authenticate: func(r *http.Request) (httpapi.Identity, error) {
 			identity, err := authenticate(r)
-			telemetry.From(r.Context()).Annotate(slog.String("tenant", identity.Tenant))
+			telemetry.Annotate(r.Context(), slog.String("tenant", identity.Tenant))
 			return identity, err
 		},
 	})
+	const route = "GET /orders/{id}/events"
 	return lambdaurl.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, end := s.Telemetry.Begin(r.Context())
 		defer end()
+		ctx, span := s.request(ctx, route)
+		defer span.End()
 		r = r.WithContext(ctx)
 		serve.ServeHTTP(w, r)
-		line := telemetry.From(ctx)
-		line.Annotate(slog.String("route", "GET /orders/{id}/events"))
+		telemetry.From(ctx).Annotate(slog.String("route", route))
 		if id := r.PathValue("id"); order.ValidID(id) { // which serve has set
-			line.Annotate(slog.String("order_id", id))
+			telemetry.Annotate(ctx, slog.String("order_id", id))
 		}
 	})), nil
 }

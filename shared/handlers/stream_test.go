@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
@@ -35,6 +38,8 @@ func TestStream(t *testing.T) {
 		var out bytes.Buffer
 		services := handlerstest.Services(store, nil)
 		services.Log, services.Telemetry = slog.New(slog.NewJSONHandler(&out, nil)), telemetry.NewRecorder(&out, "stack", time.Now)
+		recorder := tracetest.NewSpanRecorder()
+		services.Traces = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
 		follow := handlerstest.Must[handlers.StreamHandler](t)(handlers.Stream(handlerstest.Environment(), services))
 		response, err := follow(t.Context(), &events.LambdaFunctionURLRequest{
 			RawPath: "/orders/" + sampleID + "/events",
@@ -81,6 +86,9 @@ func TestStream(t *testing.T) {
 		}
 		if line.Tenant != "local" || line.Route != "GET /orders/{id}/events" || line.OrderID != sampleID || strings.Contains(out.String(), "secret") {
 			t.Errorf("the line is %s", &out)
+		}
+		if got := spans(recorder.Ended()); !slices.Contains(got, "GET /orders/{id}/events: server") {
+			t.Errorf("the spans are %q", got)
 		}
 	})
 }

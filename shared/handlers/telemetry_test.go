@@ -13,6 +13,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
@@ -97,11 +99,14 @@ func TestTelemetry(t *testing.T) {
 	})
 }
 
-// TestTelemetryOfFaults: a request that ends in a 500 is counted as failed and nothing else.
+// TestTelemetryOfFaults: a request that ends in a 500 is counted as failed and nothing else, and
+// its span says so.
 func TestTelemetryOfFaults(t *testing.T) {
 	var out bytes.Buffer
 	services := handlerstest.Services(nil, nil) // without a store it panics
 	services.Telemetry = telemetry.NewRecorder(&out, "stack", time.Now)
+	recorder := tracetest.NewSpanRecorder()
+	services.Traces = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
 	api := handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(handlerstest.Environment(), services))
 	response, err := api(t.Context(), sample[events.APIGatewayV2HTTPRequest](t, "api-get-order.json"))
 	if err != nil || response.StatusCode != http.StatusInternalServerError {
@@ -110,6 +115,9 @@ func TestTelemetryOfFaults(t *testing.T) {
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["Failed"] != 1. || line["Accepted"] != 0. {
 		t.Errorf("%s, %v", &out, err)
+	}
+	if diff := cmp.Diff([]string{"GET /orders/{id}: server 500 (error)"}, spans(recorder.Ended())); diff != "" {
+		t.Errorf("spans (-want +got):\n%s", diff)
 	}
 }
 

@@ -19,7 +19,7 @@ type Visibility interface {
 	ChangeVisibility(ctx context.Context, receiptHandle string, timeout time.Duration) error
 }
 
-// Config is what [Handler] needs. All fields but Failed are required.
+// Config is what [Handler] needs. All fields down to Log are required.
 type Config struct {
 	Worker Worker
 	// Queue is the one that the event's records come from.
@@ -28,6 +28,9 @@ type Config struct {
 	Log   *slog.Logger
 	// Failed is called for each message whose verdict is [ResultError], panics included.
 	Failed func(context.Context)
+	// Begin is called before a message is handled, and returns the context for that. End is
+	// called with what came of it.
+	Begin func(ctx context.Context, r *events.SQSMessage) (_ context.Context, end func(Verdict))
 }
 
 // Handler returns the Lambda handler of a queue with ReportBatchItemFailures. It never
@@ -61,7 +64,12 @@ func Handler(c Config) func(context.Context, events.SQSEvent) (events.SQSEventRe
 // record handles one message and reports whether it is done.
 func (c Config) record(ctx context.Context, r *events.SQSMessage) (done bool) {
 	d := c.delivery(r)
+	end := func(Verdict) {}
+	if c.Begin != nil {
+		ctx, end = c.Begin(ctx, r)
+	}
 	v := c.handle(ctx, d)
+	defer end(v)
 	c.log(ctx, r, d, v)
 	if v.Result == ResultError && c.Failed != nil {
 		c.Failed(ctx)

@@ -118,7 +118,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 		t.Errorf("an order: the error is %v, want one that says so", err)
 	}
 	record = appendMessage(nil, &message{body: "x"}, state{})
-	record[0] = messageSchema + 1
+	record[0] = messageTraced + 1
 	if _, _, err := decodeMessage(record); err == nil || !strings.Contains(err.Error(), "newer build") {
 		t.Errorf("a message: the error is %v, want one that says so", err)
 	}
@@ -176,6 +176,7 @@ func FuzzOrderRecord(f *testing.F) {
 // FuzzMessageRecord does the same for messages and handles.
 func FuzzMessageRecord(f *testing.F) {
 	f.Add(appendMessage(nil, &message{source: "arn", body: "body"}, state{count: 3, visible: 1}), "handle")
+	f.Add(appendMessage(nil, &message{source: "arn", trace: "Root=1", body: "body"}, state{count: 3, visible: 1}), "")
 	f.Add([]byte{}, handle{number: 1 << 40, count: 2}.encode("payments"))
 	f.Fuzz(func(t *testing.T, garbage []byte, text string) {
 		if first, s, err := decodeMessage(garbage); err == nil {

@@ -11,8 +11,14 @@ import (
 	"paylane/shared/queue"
 )
 
-// messageSchema is the newest schema of the two parts of a message; see schemaFirst.
-const messageSchema = 1
+// The schemas of a message, which is written in the oldest that holds it; see schemaFirst.
+const (
+	messageFirst  = 1
+	messageTraced = 2 // with a trace header
+)
+
+// stateSchema is the only schema of a receive state so far.
+const stateSchema = 1
 
 // message is the content of a message; the index has the rest.
 type message struct {
@@ -21,7 +27,9 @@ type message struct {
 	firstReceived stamp // 0 before the first receive
 	// source is the ARN of the queue that the message was moved from by redrive.
 	source string
-	body   string
+	// trace is the trace header that the message was sent with.
+	trace string
+	body  string
 }
 
 // state is the receive state of a message.
@@ -37,14 +45,22 @@ type state struct {
 
 // appendMessage encodes the part that is written once, with the state at that time.
 func appendMessage(b []byte, m *message, s state) []byte {
-	b = append(append(b, messageSchema), m.id[:]...)
+	schema := byte(messageFirst)
+	if m.trace != "" {
+		schema = messageTraced
+	}
+	b = append(append(b, schema), m.id[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.sent))
 	b = appendStateFields(b, s)
-	return append(appendText(b, m.source), m.body...)
+	b = appendText(b, m.source)
+	if m.trace != "" {
+		b = appendText(b, m.trace)
+	}
+	return append(b, m.body...)
 }
 
 func appendState(b []byte, s state) []byte {
-	return appendStateFields(append(b, messageSchema), s)
+	return appendStateFields(append(b, stateSchema), s)
 }
 
 func appendStateFields(b []byte, s state) []byte {
@@ -56,26 +72,26 @@ func appendStateFields(b []byte, s state) []byte {
 
 const (
 	stateBytes   = 1 + 8 + 8 + 8 + 4
-	messageBytes = stateBytes + 16 + 8 // and the source and body
+	messageBytes = stateBytes + 16 + 8 // and the texts
 )
 
-func checkSchema(record []byte, atLeast int) error {
+func checkSchema(record []byte, newest byte, atLeast int) error {
 	switch {
 	case len(record) < 1 || record[0] == 0:
 		return errRecord
-	case record[0] > messageSchema:
+	case record[0] > newest:
 		return fmt.Errorf("the record has schema %d and this build reads up to %d: it was written by a newer build",
-			record[0], messageSchema)
+			record[0], newest)
 	case len(record) < atLeast:
 		return errRecord
 	}
 	return nil
 }
 
-// decodeSent reads what appendMessage wrote, except source and body, which it returns
-// encoded and uncopied.
+// decodeSent reads what appendMessage wrote, except the texts, which it returns encoded and
+// uncopied.
 func decodeSent(record []byte) (m message, s state, rest []byte, err error) {
-	if err := checkSchema(record, messageBytes); err != nil {
+	if err := checkSchema(record, messageTraced, messageBytes); err != nil {
 		return message{}, state{}, nil, err
 	}
 	copy(m.id[:], record[1:])
@@ -89,16 +105,19 @@ func decodeMessage(record []byte) (message, state, error) {
 	if err != nil {
 		return message{}, state{}, err
 	}
-	source, body, ok := cutText(rest)
+	source, rest, ok := cutText(rest)
+	if ok && record[0] == messageTraced {
+		m.trace, rest, ok = cutText(rest)
+	}
 	if !ok {
 		return message{}, state{}, errRecord
 	}
-	m.source, m.body, m.firstReceived = source, string(body), s.firstReceived
+	m.source, m.body, m.firstReceived = source, string(rest), s.firstReceived
 	return m, s, nil
 }
 
 func decodeState(record []byte) (state, error) {
-	if err := checkSchema(record, stateBytes); err != nil {
+	if err := checkSchema(record, stateSchema, stateBytes); err != nil {
 		return state{}, err
 	}
 	return decodeStateFields(record[1:]), nil

@@ -58,6 +58,7 @@ func TestMoveTask(t *testing.T) {
 			Attributes: map[string]string{
 				"ApproximateReceiveCount": "1", "SentTimestamp": fmt.Sprint(moved.UnixMilli()), "SenderId": "AIDALOCALLOCALLOCALXX",
 				"ApproximateFirstReceiveTimestamp": d.Attributes["ApproximateFirstReceiveTimestamp"],
+				"AWSTraceHeader":                   traceHeader,
 			},
 		}
 		if diff := cmp.Diff(want, d); diff != "" {

@@ -179,7 +179,7 @@ func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (mes
 	}
 	defer q.db.ops.Done()
 	w := q.db.newWrite(q, nil)
-	id := w.send(body, delay)
+	id := w.send(ctx, body, delay)
 	if err := w.commit(); err != nil {
 		return "", fmt.Errorf("send a message: %w", err)
 	}
@@ -208,7 +208,7 @@ func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue
 			result.Failed[e.ID] = refusal
 			continue
 		}
-		result.MessageIDs[e.ID] = w.send(e.Body, e.Delay)
+		result.MessageIDs[e.ID] = w.send(ctx, e.Body, e.Delay)
 	}
 	if err := w.commit(); err != nil {
 		return queue.SendBatchResult{}, fmt.Errorf("send a batch of messages: %w", err)

@@ -16,9 +16,12 @@ import (
 	"paylane/shared/queue"
 )
 
+// traceHeader comes with each message that send sends.
+const traceHeader = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
 func send(t *testing.T, q *pebblestore.Queue, body string, delay time.Duration) string {
 	t.Helper()
-	id, err := q.Send(t.Context(), body, delay)
+	id, err := q.Send(queue.WithTraceHeader(t.Context(), traceHeader), body, delay)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +148,7 @@ func TestHandlesSurviveARestart(t *testing.T) {
 		deleteMessage(t, r.queue, before[0].ReceiptHandle)
 		changeVisibility(t, r.queue, before[1].ReceiptHandle, 0)
 		again := receive(t, r.queue, 0)
-		want := with(before[1], map[string]string{queue.ReceiveCountAttribute: "2"})
+		want := with(before[1], map[string]string{queue.ReceiveCountAttribute: "2", queue.TraceHeaderAttribute: traceHeader})
 		want.ReceiptHandle = again.ReceiptHandle
 		if diff := cmp.Diff(want, again); diff != "" {
 			t.Errorf("the second receive (-want +got):\n%s", diff)
@@ -183,6 +186,7 @@ func TestDeletesAndRedriveSurviveARestart(t *testing.T) {
 		d := receive(t, r.dead, time.Second)
 		want := with(last, map[string]string{
 			queue.ReceiveCountAttribute: "4", queue.DeadLetterSourceAttribute: queueConfig("payments").ARN,
+			queue.TraceHeaderAttribute: traceHeader,
 		})
 		want.ReceiptHandle = d.ReceiptHandle
 		if diff := cmp.Diff(want, d); diff != "" {

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -66,11 +67,11 @@ func (w *queueWrite) add(to *Queue, m *message, s state) {
 }
 
 // send adds a new message and returns its id.
-func (w *queueWrite) send(body string, delay time.Duration) string {
+func (w *queueWrite) send(ctx context.Context, body string, delay time.Duration) string {
 	if delay == 0 {
 		delay = w.q.config.Delay
 	}
-	m := &message{id: uuid.New(), sent: w.now, body: body}
+	m := &message{id: uuid.New(), sent: w.now, trace: queue.TraceHeader(ctx), body: body}
 	w.add(w.q, m, state{visible: w.now + millis(delay)})
 	return m.id.String()
 }
@@ -124,6 +125,9 @@ func attributes(m *message, s state) map[string]string {
 	if m.source != "" {
 		made[queue.DeadLetterSourceAttribute] = m.source
 	}
+	if m.trace != "" {
+		made[queue.TraceHeaderAttribute] = m.trace
+	}
 	return made
 }
 
@@ -168,7 +172,7 @@ func (w *queueWrite) redrive(i int) error {
 
 // sendBack moves the i-th message that was taken to another queue, as a new message.
 func (w *queueWrite) sendBack(i int, to *Queue, m *message) {
-	w.add(to, &message{id: uuid.New(), sent: w.now, body: m.body}, state{visible: w.now})
+	w.add(to, &message{id: uuid.New(), sent: w.now, trace: m.trace, body: m.body}, state{visible: w.now})
 	w.remove(i)
 }
 

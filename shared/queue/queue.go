@@ -36,6 +36,8 @@ const (
 // older than the queue's retention is gone; its age counts from the first send, across
 // such a move.
 //
+// What is sent with a context of [WithTraceHeader] carries the header to each of its receives.
+//
 // Every method may be called concurrently. An error other than those named is the
 // context's, or means that the queue could not be reached or could not do it now: the
 // call may or may not have taken effect, and may be repeated.
@@ -125,7 +127,23 @@ const (
 	FirstReceivedAttribute    = "ApproximateFirstReceiveTimestamp"
 	SenderAttribute           = "SenderId"
 	DeadLetterSourceAttribute = "DeadLetterQueueSourceArn"
+	// TraceHeaderAttribute is absent unless the sender gave it.
+	TraceHeaderAttribute = "AWSTraceHeader"
 )
+
+type traceHeaderKey struct{}
+
+// WithTraceHeader returns a context with which messages are sent as part of a trace. The header
+// is X-Ray's ("Tracing header" in its developer guide); empty is none.
+func WithTraceHeader(ctx context.Context, header string) context.Context {
+	return context.WithValue(ctx, traceHeaderKey{}, header)
+}
+
+// TraceHeader returns the trace header that messages are to be sent with; empty if there is none.
+func TraceHeader(ctx context.Context) string {
+	header, _ := ctx.Value(traceHeaderKey{}).(string)
+	return header
+}
 
 // ReceiveCount is 1 at the first receive, and continues in a dead-letter queue. It is 0
 // if the queue did not report it.

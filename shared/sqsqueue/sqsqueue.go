@@ -36,7 +36,7 @@ func New(client *sqs.Client, url string, jitter func(n int) int) *Queue {
 // answers.
 func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (string, error) {
 	out, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &q.url, MessageBody: &body, DelaySeconds: seconds(delay),
+		QueueUrl: &q.url, MessageBody: &body, DelaySeconds: seconds(delay), MessageSystemAttributes: traced(ctx),
 	}, q.promptly)
 	if err != nil {
 		return "", fmt.Errorf("send a message: %w", translate(ctx, err))
@@ -51,6 +51,7 @@ func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue
 	for i, e := range entries {
 		request[i] = types.SendMessageBatchRequestEntry{
 			Id: aws.String(e.ID), MessageBody: aws.String(e.Body), DelaySeconds: seconds(e.Delay),
+			MessageSystemAttributes: traced(ctx),
 		}
 	}
 	result := queue.SendBatchResult{MessageIDs: make(map[string]string), Failed: make(map[string]*queue.RequestError)}
@@ -67,6 +68,19 @@ func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue
 			return result, nil
 		}
 		request = slices.DeleteFunc(request, func(e types.SendMessageBatchRequestEntry) bool { return !again[*e.Id] })
+	}
+}
+
+// traced returns the trace header of what is sent. It does not count towards a message's size, and
+// has precedence over the one that the SDK sends by itself in a Lambda function ("Amazon SQS
+// and AWS X-Ray").
+func traced(ctx context.Context) map[string]types.MessageSystemAttributeValue {
+	header := queue.TraceHeader(ctx)
+	if header == "" {
+		return nil
+	}
+	return map[string]types.MessageSystemAttributeValue{
+		queue.TraceHeaderAttribute: {DataType: aws.String("String"), StringValue: &header},
 	}
 }
 

@@ -29,6 +29,9 @@ func TestRequests(t *testing.T) {
 		body["MessageSystemAttributeNames"], body["MessageAttributeNames"] = []any{"All"}, []any{"All"}
 		return one("ReceiveMessage", body)
 	}
+	const root = "Root=1-5759e988-bd862e3fe1be46a994272793"
+	header := map[string]any{"AWSTraceHeader": map[string]any{"DataType": "String", "StringValue": root}}
+	traced := queue.WithTraceHeader(t.Context(), root)
 	for _, test := range []struct {
 		name string
 		call func(*sqsqueue.Queue) error
@@ -42,6 +45,16 @@ func TestRequests(t *testing.T) {
 			"send with a delay", func(q *sqsqueue.Queue) error { _, err := q.Send(t.Context(), "x", time.Minute); return err },
 			one("SendMessage", map[string]any{"MessageBody": "x", "DelaySeconds": 60.}),
 		},
+		{
+			"send as part of a trace", func(q *sqsqueue.Queue) error { _, err := q.Send(traced, "x", 0); return err },
+			one("SendMessage", map[string]any{"MessageBody": "x", "MessageSystemAttributes": header}),
+		},
+		{"send a batch as part of a trace", func(q *sqsqueue.Queue) error {
+			_, err := q.SendBatch(traced, []queue.SendEntry{{ID: "a", Body: "x"}})
+			return err
+		}, one("SendMessageBatch", map[string]any{"Entries": []any{
+			map[string]any{"Id": "a", "MessageBody": "x", "MessageSystemAttributes": header},
+		}})},
 		{"send a batch", func(q *sqsqueue.Queue) error {
 			_, err := q.SendBatch(t.Context(), []queue.SendEntry{{ID: "a", Body: "x"}, {ID: "b", Body: "y", Delay: time.Second}})
 			return err

@@ -5,6 +5,9 @@
 // The line is in the embedded metric format ("Specification: Embedded metric format",
 // CloudWatch user guide): nothing calls PutMetricData. Metrics have one dimension, the
 // stack. No line has a payment token, a card number, or any of a customer's data.
+//
+// Lines name the trace that they belong to. It goes on from function to function by X-Ray's
+// header: see [WithTrace].
 package telemetry
 
 import (
@@ -17,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Namespace is the namespace of all metrics, and Dimension their only dimension: its value
@@ -55,6 +59,16 @@ func Metrics() []Metric {
 	return []Metric{Accepted, Paid, Declined, Unavailable, Unknown, Misconfigured, GaveUp, Unresolved, Failed, Differences, Reconciled, TimeToAccept, TimeToPaid}
 }
 
+// Part is something that invocations wait for.
+type Part string
+
+// The parts, by the names of the fields that have the time spent there.
+const (
+	Gateway Part = "gateway_ms"
+	Queue   Part = "queue_ms"
+	Store   Part = "store_ms"
+)
+
 // maxValues is how many values of a metric one line may have.
 const maxValues = 100
 
@@ -79,18 +93,23 @@ type Invocation struct {
 	mu      sync.Mutex
 	counts  map[Metric]int
 	times   map[Metric][]int64 // milliseconds
+	spent   map[Part]time.Duration
 	details []slog.Attr
 }
 
 type invocationKey struct{}
 
-// Begin starts an invocation and returns a context that carries it; see [From]. What is
-// logged with that context names the invocation. Call end to write its line.
+// Begin starts an invocation and returns a context that carries it, see [From], and continues
+// the trace that Lambda names. What is logged with that context names the invocation. Call end
+// to write its line.
 func (r *Recorder) Begin(ctx context.Context) (_ context.Context, end func()) {
+	ctx = WithTrace(ctx, invocationHeader(ctx))
 	if r == nil {
 		return ctx, func() {}
 	}
-	i := &Invocation{cold: !r.warm.Swap(true), counts: make(map[Metric]int), times: make(map[Metric][]int64)}
+	i := &Invocation{
+		cold: !r.warm.Swap(true), counts: make(map[Metric]int), times: make(map[Metric][]int64), spent: make(map[Part]time.Duration),
+	}
 	ctx = context.WithValue(ctx, invocationKey{}, i)
 	return ctx, func() { r.write(ctx, i) }
 }
@@ -121,6 +140,17 @@ func (i *Invocation) Time(m Metric, d time.Duration) {
 	i.times[m] = append(i.times[m], d.Milliseconds())
 }
 
+// Spend adds time that was spent on a part. Of calls side by side each counts: a batch may have
+// spent more than it took.
+func (i *Invocation) Spend(p Part, d time.Duration) {
+	if i == nil {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.spent[p] += d
+}
+
 // Annotate adds details to the line: facts about the invocation, such as an order's id.
 func (i *Invocation) Annotate(details ...slog.Attr) {
 	if i == nil {
@@ -149,6 +179,9 @@ func (r *Recorder) write(ctx context.Context, i *Invocation) {
 			line[string(m)] = times[:min(len(times), maxValues)]
 		}
 	}
+	for part, d := range i.spent {
+		line[string(part)] = d.Round(time.Millisecond).Milliseconds()
+	}
 	for _, a := range append(facts(ctx, i), i.details...) {
 		line[a.Key] = a.Value.Any()
 	}
@@ -173,9 +206,8 @@ func facts(ctx context.Context, i *Invocation) []slog.Attr {
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		out = append(out, slog.String("request_id", lc.AwsRequestID))
 	}
-	// aws-lambda-go puts it there under this plain text.
-	if trace, ok := ctx.Value("x-amzn-trace-id").(string); ok && trace != "" {
-		out = append(out, slog.String("trace_id", trace))
+	if c := trace.SpanContextFromContext(ctx); c.HasTraceID() {
+		out = append(out, slog.String("trace_id", traceID(c)))
 	}
 	return append(out, slog.Bool("cold_start", i.cold))
 }

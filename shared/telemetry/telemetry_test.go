@@ -31,7 +31,7 @@ func lines(t *testing.T, out *bytes.Buffer) (lines []map[string]any) {
 func inLambda(t *testing.T) context.Context {
 	t.Helper()
 	//nolint:staticcheck // the key is aws-lambda-go's
-	ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1-2-3")
+	ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=1:2d1f6f85:0")
 	return lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "request"})
 }
 
@@ -47,6 +47,9 @@ func TestLine(t *testing.T) {
 		side.Go(func() { invocation.Count(telemetry.Declined) })
 		side.Go(func() { invocation.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
 		side.Go(func() { invocation.Time(telemetry.TimeToPaid, 1500*time.Millisecond) })
+		side.Go(func() { invocation.Spend(telemetry.Gateway, 40*time.Millisecond) })
+		side.Go(func() { invocation.Spend(telemetry.Gateway, 41600*time.Microsecond) })
+		side.Go(func() { invocation.Spend(telemetry.Store, time.Microsecond) })
 		side.Wait()
 		invocation.Annotate(slog.String("order_id", "o-1"))
 		end()
@@ -54,7 +57,8 @@ func TestLine(t *testing.T) {
 	count := func(name string) map[string]any { return map[string]any{"Name": name, "Unit": "Count"} }
 	want := map[string]any{
 		"level": "INFO", "msg": "invocation", "Stack": "paylane-dev", "order_id": "o-1",
-		"request_id": "request", "trace_id": "Root=1-2-3", "cold_start": true,
+		"request_id": "request", "trace_id": "1-5759e988-bd862e3fe1be46a994272793", "cold_start": true,
+		"gateway_ms": 82., "store_ms": 0.,
 		"Accepted": 0., "Paid": 0., "Declined": 1., "Unavailable": 0., "Unknown": 0., "Misconfigured": 0., "GaveUp": 0., "Unresolved": 0., "Failed": 0., "Differences": 0., "Reconciled": 0.,
 		"TimeToPaid": []any{1500., 1500.},
 		"_aws": map[string]any{
@@ -104,6 +108,8 @@ func TestNone(t *testing.T) {
 	invocation := telemetry.From(ctx)
 	invocation.Count(telemetry.Accepted)
 	invocation.Time(telemetry.TimeToPaid, time.Second)
+	invocation.Spend(telemetry.Store, time.Second)
 	invocation.Annotate(slog.Int("n", 1))
+	telemetry.Annotate(ctx, slog.Int("n", 1))
 	end()
 }

@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -79,10 +80,11 @@ func (g *Gateway) open(ctx context.Context, refused *api.Client) (*api.Client, e
 		return nil, misconfigured(errors.New("this program has no API key of Stripe"))
 	}
 	key, err := g.Secret(ctx, refused != nil)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, misconfigured(fmt.Errorf("read the API key of Stripe: %w", err))
-	case key == former:
+	}
+	sum := sha256.Sum256([]byte(key))
+	if sum == former {
 		return client, nil
 	}
 	if err := CheckKey(key, g.Config.Livemode); err != nil {
@@ -90,8 +92,8 @@ func (g *Gateway) open(ctx context.Context, refused *api.Client) (*api.Client, e
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.key != key { // nobody else was faster
-		g.client, g.key = g.connect(key), key
+	if g.key != sum { // nobody else was faster
+		g.client, g.key = g.connect(key), sum
 	}
 	return g.client, nil
 }

@@ -13,6 +13,7 @@ package stripe
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -60,7 +61,7 @@ type Gateway struct {
 
 	mu     sync.Mutex // guards what follows
 	client *api.Client
-	key    string // the client's
+	key    [sha256.Size]byte // of the client's key, which nothing prints by accident
 }
 
 var (
