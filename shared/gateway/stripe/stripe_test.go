@@ -63,6 +63,17 @@ func (w *world) charge(token order.Token) gateway.Request {
 	}
 }
 
+// charged charges a new order.
+func (w *world) charged(t *testing.T) (gateway.Request, gateway.Receipt) {
+	t.Helper()
+	r := w.charge("pm_card_visa")
+	receipt, err := w.Charge(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, receipt
+}
+
 // refund is a request to refund a part of what a charge brought.
 func (w *world) refund(charge gateway.Request, ref string, amount int64) gateway.Request {
 	r := charge
@@ -207,14 +218,10 @@ func TestFaults(t *testing.T) {
 		}
 		t.Run("refund: "+tt.name, func(t *testing.T) {
 			w := newWorld(t)
-			charge := w.charge("pm_card_visa")
-			charged, err := w.Charge(t.Context(), charge)
-			if err != nil {
-				t.Fatal(err)
-			}
+			charge, charged := w.charged(t)
 			r := w.refund(charge, charged.Ref, 200)
 			w.fail(createRefund, tt.fault)
-			_, err = w.Refund(short(t), r)
+			_, err := w.Refund(short(t), r)
 			if got := meaning(err); got != tt.charge {
 				t.Fatalf("%s (%v), want %s", got, err, tt.charge)
 			}
@@ -393,11 +400,7 @@ func TestForgottenToken(t *testing.T) {
 // TestKnown: what this side knows of is looked up, and neither made nor canceled.
 func TestKnown(t *testing.T) {
 	w := newWorld(t)
-	charge := w.charge("pm_card_visa")
-	receipt, err := w.Charge(t.Context(), charge)
-	if err != nil {
-		t.Fatal(err)
-	}
+	charge, receipt := w.charged(t)
 	refund := w.refund(charge, receipt.Ref, 1200)
 	made, err := w.Refund(t.Context(), refund)
 	if err != nil {
@@ -429,11 +432,7 @@ func TestKnown(t *testing.T) {
 
 func TestRefunds(t *testing.T) {
 	w := newWorld(t)
-	charge := w.charge("pm_card_visa")
-	receipt, err := w.Charge(t.Context(), charge)
-	if err != nil {
-		t.Fatal(err)
-	}
+	charge, receipt := w.charged(t)
 	part := func(n int, amount int64) gateway.Request {
 		r := w.refund(charge, receipt.Ref, amount)
 		r.Key += fmt.Sprint(".", n)
@@ -450,10 +449,7 @@ func TestRefunds(t *testing.T) {
 	if b := w.server.Books()[charge.Order.ID]; b.Refunded != 1200 || b.Refunds != 2 {
 		t.Errorf("the books have %+v", b)
 	}
-	disputed := w.charge("pm_card_visa")
-	if receipt, err = w.Charge(t.Context(), disputed); err != nil {
-		t.Fatal(err)
-	}
+	disputed, receipt := w.charged(t)
 	w.server.Dispute(receipt.Ref)
 	r := w.refund(disputed, receipt.Ref, 1200)
 	if _, err := w.Refund(t.Context(), r); meaning(err) != "declined charge_disputed" {
