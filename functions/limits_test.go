@@ -167,7 +167,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("in production PATIENCE is %q, want hours", e["PATIENCE"])
 	}
 	reserved := 0
-	for _, name := range []string{"Api", "Payment", "DeadLetter", "Stream"} {
+	for _, name := range []string{"Api", "Read", "Payment", "DeadLetter", "Stream"} {
 		function, _ := prod.Function(name)
 		if function.ReservedConcurrency == nil || *function.ReservedConcurrency < 1 {
 			t.Errorf("in production %s has no concurrency of its own", name)

@@ -169,6 +169,7 @@ func TestPolicies(t *testing.T) {
 	poller := []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"}
 	for function, want := range map[string][]string{
 		"Api":        slices.Collect(maps.Keys(apiCalls.calls)),
+		"Read":       {"GetItem"},
 		"Payment":    append(slices.Collect(maps.Keys(paymentCalls.calls)), poller...),
 		"DeadLetter": append(slices.Collect(maps.Keys(deadCalls.calls)), poller...),
 		"Smoke":      slices.Collect(maps.Keys(hookCalls.calls)),

@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,4 +123,47 @@ func fetch(t *testing.T, url string) (status int, body string) {
 		t.Fatal(err)
 	}
 	return response.StatusCode, string(read)
+}
+
+// TestWaitsTakeNoOrders: requests that wait use up the read function's reserve, and then wait no
+// more; orders are still taken, as on AWS.
+func TestWaitsTakeNoOrders(t *testing.T) {
+	c := testConfig(t)
+	c.Parameters = map[string]string{"ApiReserve": "2", "ReadReserve": "2"}
+	url := startRunner(t, c)
+	body, err := place(http.DefaultClient, url, "open", `{"amount": 5, "paymentToken": "tok_unknown_600"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o struct{ ID string }
+	if err := json.Unmarshal([]byte(body), &o); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	var waits sync.WaitGroup
+	defer waits.Wait()
+	defer leave()
+	for range 2 {
+		waits.Go(func() {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/orders/"+o.ID, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			request.Header.Set("Prefer", "wait=20")
+			if response, err := http.DefaultClient.Do(request); err == nil {
+				_ = response.Body.Close()
+			}
+		})
+	}
+	for used := false; !used; { // until both are held
+		status, _ := fetch(t, url+"/orders/"+o.ID)
+		used = status == http.StatusServiceUnavailable
+	}
+	if _, err := place(http.DefaultClient, url, "another", `{"amount": 5}`); err != nil {
+		t.Errorf("while others wait, an order is refused: %v", err)
+	}
+	if status, _ := fetch(t, url+"/orders"); status != http.StatusOK {
+		t.Errorf("while others wait, the list answers %d", status)
+	}
 }

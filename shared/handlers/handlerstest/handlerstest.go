@@ -28,7 +28,7 @@ func Environment(changes ...string) map[string]string {
 	e := map[string]string{
 		"ORDERS_TABLE": "orders", "GATEWAY": "simulator", "AUTH_MODE": "none",
 		"PAYMENT_QUEUE_URL": "payments", "DEAD_LETTER_QUEUE_URL": "dead-letters", "RECONCILE_QUEUE_URL": "reconcile",
-		"API_FUNCTION": "api:live",
+		"API_FUNCTION": "api:live", "READ_FUNCTION": "read:live",
 	}
 	for i := 0; i < len(changes); i += 2 {
 		e[changes[i]] = changes[i+1]

@@ -34,8 +34,10 @@ type environment struct {
 	// APIFunction is the api function's new version, by its ARN: before it is live its alias
 	// leads to the old one.
 	APIFunction string `env:"API_FUNCTION,required,notEmpty"`
-	Claim       environ.TenantClaim
-	Gateway     environ.PaymentGateway
+	// ReadFunction is the read function's, which has the requests for single orders.
+	ReadFunction string `env:"READ_FUNCTION,required,notEmpty"`
+	Claim        environ.TenantClaim
+	Gateway      environ.PaymentGateway
 }
 
 // Services is what the hook is made of. All fields are required.
@@ -114,7 +116,7 @@ func (h hook) test(ctx context.Context) error {
 	return failed
 }
 
-// ask invokes the api function with the event that API Gateway would make of a request from
+// ask invokes the function of a request with the event that API Gateway would make of a request from
 // a client whose token it has verified. The gateway itself is not part of a release, and a
 // request through it would need a client's secret.
 func (h hook) ask(ctx context.Context, method, path string, header http.Header, body []byte) (smoke.Answer, error) {
@@ -135,16 +137,20 @@ func (h hook) ask(ctx context.Context, method, path string, header http.Header, 
 	if err != nil {
 		return smoke.Answer{}, fmt.Errorf("encode the event: %w", err)
 	}
-	out, err := h.Functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &h.APIFunction, Payload: event})
+	function := h.APIFunction
+	if method == http.MethodGet && strings.HasPrefix(path, "/orders/") {
+		function = h.ReadFunction
+	}
+	out, err := h.Functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: event})
 	if err != nil {
-		return smoke.Answer{}, fmt.Errorf("invoke %s: %w", h.APIFunction, err)
+		return smoke.Answer{}, fmt.Errorf("invoke %s: %w", function, err)
 	}
 	if out.FunctionError != nil {
-		return smoke.Answer{}, fmt.Errorf("%s failed: %s", h.APIFunction, out.Payload)
+		return smoke.Answer{}, fmt.Errorf("%s failed: %s", function, out.Payload)
 	}
 	var response events.APIGatewayV2HTTPResponse
 	if err := json.Unmarshal(out.Payload, &response); err != nil {
-		return smoke.Answer{}, fmt.Errorf("decode the response of %s: %w", h.APIFunction, err)
+		return smoke.Answer{}, fmt.Errorf("decode the response of %s: %w", function, err)
 	}
 	answer := smoke.Answer{Status: response.StatusCode, Header: http.Header{}, Body: []byte(response.Body)}
 	for name, value := range response.Headers {

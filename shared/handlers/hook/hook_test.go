@@ -70,15 +70,19 @@ func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{}`)
 		return
 	}
-	if want := "/2015-03-31/functions/api%3Alive/invocations"; r.URL.EscapedPath() != want {
-		d.tb.Errorf("unexpected request to %s", r.URL.EscapedPath())
-	}
-	if d.broken != nil && d.broken(w) {
-		return
-	}
 	var event events.APIGatewayV2HTTPRequest
 	if err := json.Unmarshal(body, &event); err != nil {
 		d.tb.Error(err)
+	}
+	function := "api"
+	if event.RequestContext.HTTP.Method == http.MethodGet {
+		function = "read"
+	}
+	if want := "/2015-03-31/functions/" + function + "%3Alive/invocations"; r.URL.EscapedPath() != want {
+		d.tb.Errorf("request to %s, want %s", r.URL.EscapedPath(), want)
+	}
+	if d.broken != nil && d.broken(w) {
+		return
 	}
 	response, err := d.api(r.Context(), event)
 	if err != nil {
