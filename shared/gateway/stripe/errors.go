@@ -129,11 +129,12 @@ func refundFailed(refund *api.Refund) error {
 // as the answer that everybody gets under this key.
 func neverCreated(err error) bool {
 	var declined *gateway.DeclinedError
+	var repeated repeatedError
 	var e *api.Error
 	switch {
 	case errors.As(err, &declined):
 		return true
-	case !errors.As(err, &e):
+	case errors.As(err, &repeated), !errors.As(err, &e):
 		return false
 	case e.HTTPStatusCode >= http.StatusInternalServerError:
 		return e.LastResponse != nil && e.LastResponse.Header.Get("Idempotent-Replayed") == "true"

@@ -169,6 +169,7 @@ func TestFaults(t *testing.T) {
 		{stripetest.GarbageAfter, "no JSON", "unknown", "unknown"},
 		{stripetest.StoredBefore, "stored 500, not done", "unknown", "unknown"},
 		{stripetest.StoredAfter, "stored 500, done", "unknown", "unknown"},
+		{stripetest.StoredLost, "stored 500, done, lost", "unknown", "unknown"},
 		{stripetest.Unstored, "503", "unknown", "unknown"},
 		{stripetest.Locked, "409", "unknown", "unknown"},
 		{stripetest.RateLimited, "429", "unavailable", "unavailable"},
@@ -277,6 +278,30 @@ func TestSentTwice(t *testing.T) {
 				t.Errorf("%s: %v, want it unknown", name, err)
 			}
 		}
+	}
+}
+
+// TestFailureSentTwice: a refund is made, but Stripe's answer is a failure that it stores, and is
+// lost. net/http repeats the request, and what it gets is the failure: that it was stored
+// before says nothing here, since the list of refunds was read before both.
+func TestFailureSentTwice(t *testing.T) {
+	w := newWorld(t)
+	charge, receipt := w.charged(t)
+	w.server.Fault = func(c stripetest.Call) stripetest.Fault {
+		if c.Name == createRefund && c.Count == 1 {
+			return stripetest.StoredLost
+		}
+		return stripetest.None
+	}
+	r := w.refund(charge, receipt.Ref, 200)
+	if _, err := w.Resolve(t.Context(), r); meaning(err) != "unknown" || w.server.Calls(createRefund) != 2 {
+		t.Fatalf("%v after %d calls, want it unknown after two", err, w.server.Calls(createRefund))
+	}
+	if known, err := w.Resolve(t.Context(), r); err != nil || !known.Done {
+		t.Errorf("%+v, %v", known, err)
+	}
+	if b := w.server.Books()[charge.Order.ID]; b.Refunds != 1 {
+		t.Errorf("the books have %+v", b)
 	}
 }
 

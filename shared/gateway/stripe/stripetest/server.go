@@ -31,6 +31,7 @@ const (
 	GarbageAfter       // it is done, and the answer is no JSON
 	StoredBefore       // 500, stored; nothing is done
 	StoredAfter        // it is done, and then 500 is stored
+	StoredLost         // it is done, 500 is stored, and then the connection breaks
 	Unstored           // 503, not stored; nothing is done
 	RateLimited        // 429
 	Locked             // 409, lock_timeout
@@ -166,7 +167,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
 	switch fault {
-	case ResetAfter:
+	case ResetAfter, StoredLost:
 		reset(w)
 	case HangAfter:
 		<-r.Context().Done()
@@ -220,7 +221,7 @@ func (s *Server) answer(r *http.Request, c Call, fault Fault) (a answer, replaye
 	} else {
 		a = s.act(r, c.Name)
 	}
-	if fault == StoredAfter {
+	if fault == StoredAfter || fault == StoredLost {
 		a = internal()
 	}
 	// What failed validation was not begun, and is not stored.
