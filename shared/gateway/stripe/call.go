@@ -27,7 +27,7 @@ func call[T any](ctx context.Context, g *Gateway, ask func(context.Context, *api
 		return none, err
 	}
 	answer, err := send(ctx, client, ask)
-	if status(err) != http.StatusUnauthorized {
+	if status(err) != http.StatusUnauthorized || errors.As(err, new(repeatedError)) {
 		return answer, err
 	}
 	other, openErr := g.open(ctx, client)
