@@ -143,22 +143,29 @@ func TestWaitsTakeNoOrders(t *testing.T) {
 	var waits sync.WaitGroup
 	defer waits.Wait()
 	defer leave()
+	ask := func(ctx context.Context, prefer string) (status int, err error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/orders/"+o.ID, nil)
+		if err != nil {
+			return 0, err
+		}
+		request.Header.Set("Prefer", prefer)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return 0, err
+		}
+		return response.StatusCode, response.Body.Close()
+	}
 	for range 2 {
 		waits.Go(func() {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/orders/"+o.ID, nil)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			request.Header.Set("Prefer", "wait=20")
-			if response, err := http.DefaultClient.Do(request); err == nil {
-				_ = response.Body.Close()
+			for ctx.Err() == nil { // again, if the other requests were in the way
+				_, _ = ask(ctx, "wait=20")
 			}
 		})
 	}
-	for used := false; !used; { // until both are held
-		status, _ := fetch(t, url+"/orders/"+o.ID)
-		used = status == http.StatusServiceUnavailable
+	for status := 0; status != http.StatusServiceUnavailable; { // until both are held
+		if status, err = ask(ctx, "wait=0"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := place(http.DefaultClient, url, "another", `{"amount": 5}`); err != nil {
 		t.Errorf("while others wait, an order is refused: %v", err)
