@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"net/http"
@@ -80,7 +81,7 @@ func describeTokens(text string, tokens gateway.TokenDescription, escape func(st
 		pairs = append(pairs, fragment, "")
 	}
 	for name, value := range map[string]string{
-		"default": string(tokens.Default), "approved": string(tokens.Approved), "declined": string(tokens.Declined),
+		"default": string(tokens.Default), "approved": string(cmp.Or(tokens.Approved, tokens.Declined)), "declined": string(tokens.Declined),
 		"pattern": tokens.Pattern, "doc": tokens.Doc,
 	} {
 		pairs = append(pairs, "${token."+name+"}", escape(value))

@@ -36,6 +36,22 @@ func (v vault) CheckToken(token order.Token) error {
 	return nil
 }
 
+// cautious is a gateway at which nothing is approved without moving money.
+type cautious struct{ vault }
+
+func (c cautious) Describe() gateway.TokenDescription {
+	d := c.vault.Describe()
+	d.Approved = ""
+	return d
+}
+
+// documented is how the document shows its tokens.
+func (c cautious) documented() gateway.TokenDescription {
+	d := c.Describe()
+	d.Approved = d.Declined
+	return d
+}
+
 // TestDocumentedTokens: the document and the page describe the tokens of the gateway in
 // use, and no other's.
 func TestDocumentedTokens(t *testing.T) {
@@ -49,6 +65,9 @@ func TestDocumentedTokens(t *testing.T) {
 		"the simulator": {simulated, simulated.tokens, nil, ""},
 		"a gateway without a default": {
 			newAPI(t, func(c *pipeline.CheckoutConfig) { c.Tokens = vault{} }), vault{}.Describe(), []any{"paymentToken"}, "required",
+		},
+		"a gateway that moves money": {
+			newAPI(t, func(c *pipeline.CheckoutConfig) { c.Tokens = cautious{} }), cautious{}.documented(), []any{"paymentToken"}, "required",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
