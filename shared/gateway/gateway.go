@@ -160,6 +160,21 @@ type Resolution struct {
 	Receipt Receipt
 }
 
+// OutcomeOf returns what the error of [Gateway.Charge] or [Gateway.Refund] says of the attempt.
+func OutcomeOf(err error) order.Outcome {
+	var declined *DeclinedError
+	switch {
+	case err == nil:
+		return order.OutcomeApproved
+	case errors.As(err, &declined):
+		return order.OutcomeDeclined
+	case errors.Is(err, ErrUnavailable):
+		return order.OutcomeUnavailable
+	default:
+		return order.OutcomeUnknown
+	}
+}
+
 // ErrUnavailable reports that the gateway did not act, and may if asked again.
 var ErrUnavailable = errors.New("the payment gateway is unavailable")
 

@@ -297,15 +297,6 @@ func (g measuredGateway) Resolve(ctx context.Context, r gateway.Request) (gatewa
 // outcome names what came of a charge or a refund, as an order's attempts do, and reports
 // whether it failed.
 func outcome(err error) (name string, failed bool) {
-	var declined *gateway.DeclinedError
-	switch {
-	case err == nil:
-		return string(order.OutcomeApproved), false
-	case errors.As(err, &declined):
-		return string(order.OutcomeDeclined), false
-	case errors.Is(err, gateway.ErrUnavailable):
-		return string(order.OutcomeUnavailable), true
-	default:
-		return string(order.OutcomeUnknown), true
-	}
+	o := gateway.OutcomeOf(err)
+	return string(o), o == order.OutcomeUnavailable || o == order.OutcomeUnknown
 }

@@ -165,6 +165,7 @@ func (w worker) work(ctx context.Context, h held, d job.Delivery, resolve bool) 
 // act charges or refunds, and writes down the outcome.
 func (w worker) act(ctx context.Context, h held, d job.Delivery) job.Verdict {
 	receipt, err := w.ask(ctx, h)
+	outcome := gateway.OutcomeOf(err)
 	var declined *gateway.DeclinedError
 	switch {
 	case err == nil:
@@ -174,12 +175,11 @@ func (w worker) act(ctx context.Context, h held, d job.Delivery) job.Verdict {
 		return w.settle(ctx, h, order.OutcomeDeclined, ResultRefundDeclined, next, err)
 	case errors.As(err, &declined):
 		return w.fail(ctx, h, order.OutcomeDeclined, order.Failure{Code: declined.Code, Message: declined.Message})
-	case !errors.Is(err, gateway.ErrUnavailable):
-		return w.release(ctx, h, d, order.OutcomeUnknown, err)
-	case h.kind == order.KindCharge && !errors.Is(err, gateway.ErrMisconfigured) && w.Limits.Over(h.order.Charge, w.Now()):
-		return w.fail(ctx, h, order.OutcomeUnavailable, notCharged(h))
+	case outcome == order.OutcomeUnavailable && !errors.Is(err, gateway.ErrMisconfigured) &&
+		h.kind == order.KindCharge && w.Limits.Over(h.order.Charge, w.Now()):
+		return w.fail(ctx, h, outcome, notCharged(h))
 	default:
-		return w.release(ctx, h, d, order.OutcomeUnavailable, err)
+		return w.release(ctx, h, d, outcome, err)
 	}
 }
 
