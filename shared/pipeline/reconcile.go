@@ -113,9 +113,11 @@ func (r *Reconciler) Run(ctx context.Context, s ReconcileState) (next ReconcileS
 	for i := range w.state.Segments {
 		parts.Go(func() { errs[i] = w.segment(ctx, until, i) })
 	}
-	parts.Go(func() { errs[len(errs)-2] = w.books(ctx, until) })
+	ledger, hasBooks := r.Gateway.(gateway.Ledger)
+	if hasBooks {
+		parts.Go(func() { errs[len(errs)-2] = w.books(ctx, until, ledger) })
+	}
 	parts.Wait()
-	_, hasBooks := r.Gateway.(gateway.Ledger)
 	done = w.state.visited() && (w.state.Books.Ended || !hasBooks)
 	if !done {
 		errs[len(errs)-1] = ctx.Err()

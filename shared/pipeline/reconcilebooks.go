@@ -17,12 +17,8 @@ type ReconcileBooks struct {
 	Ended  bool   `json:"ended,omitempty"`
 }
 
-// books compares what the gateway lists, if it does, with the orders, while there is time.
-func (w *walk) books(ctx, until context.Context) error {
-	ledger, ok := w.Gateway.(gateway.Ledger)
-	if !ok {
-		return nil
-	}
+// books compares what the gateway lists with the orders, while there is time.
+func (w *walk) books(ctx, until context.Context, ledger gateway.Ledger) error {
 	q := gateway.EntryQuery{From: w.state.From, To: w.state.To}
 	if q.From.IsZero() {
 		q.From = time.Unix(0, 0)
