@@ -1,6 +1,7 @@
 package stripe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -24,20 +25,17 @@ func (g *Gateway) Entries(ctx context.Context, q gateway.EntryQuery) (gateway.En
 	part, after, _ := strings.Cut(q.Cursor, " ")
 	window := &api.RangeQueryParams{GreaterThanOrEqual: q.From.Unix(), LesserThan: q.To.Unix()}
 	var page gateway.EntryPage
-	var last string
 	var err error
-	switch part {
-	case "", inIntents:
-		page.Entries, last, err = g.intentEntries(ctx, window, after)
-		page.Next = inRefunds
-		if last != "" {
-			page.Next = inIntents + " " + last
-		}
+	switch part = cmp.Or(part, inIntents); part {
+	case inIntents:
+		page, err = entries(ctx, g, part, func(ctx context.Context, c *api.Client) *api.V1List[*api.PaymentIntent] {
+			return c.V1PaymentIntents.List(ctx, &api.PaymentIntentListParams{ListParams: pageAfter(after), CreatedRange: window})
+		}, charged)
+		page.Next = cmp.Or(page.Next, inRefunds)
 	case inRefunds:
-		page.Entries, last, err = g.refundEntries(ctx, window, after)
-		if last != "" {
-			page.Next = inRefunds + " " + last
-		}
+		page, err = entries(ctx, g, part, func(ctx context.Context, c *api.Client) *api.V1List[*api.Refund] {
+			return c.V1Refunds.List(ctx, &api.RefundListParams{ListParams: pageAfter(after), CreatedRange: window})
+		}, refunded)
 	default:
 		return gateway.EntryPage{}, errors.New("the cursor is not one of Stripe's books")
 	}
@@ -47,52 +45,48 @@ func (g *Gateway) Entries(ctx context.Context, q gateway.EntryQuery) (gateway.En
 	return page, nil
 }
 
-// intentEntries returns what a page of intents charged, and the last intent if there are more.
-func (g *Gateway) intentEntries(ctx context.Context, window *api.RangeQueryParams, after string) (entries []gateway.Entry, last string, err error) {
-	_, err = call(ctx, g, func(ctx context.Context, c *api.Client) (struct{}, error) {
-		p := &api.PaymentIntentListParams{CreatedRange: window}
-		p.ListParams = pageAfter(after)
-		page := c.V1PaymentIntents.List(ctx, p)
-		if page.Err() != nil {
-			return struct{}{}, page.Err()
-		}
-		for _, intent := range page.Data() {
-			if intent.Status == api.PaymentIntentStatusSucceeded {
-				entries = append(entries, gateway.Entry{
-					Ref: intent.ID, Order: orderOf(intent.Metadata), Done: true,
-					Money: fromStripe(intent.AmountReceived, string(intent.Currency)),
-				})
-			}
-			if page.Meta().HasMore {
-				last = intent.ID
-			}
-		}
-		return struct{}{}, nil
+// entries returns a page of one part of the books, and where the part goes on. What moved no
+// money is left out.
+func entries[T any](
+	ctx context.Context, g *Gateway, part string, list func(context.Context, *api.Client) *api.V1List[T],
+	entry func(T) (e gateway.Entry, moved bool),
+) (page gateway.EntryPage, err error) {
+	listed, err := call(ctx, g, func(ctx context.Context, c *api.Client) (*api.V1List[T], error) {
+		listed := list(ctx, c)
+		return listed, listed.Err()
 	})
-	return entries, last, err
+	if err != nil {
+		return gateway.EntryPage{}, err
+	}
+	var last string
+	for _, object := range listed.Data() {
+		e, moved := entry(object)
+		if moved {
+			page.Entries = append(page.Entries, e)
+		}
+		last = e.Ref
+	}
+	if listed.Meta().HasMore {
+		page.Next = part + " " + last
+	}
+	return page, nil
 }
 
-// refundEntries is intentEntries for refunds, failed ones included.
-func (g *Gateway) refundEntries(ctx context.Context, window *api.RangeQueryParams, after string) (entries []gateway.Entry, last string, err error) {
-	_, err = call(ctx, g, func(ctx context.Context, c *api.Client) (struct{}, error) {
-		p := &api.RefundListParams{CreatedRange: window}
-		p.ListParams = pageAfter(after)
-		page := c.V1Refunds.List(ctx, p)
-		if page.Err() != nil {
-			return struct{}{}, page.Err()
-		}
-		for _, refund := range page.Data() {
-			entries = append(entries, gateway.Entry{
-				Refund: true, Ref: refund.ID, Order: orderOf(refund.Metadata), Done: stands(refund),
-				Money: fromStripe(refund.Amount, string(refund.Currency)),
-			})
-			if page.Meta().HasMore {
-				last = refund.ID
-			}
-		}
-		return struct{}{}, nil
-	})
-	return entries, last, err
+// charged is the entry of an intent.
+func charged(intent *api.PaymentIntent) (e gateway.Entry, moved bool) {
+	moved = intent.Status == api.PaymentIntentStatusSucceeded
+	return gateway.Entry{
+		Ref: intent.ID, Order: orderOf(intent.Metadata), Done: moved,
+		Money: fromStripe(intent.AmountReceived, string(intent.Currency)),
+	}, moved
+}
+
+// refunded is the entry of a refund, also of one that failed.
+func refunded(refund *api.Refund) (e gateway.Entry, moved bool) {
+	return gateway.Entry{
+		Refund: true, Ref: refund.ID, Order: orderOf(refund.Metadata), Done: stands(refund),
+		Money: fromStripe(refund.Amount, string(refund.Currency)),
+	}, true
 }
 
 func pageAfter(id string) api.ListParams {

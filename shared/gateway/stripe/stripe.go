@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"sync"
 	"time"
 
@@ -57,7 +58,8 @@ type Config struct {
 type Gateway struct {
 	Config
 
-	http *http.Client
+	http    *http.Client
+	methods *regexp.Regexp // of payment methods' ids
 
 	mu     sync.Mutex // guards what follows
 	client *api.Client
@@ -71,7 +73,7 @@ var (
 
 // New returns a Gateway. It asks for the API key when it first needs it.
 func New(c Config) *Gateway {
-	return &Gateway{Config: c, http: &http.Client{
+	return &Gateway{Config: c, methods: regexp.MustCompile(methodPattern), http: &http.Client{
 		// A redirected request may have been acted on.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}

@@ -2,7 +2,6 @@ package stripe
 
 import (
 	"errors"
-	"regexp"
 
 	"paylane/shared/gateway"
 	"paylane/shared/order"
@@ -13,7 +12,7 @@ const methodPattern = "^pm_[A-Za-z0-9_]{1,61}$"
 
 // CheckToken implements [gateway.Tokens].
 func (g *Gateway) CheckToken(token order.Token) error {
-	if regexp.MustCompile(methodPattern).MatchString(string(token)) {
+	if g.methods.MatchString(string(token)) {
 		return nil
 	}
 	return errors.New("must be the id of a PaymentMethod at Stripe, which begins with pm_; create it with Stripe.js, never send a card number")
