@@ -26,8 +26,8 @@ func startPage(c config, r *runner.Runner, own *devIssuer) error {
 	} else {
 		fmt.Fprintf(page, "paylane serves %s\n", url)
 		pageAccess(page, c, t, own)
-		if c.Payments != "" {
-			fmt.Fprintf(page, "\nPayments\n  %s\n", c.Payments)
+		if by := c.Payment.describe(); by != "" {
+			fmt.Fprintf(page, "\nPayments\n  %s\n", by)
 		}
 	}
 	pageTemplate(page, t, url)

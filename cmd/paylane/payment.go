@@ -62,7 +62,10 @@ func (p payment) check(embedded bool) error {
 
 // open returns the gateway, or nil for the one that the template names. Only the test mode is
 // used from here: no money moves.
-func (p payment) open(c cli) (gateway.Provider, error) {
+func (p payment) open(c cli, embedded bool) (gateway.Provider, error) {
+	if err := p.check(embedded); err != nil {
+		return nil, usageError{err}
+	}
 	settings := gateways.Config{Now: c.now, URL: p.URL}
 	switch p.Name {
 	case "":

@@ -91,6 +91,15 @@ func placeOn(t *testing.T, url, path, body string) (o struct {
 // TestStripe: the program's command line, the API and Stripe, from end to end.
 func TestStripe(t *testing.T) {
 	url, server, keyFile := startStripe(t)
+	// Where money moves, the smoke test is all but a charge.
+	if got := execute(t, "smoke", "--url", url, "--gateway", "stripe", "--livemode"); got.status != exitOK || strings.Count(got.out, "ok ") != 4 {
+		t.Errorf("the smoke test in live mode: %d\n%s%s", got.status, got.out, got.err)
+	}
+	for id, b := range server.Books() {
+		if b.Charges > 0 {
+			t.Errorf("the smoke test in live mode charges %s: %+v", id, b)
+		}
+	}
 	if got := execute(t, "smoke", "--url", url, "--gateway", "stripe"); got.status != exitOK || strings.Count(got.out, "ok ") != 5 {
 		t.Errorf("the smoke test: %d\n%s%s", got.status, got.out, got.err)
 	}

@@ -39,7 +39,6 @@ const gcPercent = 800
 
 func (c cli) runCommand() *cobra.Command {
 	o := config{Out: c.out, Now: c.now, Jitter: c.jitter}
-	var pay payment
 	var verbose, json bool
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -58,14 +57,10 @@ in flight and stops.`,
 					return err
 				}
 			}
-			err := pay.check(o.embedded())
-			if err != nil {
-				return usageError{err}
-			}
-			if o.Gateway, err = pay.open(c); err != nil {
+			var err error
+			if o.Gateway, err = o.Payment.open(c, o.embedded()); err != nil {
 				return err
 			}
-			o.Payments = pay.describe()
 			if c.getenv("GOGC") == "" {
 				// Little is alive at a time, so Go's default would collect many times a second.
 				debug.SetGCPercent(gcPercent)
@@ -87,7 +82,7 @@ in flight and stops.`,
 	flags.StringVar(&o.Access.Audience, "audience", "", "with --issuer, the `audiences` to accept, separated by commas")
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
 	flags.Func("claim", "without --auth jwt, `name=value` of a claim that functions see behind an authorizer, as for \"paylane token\"; may be repeated", o.Access.Claims.add)
-	pay.add(cmd)
+	o.Payment.add(cmd)
 	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of AWS's services, such as LocalStack's: the template's functions are built, and run on it")
 	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "give the functions that are built the shell's AWS credentials and let them call AWS")
 	flags.StringVar(&o.OTLP, "otlp", "", "`URL` of a collector that takes OTLP/HTTP, such as http://127.0.0.1:4318: the spans of requests, payments and calls go there")
@@ -148,10 +143,10 @@ type config struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 	Jitter func(n int) int
-	// Gateway is used instead of the one that the template names, unless nil. Payments says
-	// on the start page what it is.
-	Gateway  gateway.Provider
-	Payments string
+	// Gateway is used instead of the one that the template names, unless nil. It is what Payment
+	// asks for.
+	Gateway gateway.Provider
+	Payment payment
 	// FS is used instead of the disk, unless nil.
 	FS vfs.FS
 }
