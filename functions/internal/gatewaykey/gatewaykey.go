@@ -50,7 +50,7 @@ func New(variables map[string]string, c aws.Config, now func() time.Time) (func(
 	case "secretsmanager":
 		k.read = secret(secretsmanager.NewFromConfig(c), e.ARN)
 	case "ssm":
-		k.read = parameter(ssm.NewFromConfig(c), name)
+		k.read = parameter(ssm.NewFromConfig(c), e.ARN)
 	default:
 		return nil, fmt.Errorf("the gateway's API key must be in secretsmanager or ssm, and is in %s", name.Service)
 	}
@@ -112,8 +112,7 @@ func secret(client *secretsmanager.Client, id string) func(context.Context) (str
 }
 
 // parameter reads from Parameter Store, which takes the ARN as a name ("GetParameter").
-func parameter(client *ssm.Client, name arn.ARN) func(context.Context) (string, error) {
-	id := name.String()
+func parameter(client *ssm.Client, id string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &id, WithDecryption: aws.Bool(true)})
 		if err != nil {

@@ -116,7 +116,7 @@ func (h hook) test(ctx context.Context) error {
 	return failed
 }
 
-// ask invokes the function of a request with the event that API Gateway would make of a request from
+// ask invokes the function of a request with the event that API Gateway would make of it, from
 // a client whose token it has verified. The gateway itself is not part of a release, and a
 // request through it would need a client's secret.
 func (h hook) ask(ctx context.Context, method, path string, header http.Header, body []byte) (smoke.Answer, error) {
