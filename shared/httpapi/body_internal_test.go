@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,7 +22,7 @@ func FuzzReadBody(f *testing.F) {
 		`{"amount": 12000, "currency": "KRW", "items": [{"sku": "TEA-1", "quantity": 2, "unitPrice": 6000}], "metadata": {"cart": "77"}}`,
 		`{}`, `[]`, `null`, `true`, `"a"`, ` 1 `, `-0`, `1e3`, `[1, [2, {"a": false}]]`, `{"a": 1, "a": 2}`, `{"a": 1, "\u0061": 2}`, `{"a": {"a": 1}}`,
 		`"\ud800"`, `"\ud83d\ude00"`, `"\\ud800"`, `"\u0000"`, `"\\u0000"`, "\"\xff\"", `{"a": 1} {}`, `{"a": 1}}`, `{"a": 1,}`, `[1 2]`, `"4111111111111111"`, ``,
-		strings.Repeat("[", 20) + strings.Repeat("]", 20), `9007199254740993`, "\ufeff{}", `"\ufffd"`, `{"a": [{"b": {}}], "c": 1.0}`,
+		strings.Repeat("[", 20) + strings.Repeat("]", 20), `9007199254740993`, "\ufeff{}", `"\ufffd"`, `"\ufFfd"`, `"\udead\ud800"`, `"\ud83d\\ude00"`, `{"a": [{"b": {}}], "c": 1.0}`,
 	} {
 		f.Add([]byte(text))
 	}
@@ -61,16 +63,33 @@ func unfit(text []byte, value any) bool {
 	return !utf8.Valid(text) || loneSurrogate(text) || hasNUL(value) || depth(value) > maxDepth || repeats(json.NewDecoder(bytes.NewReader(text)))
 }
 
-// loneSurrogate looks for an escape that encoding/json replaces by U+FFFD.
+// loneSurrogate reports whether a JSON text escapes half of a UTF-16 pair, which encoding/json
+// replaces by U+FFFD. A backslash stands in strings only.
 func loneSurrogate(text []byte) bool {
-	var plain any
-	marked := bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\ufffd"), []byte("x")), []byte(`\ufffd`), []byte("x"))
-	marked = bytes.ReplaceAll(marked, []byte(`\uFFFD`), []byte("x"))
-	if json.Unmarshal(marked, &plain) != nil {
-		return false
+	unit := func(i int) rune {
+		if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
+			return -1
+		}
+		n, err := strconv.ParseUint(string(text[i+2:i+6]), 16, 16)
+		if err != nil {
+			return -1
+		}
+		return rune(n)
 	}
-	again, err := json.Marshal(plain)
-	return err == nil && bytes.Contains(again, []byte("\ufffd"))
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		switch r := unit(i); {
+		case !utf16.IsSurrogate(r):
+			i++
+		case utf16.DecodeRune(r, unit(i+6)) != utf8.RuneError:
+			i += 11
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 func hasNUL(value any) bool {
