@@ -25,6 +25,8 @@ var rooms = map[string][]string{
 	"shared/internal":                  {},
 	"shared/order":                     {"github.com/google/uuid"},
 	"shared/queue":                     {},
+	"shared/feed":                      {"github.com/aws/aws-lambda-go/events"},
+	"shared/document":                  {},
 	"shared/gateway":                   {"paylane/shared/order"},
 	"shared/gateway/simulator":         {"paylane/shared/order", "paylane/shared/gateway"},
 	"shared/gateway/stripe":            {"paylane/shared/order", "paylane/shared/gateway", "github.com/stripe/stripe-go/v85"},
@@ -71,7 +73,7 @@ var rooms = map[string][]string{
 	"shared/accesstoken":           {"github.com/golang-jwt/jwt/v5", "golang.org/x/sync/singleflight"},
 	"shared/accesstoken/tokentest": {"github.com/golang-jwt/jwt/v5"},
 	"shared/emulator": {
-		"paylane/shared/emulator", "paylane/shared/queue", "github.com/aws/aws-lambda-go", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/sync",
+		"paylane/shared/emulator", "paylane/shared/feed", "paylane/shared/queue", "github.com/aws/aws-lambda-go", "github.com/google/uuid", "go.yaml.in/yaml/v3", "golang.org/x/sync",
 	},
 	"shared/emulator/apigateway": {
 		"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events", "golang.org/x/net/netutil",

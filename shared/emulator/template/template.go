@@ -13,7 +13,9 @@ type Template struct {
 	Queues    []Queue
 	Tables    []Table
 	Mappings  []Mapping
-	Schedules []Schedule
+	// StreamMappings are those from tables.
+	StreamMappings []StreamMapping
+	Schedules      []Schedule
 
 	// Externals are resources that the functions' code can reach, but that the emulator
 	// does not run itself.
@@ -243,6 +245,8 @@ type Table struct {
 	LogicalID string
 	Name      string
 	ARN       string
+	// StreamARN is its stream's; empty without a StreamSpecification.
+	StreamARN string
 	// Properties are CloudFormation's, resolved: map[string]any, []any, string,
 	// bool, int64 and float64.
 	Properties map[string]any
@@ -263,6 +267,37 @@ type Mapping struct {
 	// ReportBatchItemFailures reports whether the function reports failed records
 	// one by one.
 	ReportBatchItemFailures bool
+	// Filters are event patterns, as JSON. If there are any, a record must match one.
+	Filters []string
+	Line    int
+}
+
+// StreamMapping is an event source mapping from a table's stream to a function
+// ("CreateEventSourceMapping" in the Lambda API reference).
+type StreamMapping struct {
+	LogicalID string
+	// Function and Table are logical ids.
+	Function, Table string
+	Enabled         bool
+	// StartingPosition is "TRIM_HORIZON" or "LATEST".
+	StartingPosition string
+	BatchSize        int
+	// Window is MaximumBatchingWindowInSeconds: how long to gather a batch.
+	Window time.Duration
+	// Parallelization is how many batches of a shard are processed at once, each with the
+	// changes of other items.
+	Parallelization int
+	// MaxRetries is how often a batch that failed is tried again; -1 means without end.
+	MaxRetries int
+	// MaxRecordAge is when a record is given up; 0 means never.
+	MaxRecordAge time.Duration
+	// Bisect splits a batch in two when the function fails.
+	Bisect bool
+	// ReportBatchItemFailures reports whether the function reports the first record that
+	// failed.
+	ReportBatchItemFailures bool
+	// OnFailure is the logical id of the queue that learns what was given up; empty for none.
+	OnFailure string
 	// Filters are event patterns, as JSON. If there are any, a record must match one.
 	Filters []string
 	Line    int
