@@ -104,3 +104,11 @@ func TestContract(t *testing.T) {
 	store := dynamostore.New(client, createTable(t, client), rand.IntN)
 	contract.RunStore(t, func(*testing.T) order.Store { return store })
 }
+
+// TestDocuments: documents lie in the table of orders.
+func TestDocuments(t *testing.T) {
+	c, _ := awstest.Config(t)
+	client := dynamodb.NewFromConfig(c)
+	table := createTable(t, client)
+	contract.RunDocuments(t, func(*testing.T) contract.Documents { return dynamostore.New(client, table, rand.IntN) })
+}

@@ -123,3 +123,11 @@ func TestQueue(t *testing.T) {
 		}, contract.QueueOptions{Run: synctest.Test})
 	})
 }
+
+func TestDocuments(t *testing.T) {
+	for name := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			contract.RunDocuments(t, func(t *testing.T) contract.Documents { return open(t, places(t)[name]).Store() })
+		})
+	}
+}

@@ -177,7 +177,7 @@ func (d *DB) housekeeping() {
 			changed = d.seal.Changed()
 			err = d.seal.Sync()
 		case <-sweep.C:
-			err = d.store.sweep()
+			err = errors.Join(d.store.sweep(), d.store.sweepDocuments())
 			for _, q := range *d.queues.Load() {
 				err = errors.Join(err, q.sweep())
 			}

@@ -214,7 +214,7 @@ func FuzzKeys(f *testing.F) {
 		if bytes.Equal(orderKey(nil, ref1), orderKey(nil, ref2)) != (ref1 == ref2) {
 			t.Errorf("%q and %q have the same key", ref1, ref2)
 		}
-		if got, ok := parseVoidKey(voidKey(nil, stampOf(at1), ref1)); !ok || got != ref1 {
+		if got, ok := parseExpiryKey(voidKey(nil, stampOf(at1), ref1)); !ok || got != ref1 {
 			t.Errorf("the tombstone %q comes back as %q", ref1, got)
 		}
 		for _, prefixOf := range []func(tenant string) []byte{

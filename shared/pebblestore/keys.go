@@ -19,6 +19,9 @@ const (
 	kindMessage  byte = 'q' // queue, number, part -> a message or its receive state
 	kindOpenings byte = 'n' // how often the database was opened
 	kindIndexed  byte = 'i' // the newest opening by a build that writes all of these indexes
+
+	kindDocument       byte = 'd' // tenant, name -> a document
+	kindDocumentExpiry byte = 'e' // expiry, tenant, name -> nothing; documents that expire only
 )
 
 // The parts of a message: its content, written once, and its receive state, written by each
@@ -71,12 +74,17 @@ func parsePlaceKey(key, prefix []byte) (created stamp, id string) {
 }
 
 func voidKey(key []byte, expires stamp, ref order.Ref) []byte {
-	key = binary.BigEndian.AppendUint64(append(key, kindVoid), uint64(expires))
+	return expiryKey(append(key, kindVoid), expires, ref)
+}
+
+// expiryKey completes a key of a kind that lists what expires, by when.
+func expiryKey(kind []byte, expires stamp, ref order.Ref) []byte {
+	key := binary.BigEndian.AppendUint64(kind, uint64(expires))
 	return append(appendText(key, ref.Tenant), ref.ID...)
 }
 
-// parseVoidKey is the inverse of voidKey.
-func parseVoidKey(key []byte) (ref order.Ref, ok bool) {
+// parseExpiryKey is the inverse of expiryKey.
+func parseExpiryKey(key []byte) (ref order.Ref, ok bool) {
 	if len(key) < 9 {
 		return order.Ref{}, false
 	}

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -173,21 +174,9 @@ func readListed(r pebble.Reader, ref order.Ref, filter order.Status) (o order.Or
 
 // sweep removes the tombstones that have expired.
 func (s *Store) sweep() error {
-	lower, now := []byte{kindVoid}, stampOf(s.db.now())
-	iter, err := s.db.pebble.NewIter(&pebble.IterOptions{
-		LowerBound: lower, UpperBound: voidKey(nil, now+1, order.Ref{})[:9],
-	})
+	expired, err := s.expiredRefs(kindVoid)
 	if err != nil {
 		return fmt.Errorf("find expired tombstones: %w", err)
-	}
-	var expired []order.Ref
-	for ok := iter.First(); ok; ok = iter.Next() {
-		if ref, ok := parseVoidKey(iter.Key()); ok {
-			expired = append(expired, ref)
-		}
-	}
-	if err := errors.Join(iter.Error(), iter.Close()); err != nil {
-		return fmt.Errorf("find expired tombstones: %w", damaged(err))
 	}
 	for _, ref := range expired {
 		if err := s.forget(ref); err != nil {
@@ -195,6 +184,24 @@ func (s *Store) sweep() error {
 		}
 	}
 	return nil
+}
+
+// expiredRefs reads, from the keys of a kind that lists what expires, what has expired.
+func (s *Store) expiredRefs(kind byte) ([]order.Ref, error) {
+	now := stampOf(s.db.now())
+	iter, err := s.db.pebble.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{kind}, UpperBound: binary.BigEndian.AppendUint64([]byte{kind}, uint64(now+1)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	var expired []order.Ref
+	for ok := iter.First(); ok; ok = iter.Next() {
+		if ref, ok := parseExpiryKey(iter.Key()); ok {
+			expired = append(expired, ref)
+		}
+	}
+	return expired, damaged(errors.Join(iter.Error(), iter.Close()))
 }
 
 // forget removes a tombstone if it still exists and has expired.
