@@ -34,16 +34,17 @@ var rooms = map[string][]string{
 	"shared/gateway/gateways":          {"paylane/shared/gateway"},
 	"shared/job":                       {"github.com/aws/aws-lambda-go/events"},
 	"shared/pipeline":                  {"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job"},
+	"shared/wire":                      {"paylane/shared/order"},
 	"shared/httpapi": {
-		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/go-json-experiment/json", "github.com/google/uuid",
+		"paylane/shared/wire", "paylane/shared/webhook", "paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/go-json-experiment/json", "github.com/google/uuid",
 	},
 	"shared/telemetry": {
 		"github.com/aws/aws-lambda-go/lambdacontext", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/trace",
 	},
 	"shared/handlers": {
 		"paylane/shared/accesstoken", "paylane/shared/handlers/internal",
-		"paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job", "paylane/shared/pipeline", "paylane/shared/httpapi",
-		"paylane/shared/queue", "paylane/shared/telemetry",
+		"paylane/shared/document", "paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job", "paylane/shared/pipeline", "paylane/shared/httpapi",
+		"paylane/shared/queue", "paylane/shared/webhook", "paylane/shared/telemetry",
 		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-lambda-go/lambdaurl", "github.com/google/uuid",
 		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/semconv", "go.opentelemetry.io/otel/trace",
 	},
@@ -53,18 +54,18 @@ var rooms = map[string][]string{
 		"paylane/shared/gateway", "paylane/shared/handlers/internal/environ", "paylane/shared/smoke",
 		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
 	},
-	"shared/handlers/handlerstest": {"paylane/shared/gateway", "paylane/shared/handlers"},
+	"shared/handlers/handlerstest": {"paylane/shared/gateway", "paylane/shared/handlers", "paylane/shared/webhook"},
 	"shared/awscall":               {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/awscall/awstest":       {"github.com/aws/aws-sdk-go-v2"},
 	"shared/dynamostore": {
-		"paylane/shared/awscall", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
+		"paylane/shared/awscall", "paylane/shared/document", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
 		"golang.org/x/sync/errgroup",
 	},
 	"shared/sqsqueue": {
 		"paylane/shared/awscall", "paylane/shared/order", "paylane/shared/queue", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
 	},
 	"shared/pebblestore": {
-		"paylane/shared/order", "paylane/shared/queue", "paylane/shared/pebblestore/internal", "github.com/cockroachdb/pebble/v2",
+		"paylane/shared/document", "paylane/shared/order", "paylane/shared/queue", "paylane/shared/pebblestore/internal", "github.com/cockroachdb/pebble/v2",
 		"github.com/google/uuid",
 	},
 	"shared/pebblestore/pebbletest": {
@@ -84,7 +85,7 @@ var rooms = map[string][]string{
 		"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync/errgroup",
 	},
 	"shared/contract": {
-		"paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
+		"paylane/shared/document", "paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
 	},
 	"shared/e2e":             {},
 	"shared/smoke":           {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},

@@ -16,11 +16,13 @@ import (
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
 	"paylane/shared/telemetry"
+	"paylane/shared/webhook"
 )
 
 type apiEnvironment struct {
 	Orders   environ.OrdersTable
 	Payments environ.PaymentQueue
+	Webhooks environ.WebhookQueue
 	Gateway  environ.PaymentGateway
 	Auth     environ.Auth
 	Claim    environ.TenantClaim
@@ -46,6 +48,10 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 	if err != nil {
 		return nil, err
 	}
+	webhooks, err := s.queue(e.Webhooks.Variable(), e.Webhooks.URL)
+	if err != nil {
+		return nil, err
+	}
 	tokens, err := s.Gateway(e.Gateway.Name)
 	if err != nil {
 		return nil, err
@@ -53,9 +59,13 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 	if s.OneOrigin {
 		e.EventsURL = ""
 	}
+	store := s.Store(e.Orders.Name)
 	serve := httpevent.Handler(httpapi.New(httpapi.Config{
+		Webhooks: webhook.NewEndpoints(webhook.EndpointsConfig{
+			Documents: store, Queue: webhooks, CheckURL: s.Webhooks.CheckURL, Now: s.Now, NewID: newID,
+		}),
 		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{
-			Store: s.Store(e.Orders.Name), Queue: payments, Tokens: tokens, Livemode: tokens.Livemode(), Now: s.Now, NewID: newID,
+			Store: store, Queue: payments, Tokens: tokens, Livemode: tokens.Livemode(), Now: s.Now, NewID: newID,
 		}),
 		Tenant: func(ctx context.Context) (string, bool) {
 			tenant, ok := named(ctx)

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"paylane/shared/document"
 	"paylane/shared/gateway"
 	"paylane/shared/job"
 	"paylane/shared/order"
@@ -231,6 +232,27 @@ func (s measuredStore) Scan(ctx context.Context, q order.ScanQuery) (order.ScanP
 	return page, err
 }
 
+func (s measuredStore) Document(ctx context.Context, k document.Key) (document.Document, error) {
+	ctx, end := s.begin(ctx, "get document", attribute.String("tenant", k.Tenant))
+	d, err := s.Store.Document(ctx, k)
+	end(result(err))
+	return d, err
+}
+
+func (s measuredStore) PutDocument(ctx context.Context, d document.Document) error {
+	ctx, end := s.begin(ctx, "put document", attribute.String("tenant", d.Tenant))
+	err := s.Store.PutDocument(ctx, d)
+	end(result(err))
+	return err
+}
+
+func (s measuredStore) DeleteDocument(ctx context.Context, k document.Key) error {
+	ctx, end := s.begin(ctx, "delete document", attribute.String("tenant", k.Tenant))
+	err := s.Store.DeleteDocument(ctx, k)
+	end(result(err))
+	return err
+}
+
 // result names what came of a call of a store or a queue, and reports whether it failed. What an
 // error says is for the log.
 func result(err error) (name string, failed bool) {
@@ -238,7 +260,7 @@ func result(err error) (name string, failed bool) {
 	switch {
 	case err == nil:
 		return "ok", false
-	case errors.As(err, &conflict):
+	case errors.As(err, &conflict), errors.Is(err, document.ErrConflict):
 		return "conflict", false
 	case errors.Is(err, order.ErrNotFound):
 		return "not_found", false

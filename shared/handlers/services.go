@@ -14,13 +14,16 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"go.opentelemetry.io/otel/trace"
 
+	"paylane/shared/document"
 	"paylane/shared/gateway"
 	"paylane/shared/job"
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
 	"paylane/shared/telemetry"
+	"paylane/shared/webhook"
 )
 
 // Services is what functions are made of, wherever they run. All fields down to Log are
@@ -30,6 +33,10 @@ type Services struct {
 	Store func(table string) Store
 	// Queue opens the queue at that URL.
 	Queue func(url string) (Queue, error)
+	// Image reads an order from an item of a table's stream.
+	Image func(map[string]events.DynamoDBAttributeValue) (order.Order, error)
+	// Webhooks posts events.
+	Webhooks WebhookPoster
 	// Gateway opens the payment gateway of that name.
 	Gateway func(name string) (gateway.Provider, error)
 	Now     func() time.Time
@@ -50,10 +57,18 @@ type Services struct {
 	Client *http.Client
 }
 
-// Store keeps orders.
+// Store keeps orders, and documents beside them.
 type Store interface {
 	order.Store
 	order.Scanner
+	document.Store
+}
+
+// WebhookPoster posts events to webhooks.
+type WebhookPoster interface {
+	webhook.Poster
+	// CheckURL returns why nothing is posted to a URL, for whoever registers it.
+	CheckURL(url string) error
 }
 
 // Queue is what functions need of a queue.

@@ -16,11 +16,13 @@ import (
 
 	"paylane/shared/gateway"
 	"paylane/shared/pipeline"
+	"paylane/shared/webhook"
 )
 
 // Config is what [New] needs. All fields but EventsURL and Caller are required.
 type Config struct {
 	Checkout *pipeline.Checkout
+	Webhooks *webhook.Endpoints
 	// Tokens describes the payment tokens of the gateway in use, for the document.
 	Tokens gateway.TokenDescription
 	// Tenant names the caller's tenant from what was verified about the request, or
@@ -84,7 +86,7 @@ func humaConfig() huma.Config {
 	}
 }
 
-// register adds the routes of orders, each behind authorize.
+// register adds the routes of orders and webhooks, each behind authorize.
 func (a *api) register(h huma.API) {
 	route := func(id, method, path, summary string, status int) huma.Operation {
 		return huma.Operation{
@@ -100,6 +102,7 @@ func (a *api) register(h huma.API) {
 	huma.Register(h, withBody(h, route("pay-order", http.MethodPost, "/orders/{id}/pay", "Pay a FAILED order with another token", http.StatusAccepted)), a.pay)
 	huma.Register(h, route("retry-order", http.MethodPost, "/orders/{id}/retry", "Retry a FAILED order", http.StatusAccepted), a.retry)
 	huma.Register(h, route("erase-order", http.MethodPost, "/orders/{id}/erase", "Erase what is personal in an order that has ended", http.StatusOK), a.erase)
+	a.registerWebhooks(h, route)
 }
 
 // openRoutes adds the routes that need no access token.
@@ -161,7 +164,7 @@ func cleanPaths(next http.Handler) http.Handler {
 // noRoute distinguishes a path that does not exist from one that has other methods.
 func noRoute(mux *http.ServeMux, r *http.Request) *Problem {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
 		if _, pattern := mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host}); pattern != "/" {
 			allowed = append(allowed, method)
 		}

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/pipeline"
+	"paylane/shared/webhook"
 )
 
 // api is the API on a real store in memory. Nothing works on its queue: orders stay PENDING
@@ -50,6 +52,9 @@ func newAPI(tb testing.TB, change ...func(*pipeline.CheckoutConfig)) *api {
 	a := &api{store: c.Store, tokens: c.Tokens.Describe(), log: &strings.Builder{}}
 	a.handler = httpapi.New(httpapi.Config{
 		Checkout: pipeline.NewCheckout(c), Tokens: a.tokens,
+		Webhooks: webhook.NewEndpoints(webhook.EndpointsConfig{
+			Documents: store, Queue: queue, CheckURL: checkURL, Now: time.Now, NewID: c.NewID,
+		}),
 		Tenant: func(ctx context.Context) (string, bool) {
 			tenant, ok := ctx.Value(tenantKey{}).(string)
 			return tenant, ok
@@ -58,6 +63,14 @@ func newAPI(tb testing.TB, change ...func(*pipeline.CheckoutConfig)) *api {
 		Log:      slog.New(slog.NewTextHandler(a.log, nil)),
 	})
 	return a
+}
+
+// checkURL takes https only.
+func checkURL(url string) error {
+	if !strings.HasPrefix(url, "https://") {
+		return errors.New("must be an absolute URL that begins with https://")
+	}
+	return nil
 }
 
 // request is a request; the zero value is a GET by tenant "t".
@@ -683,7 +696,7 @@ func TestOpenRoutes(t *testing.T) {
 		Paths      map[string]map[string]any
 		Components struct{ Schemas map[string]any }
 	}](t, a.do(t, request{path: "/openapi.json"}))
-	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 11 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 15 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
 		t.Errorf("openapi %s, %d paths, schemas %v", doc.OpenAPI, len(doc.Paths), doc.Components.Schemas)
 	}
 	html := read(t, a.do(t, request{path: "/docs"}))
@@ -692,7 +705,7 @@ func TestOpenRoutes(t *testing.T) {
 			t.Errorf("/docs lacks %s", want)
 		}
 	}
-	if strings.Contains(html, "<script") || strings.Contains(html, "https://") {
+	if strings.Contains(html, "<script") || strings.Contains(html, `"http`) || strings.Contains(html, "url(") {
 		t.Error("/docs loads something from outside")
 	}
 }

@@ -24,6 +24,7 @@ const scopeWrite = "orders/write"
 
 const (
 	tagOrders    = "orders"
+	tagWebhooks  = "webhooks"
 	tagOperators = "operators"
 	tagService   = "service"
 )
@@ -82,6 +83,7 @@ func newDocument() *huma.OpenAPI {
 	doc.Servers = []*huma.Server{{URL: "/", Description: "The origin of this document"}}
 	doc.Tags = []*huma.Tag{
 		{Name: tagOrders, Description: "Place orders, follow them, cancel and refund them."},
+		{Name: tagWebhooks, Description: "Have events of orders posted to a server of yours, signed."},
 		{Name: tagOperators, Description: "For operators of the shop, not for its checkout."},
 		{Name: tagService, Description: "Open to everybody, without an access token."},
 	}
@@ -93,6 +95,10 @@ func newDocument() *huma.OpenAPI {
 		"id": {
 			Name: "id", In: "path", Required: true, Description: "The order's id.",
 			Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid", Pattern: pathIDPattern}, Example: exampleID,
+		},
+		"webhook": {
+			Name: "id", In: "path", Required: true, Description: "The webhook's id.",
+			Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid", Pattern: pathIDPattern}, Example: exampleWebhookID,
 		},
 		"tenant": {
 			Name: "tenant", In: "query", Description: aboutTenant, Schema: &huma.Schema{Type: huma.TypeString},
@@ -123,9 +129,12 @@ func (d operationDoc) describe(doc *huma.OpenAPI) {
 	op.Tags = []string{d.tag}
 	op.Description = d.description
 	for i, p := range op.Parameters {
-		if p.Name == "id" {
+		switch {
+		case p.Name == "id" && d.tag == tagWebhooks:
+			op.Parameters[i] = &huma.Param{Ref: "#/components/parameters/webhook"}
+		case p.Name == "id":
 			op.Parameters[i] = &huma.Param{Ref: "#/components/parameters/id"}
-		} else {
+		default:
 			describeParameter(p)
 		}
 	}
@@ -146,7 +155,7 @@ func (d operationDoc) describe(doc *huma.OpenAPI) {
 		}
 	}
 	usual := map[string]string{"422": "UnprocessableContent"}
-	if d.method == http.MethodPost {
+	if d.method == http.MethodPost || d.method == http.MethodDelete {
 		usual["415"] = "UnsupportedMediaType"
 	}
 	for status, name := range usual {
@@ -188,6 +197,8 @@ func operationAt(doc *huma.OpenAPI, method, path string) *huma.Operation {
 		return item.Get
 	case method == http.MethodPost && item.Post != nil:
 		return item.Post
+	case method == http.MethodDelete && item.Delete != nil:
+		return item.Delete
 	}
 	op := &huma.Operation{Method: method, Path: path, Responses: map[string]*huma.Response{}}
 	switch path {
@@ -250,7 +261,7 @@ func describeSchemas(schemas huma.Registry) {
 		Type: huma.TypeObject, Description: "An error of Amazon API Gateway itself, before or instead of paylane's answer.",
 		Properties: map[string]*huma.Schema{"message": {Type: huma.TypeString}}, Required: []string{"message"},
 	}
-	for _, name := range []string{"Order", "Item", "Attempt", "Failure", "OrderList", "Refund", "Problem", "FieldDetail"} {
+	for _, name := range []string{"Order", "Item", "Attempt", "Failure", "OrderList", "Refund", "Webhook", "WebhookList", "WebhookTest", "Delivery", "Problem", "FieldDetail"} {
 		all[name].AdditionalProperties = nil
 	}
 	create, placed := all["CreateRequest"], all["Order"]
@@ -259,6 +270,9 @@ func describeSchemas(schemas huma.Registry) {
 	}
 	for _, field := range all["RefundRequest"].Properties {
 		field.Nullable = true
+	}
+	for _, field := range all["CreateWebhookRequest"].Properties {
+		field.Nullable = field.Type == huma.TypeArray
 	}
 	has := func(field string, s *huma.Schema) *huma.Schema {
 		return &huma.Schema{Required: []string{field}, Properties: map[string]*huma.Schema{field: s}}
@@ -294,9 +308,16 @@ func describeSchemas(schemas huma.Registry) {
 	token.Default, token.Pattern, token.Examples = "${token.default}", "${token.pattern}", []any{"${token.approved}"}
 	again := all["PayRequest"].Properties["paymentToken"]
 	again.Description, again.Pattern, again.Examples = token.Description, token.Pattern, token.Examples
-	placed.Properties["id"].Pattern, all["Refund"].Properties["id"].Pattern = idPattern, idPattern
+	for _, id := range []*huma.Schema{placed.Properties["id"], all["Refund"].Properties["id"], all["Webhook"].Properties["id"], all["Delivery"].Properties["orderId"]} {
+		id.Pattern = idPattern
+	}
+	all["CreateWebhookRequest"].Properties["url"].Pattern = textPattern
+	all["Webhook"].Properties["secret"].Pattern = `^whsec_[A-Za-z0-9+/]{43}=$`
 	all["OrderList"].Properties["next"].Pattern = cursorPattern
-	for _, at := range []*huma.Schema{placed.Properties["createdAt"], placed.Properties["updatedAt"], all["Attempt"].Properties["startedAt"], all["Refund"].Properties["requestedAt"], all["Refund"].Properties["endedAt"]} {
+	for _, at := range []*huma.Schema{
+		placed.Properties["createdAt"], placed.Properties["updatedAt"], all["Attempt"].Properties["startedAt"], all["Refund"].Properties["requestedAt"], all["Refund"].Properties["endedAt"],
+		all["Webhook"].Properties["createdAt"], all["Webhook"].Properties["disabledAt"], all["Webhook"].Properties["failingSince"], all["Delivery"].Properties["at"],
+	} {
 		at.Pattern = timePattern
 		at.Examples = []any{exampleTime}
 	}

@@ -35,6 +35,16 @@ func TestLimits(t *testing.T) {
 		one[name] = value
 		return body(t, map[string]any{"items": []any{one, map[string]any{"sku": "b", "quantity": 1, "unitPrice": 0}}})
 	}
+	types := []string{"order.paid", "order.failed", "order.canceled", "order.refunded"}
+	hookTo := func(rest string, events ...string) request {
+		fields := map[string]any{"url": strings.TrimSuffix("https://"+rest, "https://"), "events": slices.Clone(events)}
+		if events == nil {
+			delete(fields, "events")
+		}
+		r := body(t, fields)
+		r.path = "/webhooks"
+		return r
+	}
 	number := func(n *big.Int) json.Number { return json.Number(n.String()) }
 	rows := map[string]func(n *big.Int) request{
 		"CreateRequest amount minimum": func(n *big.Int) request { return field("amount", number(n)) },
@@ -69,10 +79,16 @@ func TestLimits(t *testing.T) {
 		"Idempotency-Key maxLength": func(n *big.Int) request {
 			return request{method: http.MethodPost, path: "/orders", body: tea, header: map[string]string{"Idempotency-Key": strings.Repeat("k", int(n.Int64()))}}
 		},
-		"customerId minLength": func(n *big.Int) request { return request{path: "/orders?customerId=" + repeat(n.Int64())} },
-		"customerId maxLength": func(n *big.Int) request { return request{path: "/orders?customerId=" + repeat(n.Int64())} },
-		"limit minimum":        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
-		"limit maximum":        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
+		"customerId minLength":                 func(n *big.Int) request { return request{path: "/orders?customerId=" + repeat(n.Int64())} },
+		"customerId maxLength":                 func(n *big.Int) request { return request{path: "/orders?customerId=" + repeat(n.Int64())} },
+		"limit minimum":                        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
+		"limit maximum":                        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
+		"CreateWebhookRequest url minLength":   func(n *big.Int) request { return hookTo(strings.Repeat("x", int(n.Int64()))) },
+		"CreateWebhookRequest url maxLength":   func(n *big.Int) request { return hookTo(strings.Repeat("x", int(n.Int64())-len("https://"))) },
+		"CreateWebhookRequest events minItems": func(n *big.Int) request { return hookTo("x", types[:n.Int64()]...) },
+		"CreateWebhookRequest events maxItems": func(n *big.Int) request {
+			return hookTo("x", append(types[:min(n.Int64(), 4)], types[:max(n.Int64()-4, 0)]...)...)
+		},
 		// The pattern and the list of codes are stricter; see TestPatterns.
 		"CreateRequest currency minLength":     nil,
 		"CreateRequest currency maxLength":     nil,
@@ -128,7 +144,7 @@ func limits(t *testing.T, doc map[string]any) map[string]*big.Int {
 			}
 		}
 	}
-	for _, schema := range []string{"CreateRequest", "CreateItem"} {
+	for _, schema := range []string{"CreateRequest", "CreateItem", "CreateWebhookRequest"} {
 		for name, property := range at(t, doc, "components", "schemas", schema, "properties") {
 			walk(schema+" "+name, property.(map[string]any))
 		}
@@ -208,7 +224,7 @@ func TestPatterns(t *testing.T) {
 // TestTexts: no text of a body can have U+0000, and the document says so of each.
 func TestTexts(t *testing.T) {
 	schemas := at(t, document(t, newAPI(t)), "components", "schemas")
-	for _, name := range []string{"CreateRequest", "CreateItem", "PayRequest", "RefundRequest"} {
+	for _, name := range []string{"CreateRequest", "CreateItem", "PayRequest", "RefundRequest", "CreateWebhookRequest"} {
 		for field, schema := range at(t, schemas, name, "properties") {
 			schema := schema.(map[string]any)
 			types, _ := json.Marshal(schema["type"])

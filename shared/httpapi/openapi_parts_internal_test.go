@@ -7,6 +7,8 @@ import (
 
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
+	"paylane/shared/webhook"
+	"paylane/shared/wire"
 )
 
 const aboutAPI = `Takes orders at once and collects their payments behind a queue. A new order is PENDING; ` +
@@ -78,6 +80,33 @@ func operations() []operationDoc {
 			"200": changed("Nothing personal is left in it", exampleErased()),
 			"404": notFound(), "409": conflict(order.EventErase, order.Pending), "412": otherVersion(), "413": gatewayTooLarge(),
 		}, true},
+		{http.MethodPost, "/webhooks", tagWebhooks, scopeWrite, aboutWebhooks, bodied(map[string]*huma.Response{
+			"201": webhookAnswer("It is registered", exampleWebhook(exampleSecret)),
+			"400": problems("The body is not JSON, or the request names no tenant", brokenJSON(), tenantUnnamed()),
+			"409": problems("The tenant has as many webhooks as it can have", problemOfError(webhook.ErrTooMany)),
+			"422": problems("The request is not valid", problemOfError(&webhook.URLError{Reason: "must be an absolute URL that begins with https://"})),
+		}), false},
+		{http.MethodGet, "/webhooks", tagWebhooks, scopeWrite, "", map[string]*huma.Response{"200": {
+			Description: "All of them, at most 10",
+			Content: map[string]*huma.MediaType{typeJSON: {
+				Schema: &huma.Schema{Ref: "#/components/schemas/WebhookList"}, Example: webhookListBody{Webhooks: []webhookBody{exampleWebhook("")}},
+			}},
+		}}, false},
+		{http.MethodGet, "/webhooks/{id}", tagWebhooks, scopeWrite, "", map[string]*huma.Response{
+			"200": webhookAnswer("The webhook, and how its last deliveries went", exampleWebhook("")), "404": noWebhook(),
+		}, false},
+		{http.MethodDelete, "/webhooks/{id}", tagWebhooks, scopeWrite, "What is on its way to it is dropped.", map[string]*huma.Response{
+			"204": {Description: "It is deleted"}, "404": noWebhook(), "413": gatewayTooLarge(),
+		}, false},
+		{http.MethodPost, "/webhooks/{id}/rotate", tagWebhooks, scopeWrite, "The secret before goes on signing beside the new one for 24 hours: requests then have two signatures.", map[string]*huma.Response{
+			"200": webhookAnswer("The webhook with its new secret", exampleWebhook(exampleSecret)), "404": noWebhook(), "413": gatewayTooLarge(),
+		}, false},
+		{http.MethodPost, "/webhooks/{id}/test", tagWebhooks, scopeWrite, "Posts an event of the type webhook.test, also to a webhook that is disabled.", map[string]*huma.Response{
+			"202": {Description: "The event is on its way", Content: map[string]*huma.MediaType{typeJSON: {
+				Schema: &huma.Schema{Ref: "#/components/schemas/WebhookTest"}, Example: webhookTestBody{EventID: "evt_" + exampleWebhookID},
+			}}},
+			"404": noWebhook(), "413": gatewayTooLarge(),
+		}, false},
 		{http.MethodGet, "/orders/{id}/events", tagOrders, ScopeRead, aboutEvents, eventsResponses(), false},
 		{http.MethodGet, "/healthz", tagService, "", "", map[string]*huma.Response{"200": {
 			Description: "It is up",
@@ -95,6 +124,27 @@ func operations() []operationDoc {
 			Content:     map[string]*huma.MediaType{"text/html; charset=utf-8": {Schema: &huma.Schema{Type: huma.TypeString}}},
 		}}, false},
 	}
+}
+
+const aboutWebhooks = "Events of the tenant's orders are posted to the URL as Standard Webhooks has it (standardwebhooks.com): the headers webhook-id, webhook-timestamp and webhook-signature, and a body\n\n" +
+	"    {\"type\": \"order.paid\", \"timestamp\": \"…\", \"data\": {\"id\": \"…\", \"status\": \"PAID\", …}}\n\n" +
+	"data is the Order as it was then. Types are order.paid, order.failed, order.canceled, order.refunded (for each refund, of a part too) and webhook.test. " +
+	"Verify the signature with a library of Standard Webhooks, and answer 2xx within 10 seconds. Anything else, a redirect too, is tried again, for at least 24 hours and later each time, Retry-After honored. " +
+	"An event comes at least once, with the same webhook-id each time; those of one order come in order, unless one is refused for an hour. " +
+	"Events of changes before the webhook was registered are not posted."
+
+func webhookAnswer(description string, b webhookBody) *huma.Response {
+	r := &huma.Response{Description: description, Content: map[string]*huma.MediaType{
+		typeJSON: {Schema: &huma.Schema{Ref: "#/components/schemas/Webhook"}, Example: b},
+	}}
+	if b.Secret != "" && len(b.Successes) == 0 {
+		r.Headers = headerRefs("Location-webhook")
+	}
+	return r
+}
+
+func noWebhook() *huma.Response {
+	return problems("This tenant has no such webhook", problemOfError(webhook.ErrNotFound))
 }
 
 const aboutRefund = "Without a body, all that is left: the order becomes REFUNDING, and REFUNDED once the gateway has returned the money; asking twice is the same as once. " +
@@ -159,8 +209,8 @@ func createResponses() map[string]*huma.Response {
 
 func listResponses() map[string]*huma.Response {
 	page := answer("A page of orders", map[string]any{
-		"last": orderListBody{Orders: []orderBody{examplePaid()}},
-		"more": orderListBody{Orders: []orderBody{exampleDeclined()}, Next: exampleCursor},
+		"last": orderListBody{Orders: []wire.OrderBody{examplePaid()}},
+		"more": orderListBody{Orders: []wire.OrderBody{exampleDeclined()}, Next: exampleCursor},
 	})
 	page.Content[typeJSON].Schema = &huma.Schema{Ref: "#/components/schemas/OrderList"}
 	page.Headers = map[string]*huma.Header{"Link": headerRef("Link-next")}
@@ -215,7 +265,7 @@ func answer(description string, values map[string]any, headers ...string) *huma.
 	}
 }
 
-func changed(description string, o orderBody) *huma.Response {
+func changed(description string, o wire.OrderBody) *huma.Response {
 	return answer(description, map[string]any{"order": o}, "ETag")
 }
 
@@ -296,6 +346,7 @@ func headers() map[string]*huma.Header {
 	tenant := ", with the query parameter tenant for an operator over all tenants"
 	return map[string]*huma.Header{
 		"Location":               text("Where the order is"+tenant+".", `^/orders/`, "/orders/"+exampleID, true),
+		"Location-webhook":       text("Where the webhook is"+tenant+".", `^/webhooks/`, "/webhooks/"+exampleWebhookID, false),
 		"Link":                   text("Where the order's events are"+tenant+".", `>; rel="events"$`, "</orders/"+exampleID+`/events>; rel="events"`, true),
 		"Link-next":              text("Where the next page is, if there is one"+tenant+".", `>; rel="next"$`, "</orders?cursor="+exampleCursor+`&limit=1>; rel="next"`, false),
 		"Idempotency-Replayed":   text("true if the order existed already.", `^true$`, "true", false),

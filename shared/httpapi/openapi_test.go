@@ -17,6 +17,7 @@ import (
 
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
+	"paylane/shared/webhook"
 )
 
 // document returns /openapi.json as a caller sees it.
@@ -222,7 +223,27 @@ func TestProblemExamples(t *testing.T) {
 		r.tenant, r.operator = tenant, operator
 		return r
 	}
+	const hook, hooks, noHook = `{"url": "https://shop.example/hook"}`, "/webhooks", "/webhooks/0199a6c7-5d2e-7b4f-8c3a-6e1f0d9b7a54"
+	for range webhook.MaxEndpoints {
+		a.do(t, of(post(hooks, hook), "full", false))
+	}
 	rows := map[string]request{
+		"post /webhooks 400 bad-request":                         post(hooks, "{"),
+		"post /webhooks 400 tenant-unnamed":                      of(post(hooks, hook), "*", true),
+		"post /webhooks 409 too-many-webhooks":                   of(post(hooks, hook), "full", false),
+		"post /webhooks 413 request-entity-too-large":            post(hooks, strings.Repeat(" ", 64<<10+1)),
+		"post /webhooks 415 unsupported-media-type":              form(hooks),
+		"post /webhooks 415 unsupported-media-type-2":            zipped(hooks, hook),
+		"post /webhooks 422 invalid-request":                     post(hooks, `{"url": "http://shop.example/hook"}`),
+		"get /webhooks 400 tenant-unnamed":                       of(request{path: hooks}, "*", true),
+		"get /webhooks/{id} 400 tenant-unnamed":                  of(request{path: noHook}, "*", true),
+		"get /webhooks/{id} 404 webhook-not-found":               {path: noHook},
+		"delete /webhooks/{id} 400 tenant-unnamed":               of(request{method: http.MethodDelete, path: noHook}, "*", true),
+		"delete /webhooks/{id} 404 webhook-not-found":            {method: http.MethodDelete, path: noHook},
+		"post /webhooks/{id}/rotate 400 tenant-unnamed":          of(post(noHook+"/rotate", ""), "*", true),
+		"post /webhooks/{id}/rotate 404 webhook-not-found":       post(noHook+"/rotate", ""),
+		"post /webhooks/{id}/test 400 tenant-unnamed":            of(post(noHook+"/test", ""), "*", true),
+		"post /webhooks/{id}/test 404 webhook-not-found":         post(noHook+"/test", ""),
 		"post /orders 400 bad-request":                           post("/orders", "{\"amount\": 12000,\n \"amount\": 12000}"),
 		"post /orders 400 idempotency-key-malformed":             keyed("a b", tea),
 		"post /orders 400 tenant-unnamed":                        of(post("/orders", tea), "*", true),

@@ -13,6 +13,7 @@ import (
 
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
+	"paylane/shared/wire"
 )
 
 // headerValues returns a request header as API Gateway passes it on, its repeats joined
@@ -44,7 +45,7 @@ type createOutput struct {
 	Location string `header:"Location"`
 	Link     string `header:"Link"`
 	Replayed string `header:"Idempotency-Replayed"`
-	Body     orderBody
+	Body     wire.OrderBody
 }
 
 func (a *api) create(ctx context.Context, in *createInput) (*createOutput, error) {
@@ -56,7 +57,7 @@ func (a *api) create(ctx context.Context, in *createInput) (*createOutput, error
 		return nil, report(ctx, a.Log, err)
 	}
 	out := &createOutput{
-		Location: callerOf(ctx).link("/orders/"+o.ID, nil), Link: a.eventsLink(ctx, o.ID), Body: newOrderBody(o),
+		Location: callerOf(ctx).link("/orders/"+o.ID, nil), Link: a.eventsLink(ctx, o.ID), Body: wire.NewOrderBody(o),
 	}
 	if replayed {
 		out.Replayed = "true"
@@ -128,7 +129,7 @@ type getOutput struct {
 	Vary         string `header:"Vary"`
 	Applied      string `header:"Preference-Applied"`
 	Link         string `header:"Link"`
-	Body         orderBody
+	Body         wire.OrderBody
 }
 
 func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
@@ -165,7 +166,7 @@ func (a *api) get(ctx context.Context, in *getInput) (*getOutput, error) {
 	if in.excluded(o) {
 		return nil, preconditionFailed()
 	}
-	out.ETag, out.Body = etag(o.Version), newOrderBody(o)
+	out.ETag, out.Body = etag(o.Version), wire.NewOrderBody(o)
 	if in.unchanged(o) {
 		out.Status = http.StatusNotModified
 	}
@@ -204,8 +205,8 @@ type listOutput struct {
 }
 
 type orderListBody struct {
-	Orders []orderBody `json:"orders" nullable:"false" doc:"Newest first."`
-	Next   string      `json:"next,omitempty" doc:"The cursor of the next page; absent at the end."`
+	Orders []wire.OrderBody `json:"orders" nullable:"false" doc:"Newest first."`
+	Next   string           `json:"next,omitempty" doc:"The cursor of the next page; absent at the end."`
 }
 
 func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
@@ -221,9 +222,9 @@ func (a *api) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if err != nil {
 		return nil, report(ctx, a.Log, err)
 	}
-	out := &listOutput{Body: orderListBody{Orders: make([]orderBody, len(page.Orders))}}
+	out := &listOutput{Body: orderListBody{Orders: make([]wire.OrderBody, len(page.Orders))}}
 	for i, o := range page.Orders {
-		out.Body.Orders[i] = newOrderBody(o)
+		out.Body.Orders[i] = wire.NewOrderBody(o)
 	}
 	if page.Next != nil {
 		next, err := encodeCursor(*page.Next)
@@ -247,7 +248,7 @@ type changeOutput struct {
 	Status   int
 	ETag     string `header:"ETag"`
 	Replayed string `header:"Idempotency-Replayed"`
-	Body     orderBody
+	Body     wire.OrderBody
 }
 
 func (a *api) cancel(ctx context.Context, in *OrderInput) (*changeOutput, error) {
@@ -319,5 +320,5 @@ func (a *api) changed(ctx context.Context, status int, o order.Order, err error)
 	if err != nil {
 		return nil, report(ctx, a.Log, err)
 	}
-	return &changeOutput{Status: status, ETag: etag(o.Version), Body: newOrderBody(o)}, nil
+	return &changeOutput{Status: status, ETag: etag(o.Version), Body: wire.NewOrderBody(o)}, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"paylane/shared/order"
 	"paylane/shared/pipeline"
+	"paylane/shared/webhook"
 )
 
 // Problem is an error as callers see it: problem details of RFC 9457.
@@ -62,6 +63,8 @@ var (
 	typeKeyMalformed  = problemType{"idempotency-key-malformed", "The idempotency key is malformed", http.StatusBadRequest}
 	typeCursor        = problemType{"bad-cursor", "The cursor is not valid", http.StatusBadRequest}
 	typeNotFound      = problemType{"order-not-found", "No such order", http.StatusNotFound}
+	typeNoWebhook     = problemType{"webhook-not-found", "No such webhook", http.StatusNotFound}
+	typeManyWebhooks  = problemType{"too-many-webhooks", "The tenant has as many webhooks as it can have", http.StatusConflict}
 	typeState         = problemType{"wrong-state", "The order's state does not allow that", http.StatusConflict}
 	typeTenant        = problemType{"no-tenant", "The token names no tenant", http.StatusForbidden}
 	typeTenantUnnamed = problemType{"tenant-unnamed", "The request names no tenant", http.StatusBadRequest}
@@ -111,6 +114,7 @@ func problemFor(err error) (p *Problem, known bool) {
 	var own *Problem
 	var invalid *order.InvalidError
 	var transition *order.TransitionError
+	var badURL *webhook.URLError
 	switch {
 	case errors.As(err, &own):
 		return own, true
@@ -128,6 +132,12 @@ func problemFor(err error) (p *Problem, known bool) {
 		return typeKeyReused.problem("Another request was made with this Idempotency-Key. Use a new key for a new order."), true
 	case errors.Is(err, order.ErrNotFound):
 		return typeNotFound.problem("There is no order with this id."), true
+	case errors.Is(err, webhook.ErrNotFound):
+		return typeNoWebhook.problem("There is no webhook with this id."), true
+	case errors.Is(err, webhook.ErrTooMany):
+		return typeManyWebhooks.problem(fmt.Sprintf("There can be %d; delete one that is not needed any more.", webhook.MaxEndpoints)), true
+	case errors.As(err, &badURL):
+		return typeInvalid.problem(seeErrors, FieldDetail{Location: "body.url", Message: badURL.Reason}), true
 	case errors.As(err, &transition):
 		return typeState.problem(stateDetail(transition)), true
 	case errors.Is(err, order.ErrUnavailable):

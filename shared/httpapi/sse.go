@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"paylane/shared/order"
+	"paylane/shared/wire"
 )
 
 // heartbeat is how often a client gets a comment, whatever else it gets.
@@ -56,7 +57,7 @@ func (e *eventWriter) close() {
 // order writes an order as an event.
 func (e *eventWriter) order(o order.Order) error {
 	var body bytes.Buffer
-	if err := writeJSON(&body, newOrderBody(o)); err != nil {
+	if err := writeJSON(&body, wire.NewOrderBody(o)); err != nil {
 		return err
 	}
 	return e.write(fmt.Sprintf("event: order\nid: %d\ndata: %s\n", o.Version, &body)) // the body ends in a line break of its own

@@ -2,6 +2,7 @@
 package handlerstest
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -9,17 +10,31 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/gateway/gateways"
 	"paylane/shared/handlers"
+	"paylane/shared/webhook"
 )
 
 // Services returns services with the given store and queue, whatever name is asked for, the
-// gateway that the environment names, no jitter and no log.
+// gateway that the environment names, no jitter and no log. Webhooks are registered, but nothing is
+// posted to them.
 func Services(store handlers.Store, queue handlers.Queue) handlers.Services {
 	return handlers.Services{
-		Store:   func(string) handlers.Store { return store },
-		Queue:   func(string) (handlers.Queue, error) { return queue, nil },
-		Gateway: func(name string) (gateway.Provider, error) { return gateways.New(name, gateways.Config{Now: time.Now}) },
-		Now:     time.Now, Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
+		Store:    func(string) handlers.Store { return store },
+		Queue:    func(string) (handlers.Queue, error) { return queue, nil },
+		Gateway:  func(name string) (gateway.Provider, error) { return gateways.New(name, gateways.Config{Now: time.Now}) },
+		Webhooks: poster{},
+		Now:      time.Now, Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
 	}
+}
+
+// poster takes every URL, and reaches none.
+type poster struct{}
+
+// CheckURL implements handlers.WebhookPoster.
+func (poster) CheckURL(string) error { return nil }
+
+// Post implements webhook.Poster.
+func (poster) Post(context.Context, string, map[string]string, []byte) (webhook.Answer, error) {
+	return webhook.Answer{}, webhook.ErrForbidden
 }
 
 // Environment returns an environment in which every function starts, without
@@ -27,6 +42,7 @@ func Services(store handlers.Store, queue handlers.Queue) handlers.Services {
 func Environment(changes ...string) map[string]string {
 	e := map[string]string{
 		"ORDERS_TABLE": "orders", "GATEWAY": "simulator", "AUTH_MODE": "none",
+		"WEBHOOK_QUEUE_URL": "webhooks",
 		"PAYMENT_QUEUE_URL": "payments", "DEAD_LETTER_QUEUE_URL": "dead-letters", "RECONCILE_QUEUE_URL": "reconcile",
 		"API_FUNCTION": "api:live", "READ_FUNCTION": "read:live",
 	}

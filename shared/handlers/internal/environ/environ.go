@@ -25,6 +25,14 @@ type PaymentQueue struct {
 // Variable is the variable's name.
 func (PaymentQueue) Variable() string { return "PAYMENT_QUEUE_URL" }
 
+// WebhookQueue is the queue of the webhook function.
+type WebhookQueue struct {
+	URL string `env:"WEBHOOK_QUEUE_URL,required,notEmpty"`
+}
+
+// Variable is the variable's name.
+func (WebhookQueue) Variable() string { return "WEBHOOK_QUEUE_URL" }
+
 // PaymentGateway has no default: whether money moves is not to be guessed.
 type PaymentGateway struct {
 	Name string `env:"GATEWAY,required,notEmpty"`
