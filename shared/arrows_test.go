@@ -91,6 +91,7 @@ var rooms = map[string][]string{
 	"shared/smoke":           {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},
 	"docs/examples/voucher":  {"paylane/shared/gateway", "paylane/shared/order"},
 	"docs/examples/receipts": {"paylane/shared/handlers", "paylane/shared/job", "paylane/shared/order", "github.com/caarlos0/env/v11"},
+	"docs/examples/receiver": {"github.com/standard-webhooks/standard-webhooks/libraries/go"},
 	"functions": {
 		"paylane/functions/internal", "paylane/shared/handlers", "paylane/shared/gateway",
 		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go",
