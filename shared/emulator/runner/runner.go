@@ -266,6 +266,9 @@ func (c Config) read(lookup func(template.Reference) (string, error)) (*template
 			problems.add(api.Line, api.LogicalID, "the runner serves one HTTP API, and %s is another", api.LogicalID)
 		}
 	}
+	for _, m := range t.StreamMappings {
+		problems.add(m.Line, "", "mapping %s: the runner does not poll streams", m.LogicalID)
+	}
 	if c.Tokens != nil && len(t.APIs) == 0 {
 		problems.add(0, "", "there is no HTTP API that could ask for access tokens")
 	}
