@@ -1,6 +1,9 @@
 package template
 
-import "strconv"
+import (
+	"cmp"
+	"strconv"
+)
 
 // tableProperties are those that make a difference to code; the others are in [accepted].
 //
@@ -62,7 +65,7 @@ func (r *reader) streamValue(n *node, path string, res *resource) *node {
 }
 
 func (r *reader) streamARN(res *resource, name string) string {
-	return r.fill(returns[typeTable].attributes[streamAttribute], res, name)
+	return cmp.Or(r.options.Streams[res.id], r.fill(returns[typeTable].attributes[streamAttribute], res, name))
 }
 
 // tableOfStream returns the logical id of the table whose stream's ARN is a required property.

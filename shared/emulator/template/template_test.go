@@ -252,6 +252,13 @@ Resources:
 	const stream = "arn:aws:dynamodb:us-east-1:123456789012:table/items/stream/2015-06-27T00:48:05.899"
 	diff(t, "the tables' streams", []string{"", stream}, []string{got.Tables[0].StreamARN, got.Tables[1].StreamARN})
 	diff(t, "environment", map[string]string{"STREAM": stream, "BUILT": stream}, got.Functions[0].Environment)
+	const known = "arn:aws:dynamodb:us-east-1:123456789012:table/items/stream/2026-07-10T00:00:00.000"
+	with, err := template.Read("template.yaml", []byte(source), template.Options{Streams: map[string]string{"Items": known}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "the stream that is known", []string{known, known}, []string{with.Tables[1].StreamARN, with.Functions[0].Environment["STREAM"]})
+	diff(t, "the mappings from it", got.StreamMappings, with.StreamMappings)
 	if len(got.Mappings) != 0 {
 		t.Errorf("mappings from queues: %+v", got.Mappings)
 	}
