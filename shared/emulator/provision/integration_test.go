@@ -45,6 +45,16 @@ func (p place) make(t *testing.T, tmpl *template.Template) string {
 	return log.String()
 }
 
+// streams makes the tables that have a stream.
+func (p place) streams(t *testing.T, tmpl *template.Template) map[string]string {
+	t.Helper()
+	streams, err := provision.MakeStreams(t.Context(), p.Clients, tmpl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return streams
+}
+
 // attributes returns those of a queue that do not change by themselves.
 func (p place) attributes(t *testing.T, tmpl *template.Template, id string) map[string]string {
 	t.Helper()
@@ -192,7 +202,45 @@ func TestSmall(t *testing.T) {
 		[]int64{*table.ProvisionedThroughput.ReadCapacityUnits, *table.ProvisionedThroughput.WriteCapacityUnits})
 	diff(t, "its indexes", 1, len(table.LocalSecondaryIndexes))
 	diff(t, "its stream", ddbtypes.StreamViewTypeNewImage, table.StreamSpecification.StreamViewType)
+	diff(t, "the stream's ARN", map[string]string{"Items": *table.LatestStreamArn}, p.streams(t, tmpl))
 	diff(t, "its time to live", []string{"DISABLED", ""}, p.timeToLive(t, tmpl))
+}
+
+// TestStreamBeforeItsTable: the table is made for its stream's ARN, and stays as it is when the
+// rest is made.
+func TestStreamBeforeItsTable(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	tmpl := read(t, fmt.Sprintf(small, smallRedrive), p.options)
+	streams := p.streams(t, tmpl)
+	diff(t, "log", "", p.make(t, tmpl))
+	diff(t, "the stream's ARN", map[string]string{"Items": *p.table(t, tmpl).LatestStreamArn}, streams)
+}
+
+// TestAddedStream: what the error about a table without a stream says to do helps.
+func TestAddedStream(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	const stream = "      StreamSpecification: {StreamViewType: NEW_IMAGE}\n"
+	source := fmt.Sprintf(small, smallRedrive)
+	p.make(t, read(t, strings.Replace(source, stream, "", 1), p.options))
+	tmpl := read(t, source, p.options)
+	if _, err := provision.MakeStreams(t.Context(), p.Clients, tmpl); err == nil || !strings.Contains(err.Error(), "it exists without a stream: ") {
+		t.Errorf("a table without a stream: %v", err)
+	}
+	update := func(s ddbtypes.StreamSpecification) {
+		t.Helper()
+		if _, err := p.DynamoDB.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: &tmpl.Tables[0].Name, StreamSpecification: &s}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(ddbtypes.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: ddbtypes.StreamViewTypeKeysOnly})
+	if _, err := provision.MakeStreams(t.Context(), p.Clients, tmpl); err == nil || !strings.Contains(err.Error(), "it exists with a stream of KEYS_ONLY") {
+		t.Errorf("a table with another stream: %v", err)
+	}
+	update(ddbtypes.StreamSpecification{StreamEnabled: aws.Bool(false)})
+	update(ddbtypes.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: ddbtypes.StreamViewTypeNewImage})
+	diff(t, "the stream's ARN", map[string]string{"Items": *p.table(t, tmpl).LatestStreamArn}, p.streams(t, tmpl))
 }
 
 func TestASecondTimeChangesNothing(t *testing.T) {

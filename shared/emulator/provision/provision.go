@@ -8,7 +8,6 @@ package provision
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -60,12 +59,27 @@ func Make(ctx context.Context, c Clients, t *template.Template, logger *slog.Log
 		}
 	}
 	for _, table := range t.Tables {
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		err := makeTable(ctx, c.DynamoDB, table)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("create the table %s: %w", table.LogicalID, err)
+		if _, err := ensureTable(ctx, c.DynamoDB, table); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// MakeStreams creates those tables of a template that have a stream, unless they exist, and
+// returns the streams' ARNs by the tables' logical ids: an ARN has the time at which its stream
+// was made. An existing table without the stream is an error that says how to give it one.
+func MakeStreams(ctx context.Context, c Clients, t *template.Template) (map[string]string, error) {
+	streams := make(map[string]string)
+	for _, table := range t.Tables {
+		if table.StreamARN == "" {
+			continue
+		}
+		arn, err := ensureTable(ctx, c.DynamoDB, table)
+		if err != nil {
+			return nil, err
+		}
+		streams[table.LogicalID] = arn
+	}
+	return streams, nil
 }

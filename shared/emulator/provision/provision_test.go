@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,6 +41,8 @@ Resources:
       ProvisionedThroughput: {ReadCapacityUnits: "5", WriteCapacityUnits: 6}
 `
 )
+
+const streamedTable = oneTable + "      StreamSpecification: {StreamViewType: NEW_IMAGE}\n"
 
 func read(t *testing.T, source string, o template.Options) *template.Template {
 	t.Helper()
@@ -144,6 +147,35 @@ Resources:
 	}
 }
 
+// TestStreams: the tables that have a stream are made, and no others, and its ARN is the one
+// that the service gives it.
+func TestStreams(t *testing.T) {
+	const arn = "arn:aws:dynamodb:us-east-1:000000000001:table/items/stream/2026-07-10T00:00:00.000"
+	for name, create := range map[string]string{"made": `{}`, "there": tableInUse} {
+		t.Run(name, func(t *testing.T) {
+			s := &service{answers: answers{
+				"CreateTable": create,
+				"DescribeTable": `{"Table":{"TableStatus":"ACTIVE","TableName":"items","LatestStreamArn":"` + arn +
+					`","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"}}}`,
+			}}
+			synctest.Test(t, func(t *testing.T) {
+				tmpl := read(t, streamedTable+"  Others: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: []}}\n", at("http://sqs.test"))
+				streams, err := provision.MakeStreams(t.Context(), through(s, "http://sqs.test"), tmpl)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := cmp.Diff(map[string]string{"Items": arn}, streams); d != "" {
+					t.Error("streams (-want +got):\n" + d)
+				}
+			})
+			made := slices.DeleteFunc(s.requests, func(request string) bool { return !strings.HasPrefix(request, "CreateTable ") })
+			if len(made) != 1 || !strings.Contains(made[0], `"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"}`) {
+				t.Errorf("created: %v", made)
+			}
+		})
+	}
+}
+
 // Services write a redrive policy in different ways; only its meaning counts.
 func TestRedrivePolicyInOtherWords(t *testing.T) {
 	const redrive = oneQueue + `
@@ -211,6 +243,25 @@ func TestErrors(t *testing.T) {
 			"a table that never becomes active", oneTable, "http://sqs.test",
 			&service{answers: answers{"CreateTable": `{}`, "DescribeTable": `{"Table":{"TableStatus":"CREATING"}}`}},
 			[]string{"create the table Items: wait until it is active: "},
+		},
+		{
+			"a table that never had a stream", streamedTable, "http://sqs.test",
+			&service{answers: answers{"CreateTable": tableInUse, "DescribeTable": `{"Table":{"TableStatus":"ACTIVE","TableName":"items"}}`}},
+			[]string{"create the table Items: it exists without a stream: give it one with `aws dynamodb update-table --table-name items " +
+				"--stream-specification StreamEnabled=true,StreamViewType=NEW_IMAGE --region us-east-1 --endpoint-url http://sqs.test`"},
+		},
+		{
+			"a table whose stream has ended", streamedTable, "http://sqs.test",
+			&service{answers: answers{"CreateTable": tableInUse, "DescribeTable": `{"Table":{"TableStatus":"ACTIVE","TableName":"items",` +
+				`"LatestStreamArn":"arn","StreamSpecification":{"StreamEnabled":false}}}`}},
+			[]string{"create the table Items: it exists without a stream: "},
+		},
+		{
+			"a table with another stream", streamedTable, "http://sqs.test",
+			&service{answers: answers{"CreateTable": tableInUse, "DescribeTable": `{"Table":{"TableStatus":"ACTIVE","TableName":"items",` +
+				`"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}}`}},
+			[]string{"create the table Items: it exists with a stream of KEYS_ONLY, and the template asks for NEW_IMAGE: end the stream with " +
+				"`aws dynamodb update-table --table-name items --stream-specification StreamEnabled=false --region ", "StreamEnabled=true,StreamViewType=NEW_IMAGE --region "},
 		},
 	}
 	for _, row := range rows {

@@ -92,23 +92,37 @@ func static(c Credentials) aws.CredentialsProvider {
 }
 
 // resolve reads the template with the values that it refers to at the endpoint. Secrets of
-// its own that it refers to are made first, since their values are generated.
+// its own that it refers to are made first, since their values are generated, and so are the
+// tables that have a stream, since its ARN is.
 func (c Config) resolve(ctx context.Context) (*template.Template, error) {
 	if err := c.checkEndpoint(); err != nil {
 		return nil, err
 	}
 	if !c.hasEndpoint() {
-		return c.read(nil)
+		return c.read(nil, nil)
 	}
 	l := &lookups{ctx: ctx, clients: c.clients()}
+	var streams map[string]string // nil until they are made
 	for made := map[string]bool{}; ; {
 		l.missing = nil
-		t, err := c.read(l.find)
+		t, err := c.read(l.find, streams)
 		if l.failed != nil {
 			return nil, fmt.Errorf("at the endpoint %s: %w", c.Endpoint, l.failed)
 		}
-		if err != nil || len(l.missing) == 0 {
-			return t, err
+		if err != nil {
+			return nil, err
+		}
+		if len(l.missing) == 0 {
+			if streams != nil {
+				return t, nil
+			}
+			if streams, err = provision.MakeStreams(ctx, l.clients, t); err != nil {
+				return nil, fmt.Errorf("at the endpoint %s: %w", c.Endpoint, err)
+			}
+			if len(streams) == 0 {
+				return t, nil
+			}
+			continue
 		}
 		own := slices.DeleteFunc(slices.Clone(t.Externals), func(x template.External) bool {
 			return x.Type != "AWS::SecretsManager::Secret" || !slices.Contains(l.missing, x.Name) && !slices.Contains(l.missing, x.Ref)
@@ -135,7 +149,7 @@ func (c Config) missing(l *lookups, own []template.External, absent []Absent) er
 			return "", template.ErrLater
 		}
 		return provision.Lookup(l.ctx, l.clients, ref)
-	})
+	}, nil)
 	problems := problems{file: c.Template}
 	for _, x := range own {
 		reason := "it has none"

@@ -18,8 +18,8 @@ import (
 	"paylane/shared/emulator/template"
 )
 
-// services is an endpoint with Systems Manager and Secrets Manager. It knows no other
-// service.
+// services is an endpoint with Systems Manager, Secrets Manager, and tables that all have a
+// stream. It knows no other service.
 type services struct {
 	*httptest.Server
 
@@ -27,8 +27,10 @@ type services struct {
 	parameters map[string]string
 	secrets    map[string]string
 	calls      []string // the operations, with the names
-	empty      bool     // secrets without a value have none
+	empty      bool     // secrets without a value have none, and tables no stream
 }
+
+const madeStream = "arn:aws:dynamodb:us-east-1:000000000000:table/items/stream/2026-07-10T00:00:00.000"
 
 func newServices(t *testing.T, parameters, secrets map[string]string) *services {
 	t.Helper()
@@ -72,6 +74,13 @@ func (s *services) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "CreateSecret":
 		s.secrets[name] = input.SecretString
 		status, answer = http.StatusOK, map[string]any{"ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:" + name + "-AbCdEf"}
+	case "CreateTable":
+		status, answer = http.StatusOK, map[string]any{}
+	case "DescribeTable":
+		status, answer = http.StatusOK, map[string]any{"Table": map[string]any{
+			"TableStatus": "ACTIVE", "LatestStreamArn": madeStream,
+			"StreamSpecification": map[string]any{"StreamEnabled": !s.empty, "StreamViewType": "KEYS_ONLY"},
+		}}
 	default:
 		status, answer = http.StatusNotImplemented, map[string]any{"__type": "InternalFailure", "message": "no such service"}
 	}
@@ -193,6 +202,32 @@ Resources:
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", generate, err)
 		}
+	}
+}
+
+// TestStreamARNs: functions see the ARN that the endpoint gave the stream when its table was
+// made.
+func TestStreamARNs(t *testing.T) {
+	t.Parallel()
+	path := write(t, filepath.Join(t.TempDir(), "template.yaml"), looking+`          STREAM: !GetAtt Items.StreamArn
+  Items: {Type: AWS::DynamoDB::Table, Properties: {TableName: items, KeySchema: [], StreamSpecification: {StreamViewType: KEYS_ONLY}}}
+`)
+	s := newServices(t, map[string]string{"/shop/host": "db.test", "/shop/port:3": "5432"}, map[string]string{"admin": "ann"})
+	r, err := runner.Start(t.Context(), runner.Config{Template: path, Endpoint: s.URL, Imports: imports})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Template(); got.Functions[0].Environment["STREAM"] != madeStream || got.Tables[0].StreamARN != madeStream {
+		t.Errorf("the environment is %v, and the table's stream %s", got.Functions[0].Environment, got.Tables[0].StreamARN)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+
+	s.empty = true
+	_, err = runner.Start(t.Context(), runner.Config{Template: path, Endpoint: s.URL, Imports: imports})
+	if err == nil || !strings.Contains(err.Error(), "at the endpoint "+s.URL+": create the table Items: it exists without a stream: ") {
+		t.Errorf("a table without a stream: %v", err)
 	}
 }
 

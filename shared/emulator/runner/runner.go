@@ -139,7 +139,7 @@ func Start(ctx context.Context, c Config) (*Runner, error) {
 // nowhere and connects to nothing; an Endpoint is not required. So the template's Lookups
 // remain to be read, and what depends on them is left out.
 func Check(c Config) (*template.Template, error) {
-	t, err := c.withDefaults().read(func(template.Reference) (string, error) { return "", template.ErrLater })
+	t, err := c.withDefaults().read(func(template.Reference) (string, error) { return "", template.ErrLater }, nil)
 	if err != nil || c.Platform != nil {
 		return t, err
 	}
@@ -243,13 +243,14 @@ func (c Config) start(ctx context.Context) (*Runner, error) {
 	return r, nil
 }
 
-// read reads the template and refuses what no platform can run.
-func (c Config) read(lookup func(template.Reference) (string, error)) (*template.Template, error) {
+// read reads the template, with the ARNs of the tables' streams that are known, and refuses what
+// no platform can run.
+func (c Config) read(lookup func(template.Reference) (string, error), streams map[string]string) (*template.Template, error) {
 	source, err := os.ReadFile(c.Template)
 	if err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
-	o := template.Options{Parameters: c.Parameters, Imports: c.Imports, Region: c.Region, Lookup: lookup}
+	o := template.Options{Parameters: c.Parameters, Imports: c.Imports, Region: c.Region, Lookup: lookup, Streams: streams}
 	if o.Origin, err = URL(c.Addr); err != nil {
 		return nil, err
 	}
@@ -265,6 +266,9 @@ func (c Config) read(lookup func(template.Reference) (string, error)) (*template
 		if i > 0 {
 			problems.add(api.Line, api.LogicalID, "the runner serves one HTTP API, and %s is another", api.LogicalID)
 		}
+	}
+	for _, m := range t.StreamMappings {
+		problems.add(m.Line, "", "mapping %s: the runner does not poll streams", m.LogicalID)
 	}
 	if c.Tokens != nil && len(t.APIs) == 0 {
 		problems.add(0, "", "there is no HTTP API that could ask for access tokens")

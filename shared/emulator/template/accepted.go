@@ -11,6 +11,9 @@ const (
 	typeStage    = "AWS::ApiGatewayV2::Stage" // SAM makes one from an HTTP API
 )
 
+// typeStreamMapping is what the tables below call a typeMapping from a table's stream.
+const typeStreamMapping = typeMapping + " DynamoDB"
+
 // Types that are not emulated, but that code can reach, and what belongs to them.
 const (
 	typeTopic        = "AWS::SNS::Topic"
@@ -163,6 +166,7 @@ var accepted = map[string]map[string]string{
 		"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "LoggingConfig": noLogs,
 		"ProvisionedPollerConfig": noCapacity,
 	},
+	typeFunction + " Events DynamoDB": {"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics},
 	typeFunction + " Events Schedule": {
 		"DeadLetterConfig": noDelivery, "Description": noTags, "RetryPolicy": noDelivery,
 	},
@@ -175,6 +179,7 @@ var accepted = map[string]map[string]string{
 		"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "LoggingConfig": noLogs, "Tags": noTags,
 		"ProvisionedPollerConfig": noCapacity,
 	},
+	typeStreamMapping: {"KmsKeyArn": noCrypto, "MetricsConfig": noMetrics, "Tags": noTags},
 	typeHTTPAPI: {
 		"AccessLogSettings": noLogs, "Description": noTags, "Name": noTags, "PropagateTags": noTags, "Tags": noTags,
 		"FailOnWarnings": noDeploy, "Domain": noDomain, "DisableExecuteApiEndpoint": noDomain,
@@ -192,6 +197,7 @@ var accepted = map[string]map[string]string{
 		"PointInTimeRecoverySpecification": noBackup, "ResourcePolicy": noIAM, "SSESpecification": noCrypto,
 		"OnDemandThroughput": noCapacity, "TableClass": noCapacity, "WarmThroughput": noCapacity, "Tags": noTags,
 	},
+	typeTable + " StreamSpecification": {"ResourcePolicy": noIAM},
 	typeTopic: {
 		"ArchivePolicy": noBackup, "DataProtectionPolicy": noIAM, "DeliveryStatusLogging": noLogs,
 		"KmsMasterKeyId": noCrypto, "SignatureVersion": noMail, "Subscription": noMail, "Tags": noTags,
@@ -227,6 +233,12 @@ var accepted = map[string]map[string]string{
 	},
 }
 
+// Reasons why properties of both kinds of mapping from a stream are not supported.
+const (
+	noTimes    = "a table's stream is read from its beginning or its end"
+	noTumbling = "functions that keep state over a window are not emulated"
+)
+
 // refused says why properties that exist are not supported. One that is in no list is
 // refused too.
 //
@@ -245,6 +257,8 @@ var refused = map[string]map[string]string{
 		"TenancyConfig":          "tenant isolation is not emulated",
 		"VpcConfig":              "there are no VPCs locally",
 	},
+	typeFunction + " Events DynamoDB": {"StartingPositionTimestamp": noTimes, "TumblingWindowInSeconds": noTumbling},
+	typeStreamMapping:                 {"StartingPositionTimestamp": noTimes, "TumblingWindowInSeconds": noTumbling},
 	typeHTTPAPI: {
 		"DefinitionBody": "write the routes as HttpApi events of the functions",
 		"DefinitionUri":  "write the routes as HttpApi events of the functions",

@@ -22,21 +22,22 @@ func (r *reader) asyncInvokes(p *properties) AsyncInvokes {
 // create a queue if none is named.
 func (r *reader) destination(destinations *properties, key string) string {
 	p := destinations.inner(key, typeFunction+" EventInvokeConfig Destination")
-	defer p.done()
 	if p.n == nil {
 		return ""
 	}
-	if kind := p.required("Type"); kind != "SQS" {
-		if kind != "" {
-			p.problem("Type", "destinations of type %s are not emulated; the type can be SQS", quote(kind))
+	return r.destinationQueue(p, p.required("Type"))
+}
+
+// destinationQueue reads the rest of a destination of a type, empty if that has a problem:
+// the queue's logical id.
+func (r *reader) destinationQueue(p *properties, typ string) string {
+	defer p.done()
+	if typ != "SQS" {
+		if typ != "" {
+			p.problem("Type", "destinations of type %s are not emulated; the type can be SQS", quote(typ))
 		}
 		p.asked["Destination"] = true
 		return ""
 	}
-	arn := p.required("Destination")
-	q, ok := r.queueByARN(arn)
-	if !ok && arn != "" {
-		p.problem("Destination", "no queue of this template has the ARN %s", quote(arn))
-	}
-	return q.LogicalID
+	return r.queueNamed(p, "Destination")
 }

@@ -183,7 +183,9 @@ func (r *reader) readEvents(res *resource, p *properties, f Function) {
 		case "HttpApi":
 			r.readRoute(e, event.inner("Properties", typeFunction+" Events HttpApi"), f)
 		case "SQS":
-			r.readQueueEvent(res.id+e.key, e.at, event.inner("Properties", typeFunction+" Events SQS"), f)
+			r.readQueueMapping(res.id+e.key, e.at, event.inner("Properties", typeFunction+" Events SQS"), "Queue", f)
+		case "DynamoDB":
+			r.readStreamMapping(res.id+e.key, e.at, event.inner("Properties", typeFunction+" Events DynamoDB"), "Stream", f)
 		case "Schedule":
 			r.readRule(res.id+e.key, e.at, event.inner("Properties", typeFunction+" Events Schedule"), f)
 		case "ScheduleV2":

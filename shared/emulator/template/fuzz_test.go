@@ -2,6 +2,7 @@ package template_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,6 +21,7 @@ func FuzzRead(f *testing.F) {
 		around + "  D: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: {deadLetterTargetArn: !GetAtt Q.Arn, maxReceiveCount: 3}}}\n",
 		around + "  F: {Type: AWS::Serverless::Function, Properties: {Environment: {Variables: {AB: !Sub ['${x}${Q}', {x: !Join ['', [a]]}]}}}}\n",
 		around + "  F: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}}}}\n",
+		around + streamed + "  F: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: DynamoDB, Properties: {Stream: !GetAtt T.StreamArn, StartingPosition: LATEST}}}}}\n",
 		around + "  F: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: HttpApi, Properties: {Path: '/{a}', Method: any}}}}}\n",
 		around + "  F: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 day)}}}}}\n",
 		around + "  F: {Type: AWS::Serverless::Function, Properties: {EventInvokeConfig: {MaximumRetryAttempts: 0}}}\n",
@@ -60,6 +62,20 @@ func FuzzRead(f *testing.F) {
 			}
 			if _, ok := got.Queue(m.Queue); !ok {
 				t.Errorf("mapping %s has no queue", m.LogicalID)
+			}
+		}
+		for _, m := range got.StreamMappings {
+			if _, ok := got.Function(m.Function); !ok {
+				t.Errorf("mapping %s has no function", m.LogicalID)
+			}
+			if !slices.ContainsFunc(got.Tables, func(table template.Table) bool { return table.LogicalID == m.Table && table.StreamARN != "" }) {
+				t.Errorf("mapping %s has no table with a stream", m.LogicalID)
+			}
+			if _, ok := got.Queue(m.OnFailure); m.OnFailure != "" && !ok {
+				t.Errorf("mapping %s has no destination %s", m.LogicalID, m.OnFailure)
+			}
+			if m.StartingPosition != "LATEST" && m.StartingPosition != "TRIM_HORIZON" {
+				t.Errorf("mapping %s begins at %q", m.LogicalID, m.StartingPosition)
 			}
 		}
 		for _, q := range got.Queues {

@@ -35,6 +35,9 @@ Resources:
   Q: {Type: AWS::SQS::Queue, Properties: {QueueName: q}}
 `
 
+// streamed is a table with a stream, on a line of its own.
+const streamed = "  T: {Type: AWS::DynamoDB::Table, Properties: {TableName: t, KeySchema: [], StreamSpecification: {StreamViewType: NEW_IMAGE}}}\n"
+
 func TestProblems(t *testing.T) {
 	function := func(properties string) string {
 		return "  F:\n    Type: AWS::Serverless::Function\n    Properties:\n" + properties
@@ -184,6 +187,61 @@ func TestProblems(t *testing.T) {
 			`line 11: ` + e + `.FilterCriteria.Filters[0].Pattern: Invalid filter pattern definition. ("body" must be an object or an array)`}},
 		{"same mapping twice", function("      Events:\n        A: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}\n        B: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}\n"), []string{
 			"line 10: mapping FB: there is already an event source mapping from Q to F"}},
+		{"mapping from a table without a stream", "  T: {Type: AWS::DynamoDB::Table, Properties: {TableName: t, KeySchema: [], StreamSpecification: !If [Never, {}, !Ref AWS::NoValue]}}\n" +
+			event("          Type: DynamoDB\n          Properties: {Stream: !GetAtt T.StreamArn, StartingPosition: LATEST}\n") +
+			"  M:\n    Type: AWS::Lambda::EventSourceMapping\n    Properties:\n      FunctionName: !Ref F\n" +
+			"      EventSourceArn: !Sub '${T.Arn}/stream/2026-07-10T00:00:00.000'\n      StartingPosition: LATEST\nConditions: {Never: !Equals [a, b]}\n", []string{
+			"line 12: " + e + ".Stream: Fn::GetAtt of T.StreamArn: the table has no stream; a StreamSpecification gives it one",
+			`line 17: Resources.M.Properties.EventSourceArn: no table of this template has a stream with the ARN "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/2026-…"`}},
+		{"mapping by hand whose stream there is not", "  T: {Type: AWS::DynamoDB::Table, Properties: {TableName: t, KeySchema: []}}\n" +
+			"  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: f, EventSourceArn: !GetAtt T.StreamArn, StartingPosition: LATEST, Bisect: true}}\n", []string{
+			`line 6: Resources.M.Properties.FunctionName: no function of this template is called "f"`,
+			"line 6: Resources.M.Properties.EventSourceArn: Fn::GetAtt of T.StreamArn: the table has no stream; a StreamSpecification gives it one",
+			`line 6: Resources.M.Properties: "Bisect" is unknown: AWS::Lambda::EventSourceMapping DynamoDB has no such property, or the emulator does not support it`}},
+		{"mapping from a table itself", streamed + event("          Type: DynamoDB\n          Properties: {Stream: !GetAtt T.Arn, StartingPosition: LATEST}\n"), []string{
+			`line 12: ` + e + `.Stream: no table of this template has a stream with the ARN "arn:aws:dynamodb:us-east-1:123456789012:table/t"`}},
+		{"stream without a position", streamed + event("          Type: DynamoDB\n          Properties: {BatchSize: 0}\n"), []string{
+			"line 12: " + e + ".Stream: it is required",
+			"line 12: " + e + ".StartingPosition: it is required",
+			"line 12: " + e + ".BatchSize: 0 is out of range: it can be 1 to 10000"}},
+		{"stream from a time", streamed + event("          Type: DynamoDB\n          Properties:\n            Stream: !GetAtt T.StreamArn\n"+
+			"            StartingPosition: AT_TIMESTAMP\n            StartingPositionTimestamp: 1783641600\n"), []string{
+			"line 14: " + e + ".StartingPosition: Unsupported starting position for arn type: arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/2015-06-27T00:48:05.899",
+			"line 15: " + e + ": StartingPositionTimestamp is not supported: a table's stream is read from its beginning or its end"}},
+		{"stream out of range", streamed + event("          Type: DynamoDB\n          Properties:\n            Stream: !GetAtt T.StreamArn\n"+
+			"            StartingPosition: NEWEST\n            BatchSize: 10001\n            MaximumBatchingWindowInSeconds: 301\n            ParallelizationFactor: 11\n"+
+			"            MaximumRetryAttempts: -2\n            MaximumRecordAgeInSeconds: 59\n            TumblingWindowInSeconds: 1\n            ScalingConfig: {MaximumConcurrency: 2}\n"+
+			"            FunctionResponseTypes: [Report]\n            FilterCriteria: {Filters: [{Pattern: x}]}\n"), []string{
+			`line 14: ` + e + `.StartingPosition: "NEWEST" is not supported; it can be TRIM_HORIZON, LATEST`,
+			"line 15: " + e + ".BatchSize: 10001 is out of range: it can be 1 to 10000",
+			"line 16: " + e + ".MaximumBatchingWindowInSeconds: 301 is out of range: it can be 0 to 300",
+			"line 17: " + e + ".ParallelizationFactor: 11 is out of range: it can be 1 to 10",
+			"line 18: " + e + ".MaximumRetryAttempts: -2 is out of range: it can be -1 to 10000",
+			"line 19: " + e + ".MaximumRecordAgeInSeconds: 59 is out of range: it can be -1, or 60 to 604800",
+			"line 20: " + e + ": TumblingWindowInSeconds is not supported: functions that keep state over a window are not emulated",
+			`line 21: ` + e + `: "ScalingConfig" is unknown: AWS::Serverless::Function Events DynamoDB has no such property, or the emulator does not support it`,
+			`line 22: ` + e + `.FunctionResponseTypes: "Report" is not supported; it can be ReportBatchItemFailures`,
+			"line 23: " + e + ".FilterCriteria.Filters[0].Pattern: Invalid filter pattern definition. (it is not JSON: invalid character 'x' looking for beginning of value)"}},
+		{"destinations of a stream", streamed + function("      Events:\n        A: {Type: DynamoDB, Properties: {Stream: !GetAtt T.StreamArn, StartingPosition: LATEST, DestinationConfig: {OnFailure: {Type: SNS, Destination: x}}}}\n") +
+			"  M:\n    Type: AWS::Lambda::EventSourceMapping\n    Properties:\n      FunctionName: !Ref F\n      EventSourceArn: !GetAtt T.StreamArn\n      StartingPosition: LATEST\n" +
+			"      DestinationConfig: {OnFailure: {Type: SQS, Destination: arn:x}, OnSuccess: {}}\n", []string{
+			`line 10: ` + f + `.Events.A.Properties.DestinationConfig.OnFailure.Type: destinations of type "SNS" are not emulated; the type can be SQS`,
+			"line 11: mapping M: there is already an event source mapping from T to F",
+			`line 17: Resources.M.Properties.DestinationConfig.OnFailure: "Type" is unknown: AWS::Lambda::EventSourceMapping DynamoDB OnFailure has no such property, or the emulator does not support it`,
+			`line 17: Resources.M.Properties.DestinationConfig.OnFailure.Destination: no queue of this template has the ARN "arn:x"`,
+			`line 17: Resources.M.Properties.DestinationConfig: "OnSuccess" is unknown: AWS::Lambda::EventSourceMapping DynamoDB DestinationConfig has no such property, or the emulator does not support it`}},
+		{"position in a queue", event("          Type: SQS\n          Properties: {Queue: !GetAtt Q.Arn, StartingPosition: LATEST}\n") +
+			"  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: !Ref F, EventSourceArn: !GetAtt Q.Arn, StartingPosition: LATEST}}\n", []string{
+			`line 11: ` + e + `: "StartingPosition" is unknown: AWS::Serverless::Function Events SQS has no such property, or the emulator does not support it`,
+			"line 12: mapping M: there is already an event source mapping from Q to F",
+			`line 12: Resources.M.Properties: "StartingPosition" is unknown: AWS::Lambda::EventSourceMapping has no such property, or the emulator does not support it`}},
+		{"table's stream", "  T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [], StreamSpecification: {StreamViewType: ALL, StreamEnabled: true}}}\n" +
+			"  U: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [], StreamSpecification: {}}}\n" +
+			"  V: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [], StreamSpecification: !GetAtt V.StreamArn}}\n", []string{
+			`line 5: Resources.T.Properties.StreamSpecification.StreamViewType: "ALL" is not supported; it can be KEYS_ONLY, NEW_IMAGE, OLD_IMAGE, NEW_AND_OLD_IMAGES`,
+			`line 5: Resources.T.Properties.StreamSpecification: "StreamEnabled" is unknown: AWS::DynamoDB::Table StreamSpecification has no such property, or the emulator does not support it`,
+			"line 6: Resources.U.Properties.StreamSpecification.StreamViewType: it is required",
+			"line 7: Resources.V.Properties.StreamSpecification: the StreamSpecification of V depends on itself"}},
 		{"queue of another stack", event("          Type: SQS\n          Properties: {Queue: arn:aws:sqs:us-east-1:123456789012:other}\n"), []string{
 			`line 11: ` + e + `.Queue: no queue of this template has the ARN "arn:aws:sqs:us-east-1:123456789012:other"`}},
 		{"FIFO", "  B: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true, ContentBasedDeduplication: true}}\n", []string{

@@ -120,6 +120,14 @@ func (p *properties) choice(key, standard string, choices ...string) string {
 	return standard
 }
 
+// requiredChoice is choice for a key that must be present; empty after a problem.
+func (p *properties) requiredChoice(key string, choices ...string) string {
+	if p.required(key) == "" {
+		return ""
+	}
+	return p.choice(key, "", choices...)
+}
+
 // integer returns a whole number, or standard if the key is absent. CloudFormation also
 // accepts numbers written as strings.
 func (p *properties) integer(key string, standard, least, most int) int {

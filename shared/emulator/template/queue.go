@@ -142,6 +142,16 @@ func moved(n, to *node) *node {
 	return &made
 }
 
+// queueNamed returns the logical id of the queue whose ARN is a required property.
+func (r *reader) queueNamed(p *properties, key string) string {
+	arn := p.required(key)
+	q, ok := r.queueByARN(arn)
+	if !ok && arn != "" {
+		p.problem(key, "no queue of this template has the ARN %s", quote(arn))
+	}
+	return q.LogicalID
+}
+
 func (r *reader) queueByARN(arn string) (Queue, bool) {
 	i := slices.IndexFunc(r.made.Queues, func(q Queue) bool { return q.ARN == arn })
 	if i < 0 {

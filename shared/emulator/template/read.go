@@ -24,6 +24,9 @@ type Options struct {
 	// "http://127.0.0.1:3000". A function URL is below [LocalURLPath], or at the root where
 	// it has LocalPaths. Empty is their domains on AWS.
 	Origin string
+	// Streams are the ARNs of the tables' streams, by the tables' logical ids, where they are
+	// known; the others are made up.
+	Streams map[string]string
 	// Lookup returns values that a deployment reads elsewhere. Nil makes each of them a
 	// problem that says how to supply it.
 	Lookup func(Reference) (string, error)

@@ -164,7 +164,7 @@ Resources:
   R: {Type: AWS::SQS::Queue, Properties: {RedrivePolicy: {deadLetterTargetArn: !GetAtt D.Arn, maxReceiveCount: !Ref P}}}
   Maybe: {Type: AWS::SQS::Queue, Condition: N}
   MaybeApi: {Type: AWS::Serverless::HttpApi, Condition: C}
-  T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: !If [C, [], []]}}
+  T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: !If [C, [], []], StreamSpecification: {StreamViewType: !Ref P}}}
   B: {Type: AWS::S3::Bucket, Properties: {CorsConfiguration: {CorsRules: [!Ref P, {MaxAge: !Ref P, Id: x}]}}}
   A:
     Type: AWS::Serverless::HttpApi
@@ -187,12 +187,16 @@ Resources:
       Events:
         Queue: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn}}
         Maybe: {Type: SQS, Properties: {Queue: !GetAtt Maybe.Arn}}
+        Table: {Type: DynamoDB, Properties: {Stream: !GetAtt T.StreamArn, StartingPosition: !Ref P}}
+        MaybeTable: {Type: DynamoDB, Properties: {Stream: !GetAtt U.StreamArn, StartingPosition: LATEST}}
         Time: {Type: Schedule, Properties: {Schedule: !Ref P}}
         Time2: {Type: ScheduleV2, Properties: {ScheduleExpression: !Sub "rate(${P} days)"}}
         Path: {Type: HttpApi, Properties: {ApiId: !Ref A, Method: GET, Path: !Sub "/${P}"}}
         Api: {Type: HttpApi, Properties: {ApiId: !Ref MaybeApi, Method: GET, Path: /maybe}}
         Sure: {Type: HttpApi, Properties: {ApiId: !Ref A, Method: GET, Path: /sure}}
   G: {Type: AWS::Serverless::Function, Condition: C}
+  U: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [], StreamSpecification: !If [C, {StreamViewType: NEW_IMAGE}, !Ref AWS::NoValue]}}
+  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: !Ref F, EventSourceArn: !GetAtt U.StreamArn, StartingPosition: LATEST}}
 `
 	got, err := template.Read("template.yaml", []byte(source), template.Options{
 		Lookup: func(template.Reference) (string, error) { return "", template.ErrLater },
@@ -209,6 +213,9 @@ Resources:
 		left = append(left, "queue "+q.LogicalID)
 	}
 	for _, m := range got.Mappings {
+		left = append(left, "mapping "+m.LogicalID)
+	}
+	for _, m := range got.StreamMappings {
 		left = append(left, "mapping "+m.LogicalID)
 	}
 	for _, s := range got.Schedules {

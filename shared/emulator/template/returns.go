@@ -27,6 +27,9 @@ type returned struct {
 	attributes   map[string]string
 }
 
+// streamAttribute is what Fn::GetAtt calls the ARN of a table's stream.
+const streamAttribute = "StreamArn"
+
 // returns has the types whose values a function's environment may need. A type that is
 // accepted but missing here has no value locally, and using it is a problem.
 //
@@ -40,8 +43,9 @@ var returns = map[string]returned{
 	typeQueue: {"QueueName", 80, "{url}", map[string]string{
 		"Arn": "{arn}:sqs:{region}:{account}:{name}", "QueueName": "{name}", "QueueUrl": "{url}"}},
 	typeTable: {"TableName", 255, "{name}", map[string]string{
-		"Arn":       "{arn}:dynamodb:{region}:{account}:table/{name}",
-		"StreamArn": "{arn}:dynamodb:{region}:{account}:table/{name}/stream/2015-06-27T00:48:05.899"}},
+		"Arn": "{arn}:dynamodb:{region}:{account}:table/{name}",
+		// AWS's have the time at which the stream was made.
+		streamAttribute: "{arn}:dynamodb:{region}:{account}:table/{name}/stream/2015-06-27T00:48:05.899"}},
 	typeMapping: {"", 0, "{uuid}", map[string]string{
 		"Id": "{uuid}", "EventSourceMappingArn": "{arn}:lambda:{region}:{account}:event-source-mapping:{uuid}"}},
 
@@ -137,6 +141,9 @@ func (r *reader) resourceValue(n *node, path, id, attribute string) *node {
 	}
 	if res.function != nil && (attribute == "" || attribute == "FunctionArn" || attribute == "FunctionUrl") {
 		return r.urlValue(n, path, res.function, attribute)
+	}
+	if res.typ == typeTable && attribute == streamAttribute {
+		return r.streamValue(n, path, res)
 	}
 	if value, ok := r.partValue(n, path, res, attribute); ok {
 		return value

@@ -14,7 +14,9 @@ func TestTablesAreNamed(t *testing.T) {
 	const transform = "Transform: AWS::Serverless-2016-10-31\n"
 	const settings = "CodeUri: ., Handler: bootstrap, Runtime: provided.al2023"
 	function := func(path, more string) (string, string) {
-		return transform + "Resources:\n  Q: {Type: AWS::SQS::Queue}\n  R:\n    Type: AWS::Serverless::Function\n    Properties: {" +
+		return transform + "Resources:\n  Q: {Type: AWS::SQS::Queue}\n" +
+			"  T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [], StreamSpecification: {StreamViewType: KEYS_ONLY}}}\n" +
+			"  R:\n    Type: AWS::Serverless::Function\n    Properties: {" +
 			settings + ", " + more + "}\n", "Resources.R.Properties." + path
 	}
 	event := func(typ, more string) (string, string) {
@@ -32,7 +34,10 @@ func TestTablesAreNamed(t *testing.T) {
 		typeFunction + " LoggingConfig": func() (string, string) {
 			return function("LoggingConfig.", "LoggingConfig: {%s: x}")
 		},
-		typeFunction + " Events SQS":        func() (string, string) { return event("SQS", "Queue: !GetAtt Q.Arn, ") },
+		typeFunction + " Events SQS": func() (string, string) { return event("SQS", "Queue: !GetAtt Q.Arn, ") },
+		typeFunction + " Events DynamoDB": func() (string, string) {
+			return event("DynamoDB", "Stream: !GetAtt T.StreamArn, StartingPosition: LATEST, ")
+		},
 		typeFunction + " Events Schedule":   func() (string, string) { return event("Schedule", "Schedule: rate(1 day), ") },
 		typeFunction + " Events ScheduleV2": func() (string, string) { return event("ScheduleV2", "ScheduleExpression: rate(1 day), ") },
 		typeFunction + " Events HttpApi":    func() (string, string) { return event("HttpApi", "") },
@@ -44,12 +49,21 @@ func TestTablesAreNamed(t *testing.T) {
 			return source + "  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: f, EventSourceArn: !GetAtt Q.Arn, %s: x}}\n",
 				"Resources.M.Properties."
 		},
+		typeStreamMapping: func() (string, string) {
+			source, _ := function("", "FunctionName: f")
+			return source + "  M: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: f, EventSourceArn: !GetAtt T.StreamArn, StartingPosition: LATEST, %s: x}}\n",
+				"Resources.M.Properties."
+		},
 		"metadata": func() (string, string) {
 			return transform + "Resources:\n  R:\n    Type: AWS::Serverless::Function\n    Metadata: {BuildMethod: go1.x, %s: x}\n" +
 				"    Properties: {" + settings + "}\n", "Resources.R.Metadata."
 		},
 		typeTable: func() (string, string) {
 			return "Resources: {R: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [], %s: x}}}\n", "Resources.R.Properties."
+		},
+		typeTable + " StreamSpecification": func() (string, string) {
+			return "Resources: {R: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [], StreamSpecification: {StreamViewType: KEYS_ONLY, %s: x}}}}\n",
+				"Resources.R.Properties.StreamSpecification."
 		},
 	}
 	for typ, keys := range accepted {

@@ -1,6 +1,9 @@
 package template
 
-import "strconv"
+import (
+	"cmp"
+	"strconv"
+)
 
 // tableProperties are those that make a difference to code; the others are in [accepted].
 //
@@ -23,6 +26,11 @@ func (r *reader) readTable(res *resource) {
 		Properties: r.plain(p, tableProperties),
 		Line:       res.at.line,
 	}
+	if stream := p.inner("StreamSpecification", typeTable+" StreamSpecification"); stream.n != nil {
+		stream.requiredChoice("StreamViewType", "KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
+		stream.done()
+		t.StreamARN = r.streamARN(res, name)
+	}
 	if t.Properties["KeySchema"] == nil && !p.invalid("KeySchema") {
 		p.problem("KeySchema", "it is required")
 	}
@@ -33,6 +41,46 @@ func (r *reader) readTable(res *resource) {
 		}
 	}
 	r.made.Tables = append(r.made.Tables, t)
+}
+
+// streamValue returns the ARN of a table's stream.
+func (r *reader) streamValue(n *node, path string, res *resource) *node {
+	if !r.enter(n, path, "the StreamSpecification of "+res.id) {
+		return n.bad()
+	}
+	stream := r.eval(res.properties.get("StreamSpecification"), res.path+".Properties.StreamSpecification")
+	r.leave()
+	switch {
+	case stream == nil:
+		r.add(n, path, "Fn::GetAtt of %s.StreamArn: the table has no stream; a StreamSpecification gives it one", res.id)
+		return n.bad()
+	case stream.kind == invalid:
+		return n.bad()
+	}
+	name, ok := r.physicalName(n, path, res)
+	if !ok {
+		return n.bad()
+	}
+	return n.textNode(r.streamARN(res, name))
+}
+
+func (r *reader) streamARN(res *resource, name string) string {
+	return cmp.Or(r.options.Streams[res.id], r.fill(returns[typeTable].attributes[streamAttribute], res, name))
+}
+
+// tableOfStream returns the logical id of the table whose stream's ARN is a required property.
+func (r *reader) tableOfStream(p *properties, key string) string {
+	arn := p.required(key)
+	if arn == "" {
+		return ""
+	}
+	for _, t := range r.made.Tables {
+		if t.StreamARN == arn {
+			return t.LogicalID
+		}
+	}
+	p.problem(key, "no table of this template has a stream with the ARN %s", quote(arn))
+	return ""
 }
 
 // plain returns some of a resource's properties, evaluated, as encoding/json would decode

@@ -188,6 +188,97 @@ func TestOrdersTable(t *testing.T) {
 	}}, got.Tables, noLines(template.Table{}, "Line"))
 }
 
+func TestStreamMappings(t *testing.T) {
+	const source = `
+Transform: AWS::Serverless-2016-10-31
+Parameters: {Position: {Type: String, Default: LATEST}}
+Conditions: {Never: !Equals [a, b]}
+Resources:
+  GivenUp: {Type: AWS::SQS::Queue}
+  Plain: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [], StreamSpecification: !If [Never, {StreamViewType: KEYS_ONLY}, !Ref AWS::NoValue]}}
+  Items: {Type: AWS::DynamoDB::Table, Properties: {TableName: items, KeySchema: [], StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}}}
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: .
+      Handler: bootstrap
+      Runtime: provided.al2023
+      AutoPublishAlias: live
+      Environment: {Variables: {STREAM: !GetAtt Items.StreamArn, BUILT: !Sub "${Items.StreamArn}"}}
+      Events:
+        All:
+          Type: DynamoDB
+          Properties:
+            Stream: !GetAtt Items.StreamArn
+            StartingPosition: TRIM_HORIZON
+            BatchSize: 10000
+            MaximumBatchingWindowInSeconds: 300
+            ParallelizationFactor: 10
+            MaximumRetryAttempts: 0
+            MaximumRecordAgeInSeconds: 60
+            BisectBatchOnFunctionError: true
+            FunctionResponseTypes: [ReportBatchItemFailures]
+            FilterCriteria: {Filters: [{Pattern: '{"eventName": ["INSERT"]}'}]}
+            DestinationConfig: {OnFailure: {Type: SQS, Destination: !GetAtt GivenUp.Arn}}
+            Enabled: false
+  G:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: .
+      Handler: bootstrap
+      Runtime: provided.al2023
+      Events:
+        Few:
+          Type: DynamoDB
+          Properties:
+            Stream: !GetAtt Items.StreamArn
+            StartingPosition: !Ref Position
+            DestinationConfig: {OnFailure: {Destination: !GetAtt GivenUp.Arn}}
+  H: {Type: AWS::Serverless::Function, Properties: {CodeUri: ., Handler: bootstrap, Runtime: provided.al2023}}
+  ByHand:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties:
+      EventSourceArn: !GetAtt Items.StreamArn
+      FunctionName: !Ref H
+      StartingPosition: LATEST
+      MaximumRecordAgeInSeconds: 604800
+      MaximumRetryAttempts: 10000
+      DestinationConfig: {OnFailure: {Destination: !GetAtt GivenUp.Arn}}
+`
+	got, err := template.Read("template.yaml", []byte(source), template.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const stream = "arn:aws:dynamodb:us-east-1:123456789012:table/items/stream/2015-06-27T00:48:05.899"
+	diff(t, "the tables' streams", []string{"", stream}, []string{got.Tables[0].StreamARN, got.Tables[1].StreamARN})
+	diff(t, "environment", map[string]string{"STREAM": stream, "BUILT": stream}, got.Functions[0].Environment)
+	const known = "arn:aws:dynamodb:us-east-1:123456789012:table/items/stream/2026-07-10T00:00:00.000"
+	with, err := template.Read("template.yaml", []byte(source), template.Options{Streams: map[string]string{"Items": known}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "the stream that is known", []string{known, known}, []string{with.Tables[1].StreamARN, with.Functions[0].Environment["STREAM"]})
+	diff(t, "the mappings from it", got.StreamMappings, with.StreamMappings)
+	if len(got.Mappings) != 0 {
+		t.Errorf("mappings from queues: %+v", got.Mappings)
+	}
+	diff(t, "mappings", []template.StreamMapping{
+		{
+			LogicalID: "FAll", Function: "F", Table: "Items", StartingPosition: "TRIM_HORIZON",
+			BatchSize: 10_000, Window: 5 * time.Minute, Parallelization: 10, MaxRecordAge: time.Minute,
+			Bisect: true, ReportBatchItemFailures: true, OnFailure: "GivenUp", Filters: []string{`{"eventName": ["INSERT"]}`},
+		},
+		{
+			LogicalID: "GFew", Function: "G", Table: "Items", Enabled: true, StartingPosition: "LATEST",
+			BatchSize: 100, Parallelization: 1, MaxRetries: -1, OnFailure: "GivenUp",
+		},
+		{
+			LogicalID: "ByHand", Function: "H", Table: "Items", Enabled: true, StartingPosition: "LATEST",
+			BatchSize: 100, Parallelization: 1, MaxRetries: 10_000, MaxRecordAge: 7 * 24 * time.Hour, OnFailure: "GivenUp",
+		},
+	}, got.StreamMappings, noLines(template.StreamMapping{}, "Line"))
+}
+
 func TestSchedules(t *testing.T) {
 	const source = `
 Transform: AWS::Serverless-2016-10-31
