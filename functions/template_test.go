@@ -82,6 +82,7 @@ func TestRoutes(t *testing.T) {
 		switch {
 		case strings.HasSuffix(r.Key, "/retry"), strings.HasSuffix(r.Key, "/erase"):
 			want = []string{"orders/operate"}
+		case strings.HasPrefix(r.Path, "/webhooks"):
 		case r.Method == http.MethodGet, r.Method == http.MethodHead:
 			want = []string{"orders/read"}
 		}
@@ -133,7 +134,7 @@ func TestOrigins(t *testing.T) {
 	api, stream := settings(map[string]string{"AllowedOrigins": "https://a.test, http://localhost:5173"})
 	age, origins := 24*time.Hour, []string{"https://a.test", "http://localhost:5173"}
 	if d := cmp.Diff(&template.CORS{
-		AllowOrigins: origins, AllowMethods: []string{"GET", "HEAD", "POST"}, MaxAge: &age,
+		AllowOrigins: origins, AllowMethods: []string{"GET", "HEAD", "POST", "DELETE"}, MaxAge: &age,
 		AllowHeaders:  []string{"authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "prefer", "last-event-id"},
 		ExposeHeaders: []string{"etag", "location", "link", "retry-after", "idempotency-replayed", "preference-applied", "www-authenticate", "apigw-requestid"},
 	}, api); d != "" {
@@ -313,6 +314,9 @@ func TestRestoredTable(t *testing.T) {
 		var index string
 		if slices.Contains(actions, any("dynamodb:Query")) {
 			index = "/index/byTenant"
+		}
+		if slices.Contains(actions, any("dynamodb:GetRecords")) {
+			index = "/stream/2026-11-27T00:00:00.000"
 		}
 		for _, name := range []string{"", "-restored", "-restored-2"} {
 			if !matches(table + name + index) {

@@ -22,6 +22,11 @@ const sdkServices = "github.com/aws/aws-sdk-go-v2/service/"
 // rooms lists what each package may import besides the standard library; a path stands
 // for all below it. The longest room that contains a package counts.
 var rooms = map[string][]string{
+	"shared/webhook/outbound": {"paylane/shared/webhook"},
+	"shared/webhook": {
+		"paylane/shared/document", "paylane/shared/job", "paylane/shared/order", "paylane/shared/wire",
+		"github.com/google/uuid", "github.com/standard-webhooks/standard-webhooks/libraries/go",
+	},
 	"shared/internal":                  {},
 	"shared/order":                     {"github.com/google/uuid"},
 	"shared/queue":                     {},
@@ -94,7 +99,7 @@ var rooms = map[string][]string{
 	"docs/examples/receiver": {"github.com/standard-webhooks/standard-webhooks/libraries/go"},
 	"functions": {
 		"paylane/functions/internal", "paylane/shared/handlers", "paylane/shared/gateway",
-		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/telemetry", "github.com/aws/aws-lambda-go",
+		"paylane/shared/dynamostore", "paylane/shared/sqsqueue", "paylane/shared/telemetry", "paylane/shared/webhook/outbound", "github.com/aws/aws-lambda-go",
 		"github.com/aws/aws-sdk-go-v2", "github.com/caarlos0/env/v11", "golang.org/x/sync/singleflight",
 	},
 	"cmd": {""},

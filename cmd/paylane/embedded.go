@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"path"
 
+	"paylane/shared/dynamostore"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/template"
+	"paylane/shared/feed"
 	"paylane/shared/gateway"
 	"paylane/shared/gateway/gateways"
 	"paylane/shared/handlers"
 	"paylane/shared/pebblestore"
 	"paylane/shared/queue"
+	"paylane/shared/webhook"
+	"paylane/shared/webhook/outbound"
 )
 
 // embedded is the platform in this process: paylane's own handlers, known by their
@@ -25,7 +29,11 @@ type embedded struct {
 
 // newEmbedded opens the platform. Fatal is called if the database fails later.
 func newEmbedded(c config, t *template.Template, fatal func(error)) (*embedded, error) {
-	db, err := pebblestore.Open(pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal})
+	o := pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal}
+	if len(t.StreamMappings) > 0 {
+		o.Feed = webhook.Matters
+	}
+	db, err := pebblestore.Open(o)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +84,10 @@ func (p *embedded) Invoker(f template.Function) (emulator.Invoker, error) {
 // handler returns the handler of a function of paylane's own.
 func (p *embedded) handler(f template.Function) (any, error) {
 	services := handlers.Services{
-		Store: func(string) handlers.Store { return p.db.Store() },
-		Queue: p.queue,
+		Store:    func(string) handlers.Store { return p.db.Store() },
+		Queue:    p.queue,
+		Image:    dynamostore.FromImage,
+		Webhooks: outbound.New(outbound.Policy{Loopback: p.WebhookLoopback}, p.Now),
 		Gateway: func(name string) (gateway.Provider, error) {
 			switch {
 			case p.Gateway != nil:
@@ -98,6 +108,10 @@ func (p *embedded) handler(f template.Function) (any, error) {
 		return handlers.DeadLetter(f.Environment, services)
 	case "functions/reconcile":
 		return handlers.Reconcile(f.Environment, services)
+	case "functions/fanout":
+		return handlers.Fanout(f.Environment, services)
+	case "functions/webhook":
+		return handlers.Webhook(f.Environment, services)
 	case "functions/stream":
 		return handlers.Stream(f.Environment, services)
 	default:
@@ -116,6 +130,12 @@ func (p *embedded) queue(url string) (handlers.Queue, error) {
 
 // Queue implements [runner.Platform].
 func (p *embedded) Queue(q template.Queue) (queue.Queue, int) { return p.queues[q.URL], 1 }
+
+// Stream implements [runner.Platform]. The stream has only what can be an event: the rest would be
+// written, and filtered out, for nobody.
+func (p *embedded) Stream(template.Table) (feed.Stream, error) {
+	return newEmbeddedStream(p.db.Feed()), nil
+}
 
 // Watch implements [runner.Platform]: this program's own code does not change.
 func (p *embedded) Watch(context.Context) {}

@@ -83,6 +83,7 @@ in flight and stops.`,
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
 	flags.Func("claim", "without --auth jwt, `name=value` of a claim that functions see behind an authorizer, as for \"paylane token\"; may be repeated", o.Access.Claims.add)
 	o.Payment.add(cmd)
+	flags.BoolVar(&o.WebhookLoopback, "webhook-loopback", true, "whether webhooks may go to loopback addresses, also without TLS")
 	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of AWS's services, such as LocalStack's: the template's functions are built, and run on it")
 	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "give the functions that are built the shell's AWS credentials and let them call AWS")
 	flags.StringVar(&o.OTLP, "otlp", "", "`URL` of a collector that takes OTLP/HTTP, such as http://127.0.0.1:4318: the spans of requests, payments and calls go there")
@@ -136,6 +137,9 @@ type config struct {
 	// them.
 	OTLP   string
 	Traces trace.TracerProvider
+
+	// WebhookLoopback lets paylane's own functions post to webhooks on this machine.
+	WebhookLoopback bool
 
 	// Out receives the start page, and the lines of functions that run as programs. It
 	// must be safe for concurrent use.

@@ -353,7 +353,7 @@ func TestScopes(t *testing.T) {
 	want := map[string]string{
 		"get /orders/{id}/events": "orders/read", "get /healthz": "", "get /openapi.json": "", "get /docs": "",
 	}
-	route := regexp.MustCompile(`Method: (\w+), Path: "?(/orders[^",]*)"?, Auth: \{AuthorizationScopes: \[([^\]]+)\]`)
+	route := regexp.MustCompile(`Method: (\w+), Path: "?(/(?:orders|webhooks)[^",]*)"?, Auth: \{AuthorizationScopes: \[([^\]]+)\]`)
 	heads := make(map[string]string) // which the document has in words
 	for _, found := range route.FindAllSubmatch(template, -1) {
 		method, path, scope := strings.ToLower(string(found[1])), string(found[2]), string(found[3])

@@ -39,7 +39,7 @@ type deliveryBody struct {
 	At           string `json:"at" format:"date-time" doc:"When it was posted."`
 	Receives     int    `json:"receives" minimum:"1" doc:"How often the delivery had come up by then, this one included." example:"1"`
 	Status       int    `json:"status,omitempty" doc:"The status of the answer; absent without one." example:"204"`
-	Error        string `json:"error,omitempty" doc:"Why there was no answer." example:"no answer in 10s"`
+	Error        string `json:"error,omitempty" doc:"Why there was no answer." example:"no answer in time"`
 	Milliseconds int64  `json:"ms" minimum:"0" doc:"How long it took." example:"12"`
 }
 

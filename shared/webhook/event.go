@@ -31,8 +31,8 @@ func EventTypes() []EventType {
 	return []EventType{OrderPaid, OrderFailed, OrderCanceled, OrderRefunded}
 }
 
-// Matters reports whether a change from one status to another can be an event. EventOf says
-// whether it is one; Matters is what can be known without the orders.
+// Matters reports whether a change from one status to another can be an event. EventOf
+// decides; Matters is what can be known without the orders.
 func Matters(before, after order.Status) bool {
 	return after.End() && after != before && after != order.Void
 }

@@ -30,8 +30,8 @@ type Batch struct {
 	endpoints map[string][]Endpoint // by tenant
 }
 
-// Changed sends the messages of a change of an order, and returns how many; none if the change is
-// no event. Before is the zero order if there was none. After an error some may have been sent;
+// Changed sends the messages of a change of an order, and returns how many; none unless the change is
+// an event. Before is the zero order if there was none. After an error some may have been sent;
 // all of it may be done again.
 func (b *Batch) Changed(ctx context.Context, before, after order.Order) (sent int, err error) {
 	t, ok := EventOf(before, after)

@@ -231,7 +231,7 @@ func (w *Worker) post(ctx context.Context, endpoint Endpoint, m Message, receive
 		d.Error = "could not be signed"
 		return Answer{}, d, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, postTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.patience(ctx))
 	defer cancel()
 	answer, err := w.Poster.Post(ctx, endpoint.URL, map[string]string{
 		"Content-Type": "application/json", "User-Agent": "paylane-webhooks/1",
@@ -244,11 +244,21 @@ func (w *Worker) post(ctx context.Context, endpoint Endpoint, m Message, receive
 	case errors.Is(err, ErrForbidden):
 		d.Error = "the address is not one that webhooks go to"
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		d.Error = "no answer in " + postTimeout.String()
+		d.Error = "no answer in time"
 	default:
 		d.Error = "no connection, or it broke"
 	}
 	return answer, d, err
+}
+
+// patience returns how long a request may take: what comes of it must still be written in the
+// time of this invocation.
+func (w *Worker) patience(ctx context.Context) time.Duration {
+	const reserve = time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(postTimeout, deadline.Sub(w.Now())-reserve)
+	}
+	return postTimeout
 }
 
 // sign returns the header of the signatures by all secrets.

@@ -202,7 +202,7 @@ func TestInOrder(t *testing.T) {
 	})
 }
 
-// TestOrderEndsWaiting: an event that the endpoint never gets holds back no other for ever, and one
+// TestOrderEndsWaiting: an event that the endpoint never gets holds back no other forever, and one
 // that it never asked for, or that was before it was there, holds back none.
 func TestOrderEndsWaiting(t *testing.T) {
 	for name, tt := range map[string]struct {

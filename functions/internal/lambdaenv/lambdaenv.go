@@ -21,6 +21,7 @@ import (
 	"paylane/shared/handlers"
 	"paylane/shared/sqsqueue"
 	"paylane/shared/telemetry"
+	"paylane/shared/webhook/outbound"
 )
 
 // environment is what every function reads. Most of it is Lambda's own ("Defined runtime
@@ -87,6 +88,8 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 		Queue: func(url string) (handlers.Queue, error) {
 			return sqsqueue.New(sqs.NewFromConfig(c), url, rand.IntN), nil
 		},
+		Image:    dynamostore.FromImage,
+		Webhooks: outbound.New(outbound.Policy{}, time.Now),
 		Gateway: func(name string) (gateway.Provider, error) {
 			opened, err := gateways.New(name, payments)
 			if err == nil {
