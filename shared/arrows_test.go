@@ -64,6 +64,7 @@ var rooms = map[string][]string{
 	"shared/awscall/awstest":       {"github.com/aws/aws-sdk-go-v2"},
 	"shared/dynamostore": {
 		"paylane/shared/awscall", "paylane/shared/document", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
+		"github.com/aws/aws-lambda-go/events",
 		"golang.org/x/sync/errgroup",
 	},
 	"shared/sqsqueue": {
@@ -91,6 +92,7 @@ var rooms = map[string][]string{
 	},
 	"shared/contract": {
 		"paylane/shared/document", "paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
+		"paylane/shared/feed", "github.com/aws/aws-lambda-go/events",
 	},
 	"shared/e2e":             {},
 	"shared/smoke":           {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},
