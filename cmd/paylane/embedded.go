@@ -134,7 +134,7 @@ func (p *embedded) Queue(q template.Queue) (queue.Queue, int) { return p.queues[
 // Stream implements [runner.Platform]. The stream has only what can be an event: the rest would be
 // written, and filtered out, for nobody.
 func (p *embedded) Stream(template.Table) (feed.Stream, error) {
-	return newEmbeddedStream(p.db.Feed()), nil
+	return embeddedStream{p.db.Feed()}, nil
 }
 
 // Watch implements [runner.Platform]: this program's own code does not change.
