@@ -22,7 +22,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
-	"github.com/google/go-cmp/cmp"
 
 	"paylane/shared/dynamostore"
 	"paylane/shared/emulator"
@@ -157,10 +156,17 @@ func TestCost(t *testing.T) {
 	for call, n := range usage.Calls {
 		want[call] = n * orders
 	}
-	if diff := cmp.Diff(want, used.calls); diff != "" {
-		t.Errorf("the calls of %d orders (-want +got):\n%s", orders, diff)
+	// A call that LocalStack was too slow for is made again: by its message, or by the SDK, which
+	// may write, and report, something else.
+	for call := range used.calls {
+		if extra := used.calls[call] - want[call]; extra < 0 || extra > min(used.retries, want[call]) {
+			t.Errorf("%d calls of %s for %d orders, with %d retries; want %d", used.calls[call], call, orders, used.retries, want[call])
+		}
+		delete(want, call)
 	}
-	// A retry may write, and report, something else.
+	if len(want) > 0 {
+		t.Errorf("calls that were not made: %v", want)
+	}
 	writes, reads := usage.WriteUnits*orders+usage.CustomerWriteUnits*customers, usage.ReadUnits*orders
 	if off := writes - used.writes; off < 0 || off > float64(3*used.retries) || used.reads != reads {
 		t.Errorf("%v write units and %v read units, with %d retries; want %v and %v", used.writes, used.reads, used.retries, writes, reads)
