@@ -42,8 +42,8 @@ func (l *lossy) Update(ctx context.Context, o order.Order) error {
 func misfortune(c stripetest.Call) stripetest.Fault {
 	faults := []stripetest.Fault{
 		stripetest.ResetBefore, stripetest.ResetAfter, stripetest.CutAfter, stripetest.GarbageAfter, stripetest.StoredBefore,
-		stripetest.StoredAfter, stripetest.StoredLost, stripetest.Unstored, stripetest.RateLimited, stripetest.Locked, stripetest.HangBefore,
-		stripetest.HangAfter, stripetest.NotPermitted, stripetest.InvalidOther,
+		stripetest.StoredAfter, stripetest.StoredLost, stripetest.Unstored, stripetest.RateLimited, stripetest.Locked, stripetest.InUse,
+		stripetest.HangBefore, stripetest.HangAfter, stripetest.NotPermitted, stripetest.InvalidOther,
 	}
 	if c.Key == "" {
 		return [10]stripetest.Fault{stripetest.ResetBefore, stripetest.ResetAfter, stripetest.Unstored, stripetest.RateLimited}[rand.N(10)]

@@ -171,8 +171,9 @@ func TestFaults(t *testing.T) {
 		{stripetest.StoredAfter, "stored 500, done", "unknown", "unknown"},
 		{stripetest.StoredLost, "stored 500, done, lost", "unknown", "unknown"},
 		{stripetest.Unstored, "503", "unknown", "unknown"},
-		{stripetest.Locked, "409", "unknown", "unknown"},
+		{stripetest.InUse, "409", "unknown", "unknown"},
 		{stripetest.RateLimited, "429", "unavailable", "unavailable"},
+		{stripetest.Locked, "429 for a lock", "unavailable", "unavailable"},
 		{stripetest.HangBefore, "no answer, not done", "unknown", "unknown"},
 		{stripetest.HangAfter, "no answer, done", "unknown", "unknown"},
 		{stripetest.NotPermitted, "403", "misconfigured", "misconfigured"},
@@ -503,6 +504,23 @@ func TestProcessing(t *testing.T) {
 		if known, err := w.Resolve(t.Context(), r); err != nil || known.Done != charged {
 			t.Errorf("%+v, %v, want %v", known, err, charged)
 		}
+	}
+}
+
+// TestAction: an intent that wants somebody to act is canceled, so that nobody can later.
+func TestAction(t *testing.T) {
+	w := newWorld(t)
+	r := w.charge(stripetest.Action)
+	w.fail(cancel, stripetest.Unstored)
+	if _, err := w.Charge(t.Context(), r); meaning(err) != "unknown" {
+		t.Errorf("while it can't be canceled: %v", err)
+	}
+	w.fail("", stripetest.None)
+	if _, err := w.Charge(t.Context(), r); meaning(err) != "declined authentication_required" {
+		t.Errorf("%v, want a decline", err)
+	}
+	if b := w.server.Books()[r.Order.ID]; b.Open != 0 || b.Charges != 0 {
+		t.Errorf("the books have %+v", b)
 	}
 }
 
