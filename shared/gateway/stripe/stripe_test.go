@@ -128,6 +128,10 @@ func TestDeclines(t *testing.T) {
 		"pm_card_chargeDeclinedInsufficientFunds": "declined insufficient_funds",
 		"pm_card_chargeDeclinedExpiredCard":       "declined expired_card",
 		"pm_card_authenticationRequired":          "declined authentication_required",
+		"pm_card_authenticationRequiredOnSetup":   "declined authentication_required",
+		"pm_card_visa_chargeDeclinedLostCard":     "declined generic_decline",
+		"pm_card_visa_chargeDeclinedStolenCard":   "declined generic_decline",
+		"pm_card_chargeDeclinedFraudulent":        "declined generic_decline",
 		"pm_nobodysknows":                         "declined resource_missing",
 		stripetest.Processing:                     "unknown",
 	} {
@@ -138,6 +142,80 @@ func TestDeclines(t *testing.T) {
 		}
 		if text := fmt.Sprintf("%v %+v", err, err); strings.Contains(text, string(token)) {
 			t.Errorf("the error has the token: %s", text)
+		}
+	}
+}
+
+// TestAnswers: what an answer to the confirmation says of the charge, by its status and its
+// error; and what it says if the confirmation was sent twice, and this is of the second.
+func TestAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		answer string
+		want   string
+	}{
+		{400, `"type": "invalid_request_error", "code": "parameter_unknown", "param": "off_session"`, "misconfigured"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_invalid_parameter"`, "misconfigured"},
+		{404, `"type": "invalid_request_error", "code": "resource_missing", "param": "intent"`, "misconfigured"},
+		{400, `"type": "idempotency_error"`, "unknown"},
+		{400, `"type": "api_error"`, "unknown"},
+		{400, `"type": "invalid_request_error", "code": "payment_method_currency_mismatch"`, "declined payment_method_currency_mismatch"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_action_required"`, "declined authentication_required"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_authentication_failure"`, "declined payment_intent_authentication_failure"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_incompatible_payment_method"`, "declined payment_intent_incompatible_payment_method"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_payment_attempt_failed"`, "declined payment_intent_payment_attempt_failed"},
+		{402, `"type": "card_error", "code": "card_declined", "decline_code": "merchant_blacklist"`, "declined generic_decline"},
+		{402, `"type": "card_error", "code": "card_declined", "decline_code": "do_not_honor"`, "declined do_not_honor"},
+		{402, `"type": "invalid_request_error", "code": "charge_exceeds_transaction_limit"`, "declined charge_exceeds_transaction_limit"},
+		{402, `"type": "api_error"`, "declined card_declined"},
+		{403, `"type": "invalid_request_error"`, "misconfigured"},
+		{409, `"type": "idempotency_error", "code": "idempotency_key_in_use"`, "unknown"},
+		{424, `"type": "invalid_request_error"`, "unknown"},
+		{424, `"type": "invalid_request_error", "code": "payment_intent_payment_attempt_failed"`, "unknown"},
+		{424, `"type": "api_error"`, "unknown"},
+		{429, `"type": "invalid_request_error", "code": "lock_timeout"`, "unavailable"},
+		{503, `"type": "api_error"`, "unknown"},
+	} {
+		for _, twice := range []bool{false, true} {
+			w := newWorld(t)
+			var confirmed atomic.Int64
+			front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				switch {
+				case !strings.HasSuffix(r.URL.Path, "/confirm"):
+					w.server.ServeHTTP(rw, r)
+				case confirmed.Add(1) == 1 && twice:
+					panic(http.ErrAbortHandler)
+				default:
+					rw.WriteHeader(tt.status)
+					_, _ = fmt.Fprintf(rw, `{"error": {%s, "message": "Stripe's words."}}`, tt.answer)
+				}
+			}))
+			defer front.Close()
+			g := stripe.New(stripe.Config{URL: front.URL, Now: w.time, Secret: func(context.Context, bool) (string, error) { return testKey, nil }})
+			_, err := g.Charge(t.Context(), w.charge("pm_card_visa"))
+			want := tt.want
+			if twice && tt.status != http.StatusPaymentRequired {
+				want = "unknown"
+			}
+			if got := meaning(err); got != want || confirmed.Load() == 2 != twice {
+				t.Errorf("%d %s, twice %v: %s (%v), want %s", tt.status, tt.answer, twice, got, err, want)
+			}
+			var declined *gateway.DeclinedError
+			if errors.As(err, &declined) && (declined.Message == "" || declined.Message == "Stripe's words." != (want == "declined do_not_honor")) {
+				t.Errorf("%d %s: the text %q", tt.status, tt.answer, declined.Message)
+			}
+		}
+	}
+}
+
+// TestRefusedCreation: an intent that Stripe refuses to create is known never to be charged.
+func TestRefusedCreation(t *testing.T) {
+	w := newWorld(t)
+	unknown, small := w.charge("pm_nobodysknows"), w.charge("pm_card_visa")
+	small.Money.Amount = 1
+	for _, r := range []gateway.Request{unknown, small} {
+		if known, err := w.Resolve(t.Context(), r); err != nil || known.Done {
+			t.Errorf("%+v, %v", known, err)
 		}
 	}
 }

@@ -64,7 +64,11 @@ func declines() map[string]apiError {
 		"pm_card_chargeDeclinedExpiredCard":       declined("expired_card", ""),
 		"pm_card_chargeDeclinedIncorrectCvc":      declined("incorrect_cvc", ""),
 		"pm_card_chargeDeclinedProcessingError":   declined("processing_error", ""),
+		"pm_card_visa_chargeDeclinedLostCard":     declined("card_declined", "lost_card"),
+		"pm_card_visa_chargeDeclinedStolenCard":   declined("card_declined", "stolen_card"),
+		"pm_card_chargeDeclinedFraudulent":        declined("card_declined", "fraudulent"),
 		"pm_card_authenticationRequired":          declined("authentication_required", "authentication_required"),
+		"pm_card_authenticationRequiredOnSetup":   declined("card_declined", "authentication_not_handled"),
 	}
 }
 
