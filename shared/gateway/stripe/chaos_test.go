@@ -173,7 +173,7 @@ func TestChaos(t *testing.T) {
 	}
 	server.Fault = nil
 	// Of orders that were declined, and have forgotten their tokens, Stripe can tell only later.
-	later := open(func() time.Time { return time.Now().Add(time.Hour) })
+	later := open(func() time.Time { return time.Now().Add(2 * time.Hour) })
 	walk := pipeline.NewReconciler(pipeline.ReconcilerConfig{
 		Store: db.Store(), Gateway: later, Now: time.Now,
 		Found: func(_ context.Context, f pipeline.Finding) {

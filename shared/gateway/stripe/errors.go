@@ -74,7 +74,7 @@ func refusal(e *api.Error) *gateway.DeclinedError {
 	return nil
 }
 
-// invalid reports whether Stripe took offense at the request, and did nothing.
+// invalid reports whether Stripe refused the request itself, and so did nothing.
 func invalid(e *api.Error) bool {
 	return e.Type == api.ErrorTypeInvalidRequest &&
 		(e.HTTPStatusCode == http.StatusBadRequest || e.HTTPStatusCode == http.StatusNotFound)
