@@ -42,8 +42,8 @@ func (l *lossy) Update(ctx context.Context, o order.Order) error {
 func misfortune(c stripetest.Call) stripetest.Fault {
 	faults := []stripetest.Fault{
 		stripetest.ResetBefore, stripetest.ResetAfter, stripetest.CutAfter, stripetest.GarbageAfter, stripetest.StoredBefore,
-		stripetest.StoredAfter, stripetest.StoredLost, stripetest.Unstored, stripetest.RateLimited, stripetest.Locked, stripetest.HangBefore,
-		stripetest.HangAfter, stripetest.NotPermitted, stripetest.InvalidOther,
+		stripetest.StoredAfter, stripetest.StoredLost, stripetest.Unstored, stripetest.RateLimited, stripetest.Locked, stripetest.InUse,
+		stripetest.HangBefore, stripetest.HangAfter, stripetest.NotPermitted, stripetest.InvalidOther,
 	}
 	if c.Key == "" {
 		return [10]stripetest.Fault{stripetest.ResetBefore, stripetest.ResetAfter, stripetest.Unstored, stripetest.RateLimited}[rand.N(10)]
@@ -173,7 +173,7 @@ func TestChaos(t *testing.T) {
 	}
 	server.Fault = nil
 	// Of orders that were declined, and have forgotten their tokens, Stripe can tell only later.
-	later := open(func() time.Time { return time.Now().Add(time.Hour) })
+	later := open(func() time.Time { return time.Now().Add(2 * time.Hour) })
 	walk := pipeline.NewReconciler(pipeline.ReconcilerConfig{
 		Store: db.Store(), Gateway: later, Now: time.Now,
 		Found: func(_ context.Context, f pipeline.Finding) {

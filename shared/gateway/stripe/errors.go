@@ -14,16 +14,16 @@ import (
 )
 
 // explain returns what an error of [call] means for the caller of the gateway, by this table
-// ("Errors" and "Advanced error handling" in Stripe's documentation):
+// ("Errors", "Error codes" and "Advanced error handling" in Stripe's documentation):
 //
 //	not sent; 429                                     unavailable
-//	card_error                                        declined, with Stripe's code
+//	card_error, any other 402                         declined, with Stripe's code
 //	invalid_request of payment method, amount,        declined, with Stripe's code
 //	  currency, or of a charge that can't be refunded
-//	401, 403, any other invalid_request               unavailable, as misconfigured
-//	409, 5xx, idempotency_error, no answer that can   unknown
-//	  be read, and any that says that nothing was
-//	  done, if the request was sent twice
+//	401, 403, any other invalid_request of 400, 404   unavailable, as misconfigured
+//	any other status, idempotency_error, no answer    unknown
+//	  that can be read, and any that says that
+//	  nothing was done, if the request was sent twice
 //
 // Doing says what was being done. No text of Stripe's gets into an error but that of a
 // card_error, which is made for a customer: others repeat what was sent.
@@ -44,23 +44,40 @@ func explain(err error, doing string) error {
 	}
 	told := fmt.Errorf("%s: Stripe answered %d (%s), request %s",
 		doing, e.HTTPStatusCode, strings.Trim(string(e.Type)+" "+string(e.Code)+" "+e.Param, " "), e.RequestID)
+	refused := refusal(e)
 	switch {
-	case errors.As(err, &repeated) && e.Type != api.ErrorTypeCard:
+	case refused != nil && (e.HTTPStatusCode == http.StatusPaymentRequired || !errors.As(err, &repeated)):
+		return refused
+	case errors.As(err, &repeated):
 		return told
 	case e.HTTPStatusCode == http.StatusTooManyRequests:
 		return fmt.Errorf("%w: %w", gateway.ErrUnavailable, told)
-	case e.HTTPStatusCode == http.StatusUnauthorized, e.HTTPStatusCode == http.StatusForbidden:
-		return misconfigured(told)
-	case e.HTTPStatusCode == http.StatusConflict, e.HTTPStatusCode >= http.StatusInternalServerError:
-		return told
-	case e.Type == api.ErrorTypeCard:
-		return declinedBy(e)
-	case e.Type == api.ErrorTypeInvalidRequest && blameless(e) != "":
-		return &gateway.DeclinedError{Code: string(cmp.Or(e.Code, "invalid_request")), Message: blameless(e)}
-	case e.Type == api.ErrorTypeInvalidRequest:
+	case e.HTTPStatusCode == http.StatusUnauthorized, e.HTTPStatusCode == http.StatusForbidden, invalid(e):
 		return misconfigured(told)
 	}
 	return told
+}
+
+// refusal is the decline that an answer amounts to; nil if it is something else.
+func refusal(e *api.Error) *gateway.DeclinedError {
+	text := blameless(e)
+	switch {
+	case e.Type == api.ErrorTypeCard, e.HTTPStatusCode == http.StatusPaymentRequired:
+		return declinedBy(e)
+	case !invalid(e):
+		return nil
+	case e.Code == api.ErrorCodePaymentIntentActionRequired:
+		return authenticationRequired()
+	case text != "":
+		return &gateway.DeclinedError{Code: string(cmp.Or(e.Code, "invalid_request")), Message: text}
+	}
+	return nil
+}
+
+// invalid reports whether Stripe refused the request itself, and so did nothing.
+func invalid(e *api.Error) bool {
+	return e.Type == api.ErrorTypeInvalidRequest &&
+		(e.HTTPStatusCode == http.StatusBadRequest || e.HTTPStatusCode == http.StatusNotFound)
 }
 
 // reason is why there was no answer.
@@ -82,6 +99,9 @@ func blameless(e *api.Error) string {
 		return "The charge is disputed, and can't be refunded."
 	case api.ErrorCodeChargeNotRefundable, "refund_disputed_payment":
 		return "The charge can't be refunded."
+	case api.ErrorCodePaymentIntentAuthenticationFailure, api.ErrorCodePaymentIntentIncompatiblePaymentMethod,
+		api.ErrorCodePaymentIntentPaymentAttemptFailed:
+		return "The payment failed. Pay with another payment method."
 	default:
 	}
 	switch {
@@ -98,21 +118,26 @@ func blameless(e *api.Error) string {
 }
 
 // declinedBy is a decline for which Stripe has a code and a text. The issuer's code says more
-// than Stripe's own.
-func declinedBy(e *api.Error) error {
+// than Stripe's own; but who stole a card, or is suspected of it, must not learn what is known
+// ("Decline codes": "present it in the same manner as generic_decline").
+func declinedBy(e *api.Error) *gateway.DeclinedError {
 	if e == nil {
 		e = &api.Error{}
 	}
-	if e.Code == api.ErrorCodeAuthenticationRequired {
+	d := &gateway.DeclinedError{Code: cmp.Or(string(e.DeclineCode), string(e.Code), "card_declined"), Message: "The card was declined."}
+	switch {
+	case e.Code == api.ErrorCodeAuthenticationRequired, e.DeclineCode == "authentication_not_handled":
 		return authenticationRequired()
+	case e.DeclineCode == api.DeclineCodeFraudulent, e.DeclineCode == api.DeclineCodeMerchantBlacklist,
+		e.DeclineCode == api.DeclineCodeLostCard, e.DeclineCode == api.DeclineCodeStolenCard:
+		d.Code = string(api.DeclineCodeGenericDecline)
+	case e.Type == api.ErrorTypeCard:
+		d.Message = cmp.Or(e.Msg, d.Message)
 	}
-	return &gateway.DeclinedError{
-		Code:    cmp.Or(string(e.DeclineCode), string(e.Code), "card_declined"),
-		Message: cmp.Or(e.Msg, "The card was declined."),
-	}
+	return d
 }
 
-func authenticationRequired() error {
+func authenticationRequired() *gateway.DeclinedError {
 	return &gateway.DeclinedError{
 		Code: "authentication_required", Message: "The card requires authentication by its holder, who is not there.",
 	}
@@ -139,7 +164,7 @@ func neverCreated(err error) bool {
 	case e.HTTPStatusCode >= http.StatusInternalServerError:
 		return e.LastResponse != nil && e.LastResponse.Header.Get("Idempotent-Replayed") == "true"
 	}
-	return e.Type == api.ErrorTypeCard || e.Type == api.ErrorTypeInvalidRequest && blameless(e) != ""
+	return refusal(e) != nil
 }
 
 // unexpectedState returns the intent as it is, if the error says that its state does not

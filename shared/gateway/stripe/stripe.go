@@ -38,8 +38,9 @@ const (
 	// keys "after they're at least 24 hours old"; an hour is for clocks that differ.
 	keysLive = 23 * time.Hour
 	// searchLag is how long the Search API may not find what is new. Stripe says that this
-	// is less than a minute "under normal operating conditions".
-	searchLag = 5 * time.Minute
+	// is less than a minute, and "up to an hour behind during outages"; the rest is for clocks
+	// that differ.
+	searchLag = 65 * time.Minute
 )
 
 // Config is what a [Gateway] needs. Secret and URL may be zero.
@@ -233,7 +234,8 @@ func (g *Gateway) resolveCharge(ctx context.Context, r gateway.Request) (gateway
 	return g.cancel(ctx, intent.ID)
 }
 
-// search returns the intents with an idempotency key, without those of the last minute.
+// search returns the intents with an idempotency key, perhaps without those that are younger
+// than searchLag.
 func (g *Gateway) search(ctx context.Context, key string) ([]*api.PaymentIntent, error) {
 	return call(ctx, g, func(ctx context.Context, c *api.Client) ([]*api.PaymentIntent, error) {
 		p := &api.PaymentIntentSearchParams{}

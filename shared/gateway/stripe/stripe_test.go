@@ -128,6 +128,10 @@ func TestDeclines(t *testing.T) {
 		"pm_card_chargeDeclinedInsufficientFunds": "declined insufficient_funds",
 		"pm_card_chargeDeclinedExpiredCard":       "declined expired_card",
 		"pm_card_authenticationRequired":          "declined authentication_required",
+		"pm_card_authenticationRequiredOnSetup":   "declined authentication_required",
+		"pm_card_visa_chargeDeclinedLostCard":     "declined generic_decline",
+		"pm_card_visa_chargeDeclinedStolenCard":   "declined generic_decline",
+		"pm_card_chargeDeclinedFraudulent":        "declined generic_decline",
 		"pm_nobodysknows":                         "declined resource_missing",
 		stripetest.Processing:                     "unknown",
 	} {
@@ -138,6 +142,80 @@ func TestDeclines(t *testing.T) {
 		}
 		if text := fmt.Sprintf("%v %+v", err, err); strings.Contains(text, string(token)) {
 			t.Errorf("the error has the token: %s", text)
+		}
+	}
+}
+
+// TestAnswers: what an answer to the confirmation says of the charge, by its status and its
+// error; and what it says if the confirmation was sent twice, and this is of the second.
+func TestAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		answer string
+		want   string
+	}{
+		{400, `"type": "invalid_request_error", "code": "parameter_unknown", "param": "off_session"`, "misconfigured"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_invalid_parameter"`, "misconfigured"},
+		{404, `"type": "invalid_request_error", "code": "resource_missing", "param": "intent"`, "misconfigured"},
+		{400, `"type": "idempotency_error"`, "unknown"},
+		{400, `"type": "api_error"`, "unknown"},
+		{400, `"type": "invalid_request_error", "code": "payment_method_currency_mismatch"`, "declined payment_method_currency_mismatch"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_action_required"`, "declined authentication_required"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_authentication_failure"`, "declined payment_intent_authentication_failure"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_incompatible_payment_method"`, "declined payment_intent_incompatible_payment_method"},
+		{400, `"type": "invalid_request_error", "code": "payment_intent_payment_attempt_failed"`, "declined payment_intent_payment_attempt_failed"},
+		{402, `"type": "card_error", "code": "card_declined", "decline_code": "merchant_blacklist"`, "declined generic_decline"},
+		{402, `"type": "card_error", "code": "card_declined", "decline_code": "do_not_honor"`, "declined do_not_honor"},
+		{402, `"type": "invalid_request_error", "code": "charge_exceeds_transaction_limit"`, "declined charge_exceeds_transaction_limit"},
+		{402, `"type": "api_error"`, "declined card_declined"},
+		{403, `"type": "invalid_request_error"`, "misconfigured"},
+		{409, `"type": "idempotency_error", "code": "idempotency_key_in_use"`, "unknown"},
+		{424, `"type": "invalid_request_error"`, "unknown"},
+		{424, `"type": "invalid_request_error", "code": "payment_intent_payment_attempt_failed"`, "unknown"},
+		{424, `"type": "api_error"`, "unknown"},
+		{429, `"type": "invalid_request_error", "code": "lock_timeout"`, "unavailable"},
+		{503, `"type": "api_error"`, "unknown"},
+	} {
+		for _, twice := range []bool{false, true} {
+			w := newWorld(t)
+			var confirmed atomic.Int64
+			front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				switch {
+				case !strings.HasSuffix(r.URL.Path, "/confirm"):
+					w.server.ServeHTTP(rw, r)
+				case confirmed.Add(1) == 1 && twice:
+					panic(http.ErrAbortHandler)
+				default:
+					rw.WriteHeader(tt.status)
+					_, _ = fmt.Fprintf(rw, `{"error": {%s, "message": "Stripe's words."}}`, tt.answer)
+				}
+			}))
+			defer front.Close()
+			g := stripe.New(stripe.Config{URL: front.URL, Now: w.time, Secret: func(context.Context, bool) (string, error) { return testKey, nil }})
+			_, err := g.Charge(t.Context(), w.charge("pm_card_visa"))
+			want := tt.want
+			if twice && tt.status != http.StatusPaymentRequired {
+				want = "unknown"
+			}
+			if got := meaning(err); got != want || confirmed.Load() == 2 != twice {
+				t.Errorf("%d %s, twice %v: %s (%v), want %s", tt.status, tt.answer, twice, got, err, want)
+			}
+			var declined *gateway.DeclinedError
+			if errors.As(err, &declined) && (declined.Message == "" || declined.Message == "Stripe's words." != (want == "declined do_not_honor")) {
+				t.Errorf("%d %s: the text %q", tt.status, tt.answer, declined.Message)
+			}
+		}
+	}
+}
+
+// TestRefusedCreation: an intent that Stripe refuses to create is known never to be charged.
+func TestRefusedCreation(t *testing.T) {
+	w := newWorld(t)
+	unknown, small := w.charge("pm_nobodysknows"), w.charge("pm_card_visa")
+	small.Money.Amount = 1
+	for _, r := range []gateway.Request{unknown, small} {
+		if known, err := w.Resolve(t.Context(), r); err != nil || known.Done {
+			t.Errorf("%+v, %v", known, err)
 		}
 	}
 }
@@ -171,8 +249,9 @@ func TestFaults(t *testing.T) {
 		{stripetest.StoredAfter, "stored 500, done", "unknown", "unknown"},
 		{stripetest.StoredLost, "stored 500, done, lost", "unknown", "unknown"},
 		{stripetest.Unstored, "503", "unknown", "unknown"},
-		{stripetest.Locked, "409", "unknown", "unknown"},
+		{stripetest.InUse, "409", "unknown", "unknown"},
 		{stripetest.RateLimited, "429", "unavailable", "unavailable"},
+		{stripetest.Locked, "429 for a lock", "unavailable", "unavailable"},
 		{stripetest.HangBefore, "no answer, not done", "unknown", "unknown"},
 		{stripetest.HangAfter, "no answer, done", "unknown", "unknown"},
 		{stripetest.NotPermitted, "403", "misconfigured", "misconfigured"},
@@ -397,27 +476,31 @@ func TestOldKey(t *testing.T) {
 }
 
 // TestForgottenToken: an order that ended is looked for, not asked about under its key: that
-// would make an intent for nothing.
+// would make an intent for nothing. Nothing is said before the search is sure to find it.
 func TestForgottenToken(t *testing.T) {
 	w := newWorld(t)
+	w.server.SearchLag = time.Hour // as long as Stripe's outages may make it
+	charged, _ := w.charged(t)
 	declined := w.charge("pm_card_chargeDeclined")
 	if _, err := w.Charge(t.Context(), declined); err == nil {
 		t.Fatal("it is not declined")
 	}
 	canceled := w.charge("")
-	declined.Token = ""
-	for _, r := range []gateway.Request{declined, canceled} {
-		if _, err := w.Resolve(t.Context(), r); meaning(err) != "unknown" {
-			t.Errorf("before the search can know: %v", err)
+	charged.Token, declined.Token = "", ""
+	for range 2 {
+		for _, r := range []gateway.Request{charged, declined, canceled} {
+			if _, err := w.Resolve(t.Context(), r); meaning(err) != "unknown" {
+				t.Errorf("before the search can know: %v", err)
+			}
 		}
+		w.pass(59 * time.Minute)
 	}
-	w.pass(time.Hour)
-	for _, r := range []gateway.Request{declined, canceled} {
-		if known, err := w.Resolve(t.Context(), r); err != nil || known.Done {
+	for _, r := range []gateway.Request{charged, declined, canceled} {
+		if known, err := w.Resolve(t.Context(), r); err != nil || known.Done != (r.Key == charged.Key) {
 			t.Errorf("%+v, %v", known, err)
 		}
 	}
-	if n := len(w.server.Intents()); n != 1 {
+	if n := len(w.server.Intents()); n != 2 {
 		t.Errorf("there are %d intents", n)
 	}
 }
@@ -503,6 +586,23 @@ func TestProcessing(t *testing.T) {
 		if known, err := w.Resolve(t.Context(), r); err != nil || known.Done != charged {
 			t.Errorf("%+v, %v, want %v", known, err, charged)
 		}
+	}
+}
+
+// TestAction: an intent that wants somebody to act is canceled, so that nobody can later.
+func TestAction(t *testing.T) {
+	w := newWorld(t)
+	r := w.charge(stripetest.Action)
+	w.fail(cancel, stripetest.Unstored)
+	if _, err := w.Charge(t.Context(), r); meaning(err) != "unknown" {
+		t.Errorf("while it can't be canceled: %v", err)
+	}
+	w.fail("", stripetest.None)
+	if _, err := w.Charge(t.Context(), r); meaning(err) != "declined authentication_required" {
+		t.Errorf("%v, want a decline", err)
+	}
+	if b := w.server.Books()[r.Order.ID]; b.Open != 0 || b.Charges != 0 {
+		t.Errorf("the books have %+v", b)
 	}
 }
 

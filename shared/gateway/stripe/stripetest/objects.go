@@ -21,14 +21,33 @@ type apiError struct {
 	Intent      any    `json:"payment_intent,omitempty"`
 }
 
+func shown(object map[string]any) answer { return answer{status: http.StatusOK, body: object} }
+
 func failed(status int, e apiError) answer {
-	return answer{status, map[string]any{"error": e}}
+	return answer{status: status, body: map[string]any{"error": e}}
+}
+
+// refused is the answer to a call that was begun, and that the state of things does not allow.
+func refused(e apiError) answer {
+	e.Type = invalidRequest
+	return failed(http.StatusBadRequest, e)
+}
+
+// invalid is the answer to parameters that are no good.
+func invalid(e apiError) answer {
+	a := refused(e)
+	a.notBegun = true
+	return a
+}
+
+func notFound(e apiError) answer {
+	a := invalid(e)
+	a.status = http.StatusNotFound
+	return a
 }
 
 func missing(what, param, id string) answer {
-	return failed(http.StatusNotFound, apiError{
-		Type: invalidRequest, Code: "resource_missing", Param: param, Message: "No such " + what + ": '" + id + "'",
-	})
+	return notFound(apiError{Code: "resource_missing", Param: param, Message: "No such " + what + ": '" + id + "'"})
 }
 
 // The PaymentMethods of test mode ("Test card numbers"), by what confirming with them does;
@@ -45,12 +64,21 @@ func declines() map[string]apiError {
 		"pm_card_chargeDeclinedExpiredCard":       declined("expired_card", ""),
 		"pm_card_chargeDeclinedIncorrectCvc":      declined("incorrect_cvc", ""),
 		"pm_card_chargeDeclinedProcessingError":   declined("processing_error", ""),
+		"pm_card_visa_chargeDeclinedLostCard":     declined("card_declined", "lost_card"),
+		"pm_card_visa_chargeDeclinedStolenCard":   declined("card_declined", "stolen_card"),
+		"pm_card_chargeDeclinedFraudulent":        declined("card_declined", "fraudulent"),
 		"pm_card_authenticationRequired":          declined("authentication_required", "authentication_required"),
+		"pm_card_authenticationRequiredOnSetup":   declined("card_declined", "authentication_not_handled"),
 	}
 }
 
-// Processing is a PaymentMethod whose intent stays processing until [Server.Settle].
-const Processing = "pm_processing"
+// PaymentMethods that only the stand-in has.
+const (
+	// Processing is one whose intent stays processing until [Server.Settle].
+	Processing = "pm_processing"
+	// Action is one whose intent requires an action, even if it was asked to fail instead.
+	Action = "pm_action"
+)
 
 // live reports whether the API key moves money.
 func (s *Server) live() bool { return strings.Contains(s.key, "_live_") }
@@ -62,13 +90,13 @@ func (s *Server) checkMethod(id string) *apiError {
 	once := strings.HasPrefix(id, "pm_once_")
 	switch {
 	case s.methods[id]:
-		return &apiError{Type: invalidRequest, Message: "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a connected account without Customer attachment, or was detached from a Customer. It may not be used again."}
+		return &apiError{Message: "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a connected account without Customer attachment, or was detached from a Customer. It may not be used again."}
 	case s.live() && known:
-		return &apiError{Type: invalidRequest, Code: "resource_missing", Param: "payment_method", Message: "No such PaymentMethod: '" + id + "'; a similar object exists in test mode, but a live mode key was used to make this request."}
-	case known, once, id == Processing:
+		return &apiError{Code: "resource_missing", Param: "payment_method", Message: "No such PaymentMethod: '" + id + "'; a similar object exists in test mode, but a live mode key was used to make this request."}
+	case known, once, id == Processing, id == Action:
 		return nil
 	}
-	return &apiError{Type: invalidRequest, Code: "resource_missing", Param: "payment_method", Message: "No such PaymentMethod: '" + id + "'"}
+	return &apiError{Code: "resource_missing", Param: "payment_method", Message: "No such PaymentMethod: '" + id + "'"}
 }
 
 func (s *Server) createIntent(form url.Values) answer {
@@ -80,17 +108,17 @@ func (s *Server) createIntent(form url.Values) answer {
 	}
 	switch {
 	case err != nil || amount < 1:
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Code: "parameter_invalid_integer", Param: "amount", Message: "Invalid positive integer"})
+		return invalid(apiError{Code: "parameter_invalid_integer", Param: "amount", Message: "Invalid positive integer"})
 	case len(currency) != 3 || currency != strings.ToLower(currency) || currency == "kpw":
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Param: "currency", Message: "Invalid currency: " + currency})
+		return invalid(apiError{Param: "currency", Message: "Invalid currency: " + currency})
 	case amount < least:
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Code: "amount_too_small", Param: "amount", Message: "Amount must be at least $0.50 usd"})
-	case amount > 99_999_999_9999:
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Code: "amount_too_large", Param: "amount", Message: "Amount must be no more than 999,999.99"})
+		return invalid(apiError{Code: "amount_too_small", Param: "amount", Message: "Amount must be at least $0.50 usd"})
+	case amount > 999_999_999_999: // twelve digits, for most cards
+		return invalid(apiError{Code: "amount_too_large", Param: "amount", Message: "Amount must be no more than 999,999.99"})
 	}
 	if method != "" {
 		if e := s.checkMethod(method); e != nil {
-			return failed(http.StatusBadRequest, *e)
+			return invalid(*e)
 		}
 	}
 	i := &intent{
@@ -109,7 +137,7 @@ func (s *Server) confirm(i *intent) answer {
 		return s.unexpected(i, "confirm")
 	}
 	if e := s.checkMethod(i.method); e != nil {
-		return failed(http.StatusBadRequest, *e)
+		return refused(*e)
 	}
 	if strings.HasPrefix(i.method, "pm_once_") {
 		s.methods[i.method] = true
@@ -117,6 +145,8 @@ func (s *Server) confirm(i *intent) answer {
 	switch e := declines()[i.method]; {
 	case i.method == Processing:
 		i.status = "processing"
+	case i.method == Action:
+		i.status = "requires_action"
 	case e.Type != "":
 		i.status, i.failure = "requires_payment_method", &e
 		e.Intent = s.intentJSON(i)
@@ -137,13 +167,13 @@ func (s *Server) cancel(i *intent) answer {
 }
 
 func (s *Server) unexpected(i *intent, verb string) answer {
-	return failed(http.StatusBadRequest, apiError{
-		Type: invalidRequest, Code: "payment_intent_unexpected_state", Intent: s.intentJSON(i),
+	return refused(apiError{
+		Code: "payment_intent_unexpected_state", Intent: s.intentJSON(i),
 		Message: "You cannot " + verb + " this PaymentIntent because it has a status of " + i.status + ".",
 	})
 }
 
-func (s *Server) shown(i *intent) answer { return answer{http.StatusOK, s.intentJSON(i)} }
+func (s *Server) shown(i *intent) answer { return shown(s.intentJSON(i)) }
 
 // intentJSON shows an intent.
 func (s *Server) intentJSON(i *intent) map[string]any {
@@ -176,7 +206,7 @@ func (s *Server) listIntents(form url.Values) answer {
 func (s *Server) search(form url.Values) answer {
 	name, value, ok := strings.Cut(strings.TrimPrefix(form.Get("query"), "metadata['"), "']:'")
 	if !ok {
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Param: "query", Message: "The query can't be parsed."})
+		return invalid(apiError{Param: "query", Message: "The query can't be parsed."})
 	}
 	found := []any{}
 	for _, i := range slices.Backward(s.intents) {
@@ -184,9 +214,9 @@ func (s *Server) search(form url.Values) answer {
 			found = append(found, s.intentJSON(i))
 		}
 	}
-	return answer{http.StatusOK, map[string]any{
+	return shown(map[string]any{
 		"object": "search_result", "url": "/v1/payment_intents/search", "has_more": false, "next_page": nil, "data": found,
-	}}
+	})
 }
 
 func (s *Server) createRefund(form url.Values) answer {
@@ -204,22 +234,22 @@ func (s *Server) createRefund(form url.Values) answer {
 	if text := form.Get("amount"); text != "" {
 		var err error
 		if amount, err = strconv.ParseInt(text, 10, 64); err != nil || amount < 1 {
-			return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Code: "parameter_invalid_integer", Param: "amount", Message: "Invalid positive integer"})
+			return invalid(apiError{Code: "parameter_invalid_integer", Param: "amount", Message: "Invalid positive integer"})
 		}
 	}
 	switch {
 	case i.status != "succeeded":
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Param: "payment_intent", Message: "This PaymentIntent does not have a successful charge to refund."})
+		return refused(apiError{Param: "payment_intent", Message: "This PaymentIntent does not have a successful charge to refund."})
 	case i.disputed:
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Code: "charge_disputed", Message: "The charge is disputed."})
+		return refused(apiError{Code: "charge_disputed", Message: "The charge is disputed."})
 	case left == 0:
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Code: "charge_already_refunded", Message: "Charge has already been refunded."})
+		return refused(apiError{Code: "charge_already_refunded", Message: "Charge has already been refunded."})
 	case amount > left:
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Param: "amount", Message: "Refund amount is greater than unrefunded amount on charge."})
+		return refused(apiError{Param: "amount", Message: "Refund amount is greater than unrefunded amount on charge."})
 	}
 	f := &refund{id: "re_" + short(), status: "succeeded", amount: amount, intent: i, metadata: metadata(form), created: s.Now()}
 	s.refunds = append(s.refunds, f)
-	return answer{http.StatusOK, f.json()}
+	return shown(f.json())
 }
 
 func (f *refund) json() map[string]any {

@@ -34,7 +34,8 @@ const (
 	StoredLost         // it is done, 500 is stored, and then the connection breaks
 	Unstored           // 503, not stored; nothing is done
 	RateLimited        // 429
-	Locked             // 409, lock_timeout
+	Locked             // 429, lock_timeout: something else is at work on the object
+	InUse              // 409: another call under the key is under way
 	HangBefore         // nothing, until the client leaves; nothing is done
 	HangAfter          // it is done; then nothing, until the client leaves
 	NotPermitted       // 403
@@ -56,7 +57,7 @@ type Server struct {
 	// URL is where it listens.
 	URL string
 	Now func() time.Time
-	// Fault chooses what goes wrong; nil is nothing.
+	// Fault chooses what goes wrong; nil is nothing. Until it returns, the call is under way.
 	Fault func(Call) Fault
 	// SearchLag is how long an intent can't be searched for; it is a minute at first.
 	SearchLag time.Duration
@@ -69,6 +70,7 @@ type Server struct {
 	stored  map[string]*stored
 	counts  map[string]int
 	methods map[string]bool // payment methods that were used up
+	inUse   map[string]bool // idempotency keys of calls under way
 }
 
 // intent is a PaymentIntent.
@@ -101,6 +103,8 @@ type stored struct {
 type answer struct {
 	status int
 	body   any
+	// notBegun says that the call failed before it was begun, so that the answer is not stored.
+	notBegun bool
 }
 
 // New starts a stand-in that knows this API key, and stops it when the test ends.
@@ -108,7 +112,8 @@ func New(t testing.TB, key string) *Server {
 	t.Helper()
 	s := &Server{
 		Now: time.Now, SearchLag: time.Minute, key: key,
-		byID: make(map[string]*intent), stored: make(map[string]*stored), counts: make(map[string]int), methods: make(map[string]bool),
+		byID: make(map[string]*intent), stored: make(map[string]*stored), counts: make(map[string]int),
+		methods: make(map[string]bool), inUse: make(map[string]bool),
 	}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
@@ -130,46 +135,27 @@ const keysLive = 24 * time.Hour
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Request-Id", "req_"+short())
 	if err := r.ParseForm(); err != nil {
-		write(w, failed(http.StatusBadRequest, apiError{Type: invalidRequest, Message: "The parameters can't be read."}))
+		write(w, invalid(apiError{Message: "The parameters can't be read."}))
 		return
 	}
 	c := s.call(r)
+	if !s.begin(c.Key) {
+		write(w, keyInUse())
+		return
+	}
 	fault := None
 	if s.Fault != nil {
 		fault = s.Fault(c)
 	}
-	switch fault {
-	case ResetBefore:
-		reset(w)
-		return
-	case HangBefore:
-		<-r.Context().Done()
-		return
-	case RateLimited:
-		write(w, failed(http.StatusTooManyRequests, apiError{Type: invalidRequest, Code: "rate_limit", Message: "Too many requests."}))
-		return
-	case Locked:
-		write(w, failed(http.StatusConflict, apiError{Type: invalidRequest, Code: "lock_timeout", Message: "This object cannot be accessed right now."}))
-		return
-	case Unstored:
-		write(w, failed(http.StatusServiceUnavailable, apiError{Type: "api_error", Message: "Unavailable."}))
-		return
-	case NotPermitted:
-		write(w, failed(http.StatusForbidden, apiError{Type: invalidRequest, Message: "The provided key does not have the required permissions."}))
-		return
-	case InvalidOther:
-		write(w, failed(http.StatusBadRequest, apiError{Type: invalidRequest, Code: "account_invalid", Message: "Your account cannot do this."}))
-		return
-	default:
-	}
 	a, replayed := s.answer(r, c, fault)
+	s.end(c.Key)
 	if replayed {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
 	switch fault {
-	case ResetAfter, StoredLost:
+	case ResetBefore, ResetAfter, StoredLost:
 		reset(w)
-	case HangAfter:
+	case HangBefore, HangAfter:
 		<-r.Context().Done()
 	case CutAfter:
 		text, _ := json.Marshal(a.body)
@@ -199,8 +185,56 @@ func (s *Server) call(r *http.Request) Call {
 	return c
 }
 
+// begin takes an idempotency key for a call, unless another one has it.
+func (s *Server) begin(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inUse[key] {
+		return false
+	}
+	s.inUse[key] = key != ""
+	return true
+}
+
+func (s *Server) end(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.inUse, key)
+}
+
+// refusal is what a fault answers in place of doing anything.
+func refusal(fault Fault) (a answer, refused bool) {
+	switch fault {
+	case RateLimited:
+		a = failed(http.StatusTooManyRequests, apiError{Type: invalidRequest, Code: "rate_limit", Message: "Too many requests."})
+	case Locked:
+		a = failed(http.StatusTooManyRequests, apiError{Type: invalidRequest, Code: "lock_timeout", Message: "This object cannot be accessed right now."})
+	case InUse:
+		a = keyInUse()
+	case Unstored:
+		a = failed(http.StatusServiceUnavailable, apiError{Type: "api_error", Message: "Unavailable."})
+	case NotPermitted:
+		a = failed(http.StatusForbidden, apiError{Type: invalidRequest, Message: "The provided key does not have the required permissions."})
+	case InvalidOther:
+		a = invalid(apiError{Code: "account_invalid", Message: "Your account cannot do this."})
+	case ResetBefore, HangBefore:
+	default:
+		return answer{}, false
+	}
+	return a, true
+}
+
+func keyInUse() answer {
+	return failed(http.StatusConflict, apiError{
+		Type: invalidRequest, Code: "idempotency_key_in_use", Message: "There is currently another in-progress request using this Idempotent Key.",
+	})
+}
+
 // answer acts, at most once under an idempotency key, and stores what must be stored.
 func (s *Server) answer(r *http.Request, c Call, fault Fault) (a answer, replayed bool) {
+	if a, refused := refusal(fault); refused {
+		return a, false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.Header.Get("Authorization") != "Bearer "+s.key {
@@ -224,8 +258,7 @@ func (s *Server) answer(r *http.Request, c Call, fault Fault) (a answer, replaye
 	if fault == StoredAfter || fault == StoredLost {
 		a = internal()
 	}
-	// What failed validation was not begun, and is not stored.
-	if a.status != http.StatusBadRequest && a.status != http.StatusNotFound {
+	if !a.notBegun {
 		s.stored[c.Key] = &stored{request: request, at: s.Now(), answer: a}
 	}
 	return a, false
@@ -245,7 +278,7 @@ func (s *Server) act(r *http.Request, name string) answer {
 		i := s.byID[id]
 		switch {
 		case i == nil:
-			return missing("intent", "payment_intent", id)
+			return missing("payment_intent", "intent", id)
 		case strings.HasSuffix(name, "/confirm"):
 			return s.confirm(i)
 		case strings.HasSuffix(name, "/cancel"):
@@ -263,11 +296,11 @@ func (s *Server) act(r *http.Request, name string) answer {
 	case "GET /v1/refunds/{id}":
 		id := strings.Split(r.URL.Path, "/")[3]
 		if i := slices.IndexFunc(s.refunds, func(f *refund) bool { return f.id == id }); i >= 0 {
-			return answer{http.StatusOK, s.refunds[i].json()}
+			return shown(s.refunds[i].json())
 		}
 		return missing("refund", "refund", id)
 	}
-	return failed(http.StatusNotFound, apiError{Type: invalidRequest, Message: "Unrecognized request URL (" + name + ")."})
+	return notFound(apiError{Message: "Unrecognized request URL (" + name + ")."})
 }
 
 func write(w http.ResponseWriter, a answer) {
@@ -308,7 +341,7 @@ func window(form url.Values, created time.Time) bool {
 func page(path string, form url.Values, ids []string, objects []any) answer {
 	limit, err := strconv.Atoi(cmp.Or(form.Get("limit"), "10"))
 	if err != nil || limit < 1 || limit > 100 {
-		return failed(http.StatusBadRequest, apiError{Type: invalidRequest, Param: "limit", Message: "Invalid limit."})
+		return invalid(apiError{Param: "limit", Message: "Invalid limit."})
 	}
 	if after := form.Get("starting_after"); after != "" {
 		at := slices.Index(ids, after)
@@ -321,7 +354,7 @@ func page(path string, form url.Values, ids []string, objects []any) answer {
 	if more {
 		objects = objects[:limit]
 	}
-	return answer{http.StatusOK, map[string]any{"object": "list", "url": path, "has_more": more, "data": append([]any{}, objects...)}}
+	return shown(map[string]any{"object": "list", "url": path, "has_more": more, "data": append([]any{}, objects...)})
 }
 
 func short() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:24] }
