@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/google/go-cmp/cmp"
 
@@ -46,7 +47,8 @@ func serve(t *testing.T, answers ...awstest.Answer) (*dynamostream.Stream, *fake
 	t.Helper()
 	f := &fake{Fake: awstest.NewFake(t, awstest.InTurn(answers...))}
 	log := slog.New(slog.NewTextHandler(&f.log, nil))
-	return dynamostream.New(dynamodbstreams.NewFromConfig(f.Config()), arn, rand.IntN, log), f
+	client := dynamodbstreams.NewFromConfig(f.Config(), func(o *dynamodbstreams.Options) { o.Retryer = aws.NopRetryer{} })
+	return dynamostream.New(client, arn, rand.IntN, log), f
 }
 
 // asked returns the requests so far, a line for each.
@@ -221,6 +223,7 @@ func TestFaults(t *testing.T) {
 		"throttled":     refuses("LimitExceededException"),
 		"a fault of it": streamErrors.Refuses(http.StatusInternalServerError, "InternalServerError", nil),
 		"broken":        awstest.Breaks,
+		"no answer":     awstest.Stalls,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
