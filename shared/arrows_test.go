@@ -85,6 +85,10 @@ var rooms = map[string][]string{
 	"shared/emulator/apigateway": {
 		"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events", "golang.org/x/net/netutil",
 	},
+	"shared/emulator/dynamostream": {
+		"paylane/shared/awscall", "paylane/shared/feed", "paylane/shared/order",
+		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
+	},
 	"shared/emulator/provision": {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/emulator/runner": {
 		"paylane/shared/emulator", "paylane/shared/accesstoken", "paylane/shared/queue", "paylane/shared/sqsqueue",

@@ -296,7 +296,7 @@ func testFeedLimit(t *testing.T, w FeedWorld) {
 	var records []feedRecord
 	for _, r := range openFeed(t, w.Stream, feed.Horizon) {
 		for {
-			got, _, err := r.Read(t.Context(), 2, lag/50)
+			got, _, err := r.Read(t.Context(), 2, lag/10)
 			if err != nil || len(got) > 2 {
 				t.Fatalf("%d records were read, want at most 2 (%v)", len(got), err)
 			}
