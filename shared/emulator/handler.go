@@ -32,6 +32,8 @@ func callOf(handler any, viaJSON bool) call {
 		return typed(h)
 	case func(context.Context, events.SQSEvent) (events.SQSEventResponse, error):
 		return typed(h)
+	case func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error):
+		return typed(h)
 	}
 	return callJSON(handler)
 }
@@ -152,6 +154,10 @@ func (r Result) tooLarge() (bool, error) {
 			return false, nil
 		}
 	case *events.SQSEventResponse:
+		if len(v.BatchItemFailures) < 1000 {
+			return false, nil
+		}
+	case *events.DynamoDBEventResponse:
 		if len(v.BatchItemFailures) < 1000 {
 			return false, nil
 		}
