@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,27 +35,25 @@ type Policy struct {
 
 // Client makes requests. It implements [webhook.Poster], and may be used concurrently.
 type Client struct {
-	policy Policy
-	now    func() time.Time
-	http   *http.Client
+	policy    Policy
+	now       func() time.Time
+	dialer    *net.Dialer
+	transport *http.Transport
 }
 
 // New returns a client.
 func New(p Policy, now func() time.Time) *Client {
 	c := &Client{policy: p, now: now}
-	dialer := &net.Dialer{Timeout: 5 * time.Second, ControlContext: c.control}
-	c.http = &http.Client{
-		Transport: &http.Transport{
-			DialContext:            dialer.DialContext,
-			ForceAttemptHTTP2:      true,
-			TLSHandshakeTimeout:    5 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-			MaxIdleConns:           100,
-			MaxIdleConnsPerHost:    5,
-			IdleConnTimeout:        30 * time.Second,
-			DisableCompression:     true, // a small answer must stay small
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	c.dialer = &net.Dialer{Timeout: 5 * time.Second, ControlContext: c.control}
+	c.transport = &http.Transport{
+		DialContext:            c.dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConns:           100,
+		MaxIdleConnsPerHost:    5,
+		IdleConnTimeout:        30 * time.Second,
+		DisableCompression:     true, // a small answer must stay small
 	}
 	return c
 }
@@ -71,34 +68,31 @@ func (c *Client) control(_ context.Context, _, address string, _ syscall.RawConn
 	return nil
 }
 
-// Post implements [webhook.Poster]. Its errors don't repeat the URL, which may hold a secret.
+// Post implements [webhook.Poster]. It takes as long as ctx allows, if the server wants it to. Its
+// errors don't repeat the URL, which may hold a secret.
 func (c *Client) Post(ctx context.Context, to string, header map[string]string, body []byte) (webhook.Answer, error) {
 	if err := c.CheckURL(to); err != nil {
 		return webhook.Answer{}, fmt.Errorf("%w: it %w", webhook.ErrForbidden, err)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
-		return webhook.Answer{}, withoutURL(err)
+		return webhook.Answer{}, errors.New("post: not a URL") // err repeats it
 	}
 	for name, value := range header {
 		r.Header.Set(name, value)
 	}
-	answer, err := c.http.Do(r)
+	// An http.Client would look at where a redirect leads, and fail if that is not a URL.
+	answer, err := c.transport.RoundTrip(r)
 	if err != nil {
-		return webhook.Answer{}, withoutURL(err)
+		return webhook.Answer{}, fmt.Errorf("post: %w", err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	// The status says it all: what goes wrong with the body only costs the connection.
-	_, _ = io.CopyN(io.Discard, answer.Body, maxAnswer)
-	return webhook.Answer{Status: answer.StatusCode, RetryAfter: c.retryAfter(answer.Header.Get("Retry-After"))}, nil
-}
-
-// withoutURL drops what http.Client adds to an error.
-func withoutURL(err error) error {
-	if of := new(url.Error); errors.As(err, &of) {
-		return fmt.Errorf("post: %w", of.Err)
+	// A connection that switches protocols is the caller's: reads of it don't end with ctx.
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		// The status says it all: what goes wrong with the body only costs the connection.
+		_, _ = io.CopyN(io.Discard, answer.Body, maxAnswer)
 	}
-	return err
+	return webhook.Answer{Status: answer.StatusCode, RetryAfter: c.retryAfter(answer.Header.Get("Retry-After"))}, nil
 }
 
 // retryAfter returns how long a Retry-After asks to wait: RFC 9110, section 10.2.3, seconds or a

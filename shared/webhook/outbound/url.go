@@ -9,7 +9,10 @@ import (
 	"strings"
 )
 
-const maxURL = 2048
+const (
+	maxURL  = 2048
+	maxName = 253 // RFC 1035
+)
 
 // CheckURL returns why nothing is posted to a URL, in words for whoever registers it: all that can
 // be known of it without a look at the network. Where a name leads is checked each time that it is
@@ -25,8 +28,8 @@ func (c *Client) CheckURL(raw string) error {
 	}
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "":
-		return errors.New("must be an absolute URL that begins with https://")
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+		return errors.New("must be an absolute URL, such as https://shop.example/webhooks")
 	case u.User != nil:
 		return errors.New("must not contain a user or a password")
 	case u.Fragment != "" || strings.HasSuffix(raw, "#"):
@@ -73,6 +76,9 @@ func (c *Client) checkHost(host string) (loopback bool, err error) {
 		return false, errors.New("must have an IPv4 address as four decimal numbers, or a name")
 	case len(labels) < 2:
 		return false, errors.New("must have the full name of a public host")
+	}
+	if len(name) > maxName {
+		return false, fmt.Errorf("must have a host whose name is at most %d characters long", maxName)
 	}
 	for _, label := range labels {
 		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
