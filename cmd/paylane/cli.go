@@ -82,7 +82,7 @@ func (c cli) rootCommand() *cobra.Command {
 It runs on this machine what template.yaml deploys to AWS.`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetUsageTemplate(usage)
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.tokenCommand(), c.loadCommand(), c.floorCommand(), c.smokeCommand(), c.retryCommand(), c.eraseCommand())
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.tokenCommand(), c.loadCommand(), c.floorCommand(), c.smokeCommand(), c.listenCommand(), c.retryCommand(), c.eraseCommand())
 	return root
 }
 

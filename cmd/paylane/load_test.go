@@ -30,7 +30,7 @@ func TestLoadCommandLine(t *testing.T) {
 		{"no connection", "-c 0", exitUsage, "--connections must be at least 1"},
 		{"no time", "-d 0s", exitUsage, "--duration must be more than 0"},
 		{"time that runs backwards", "--drain -1s", exitUsage, "--drain must not be negative"},
-		{"another machine", "--url https://example.com", exitUsage, "example.com is not this machine; to place orders there all the same, add --allow-remote"},
+		{"another machine", "--url https://example.com", exitUsage, "example.com is not this machine; to use it all the same, add --allow-remote"},
 		{"another machine, dressed up", "--url http://127.0.0.1@example.com", exitUsage, "must be like"},
 		{"no scheme", "--url localhost:3000", exitUsage, "must be like"},
 		{"another scheme", "--url ftp://localhost", exitUsage, "must be like"},

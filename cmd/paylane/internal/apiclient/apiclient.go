@@ -1,9 +1,10 @@
-// Package apiclient calls a running paylane, for the commands that test one.
+// Package apiclient calls a running paylane, for the commands that need one.
 package apiclient
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,7 +22,9 @@ const Timeout = 30 * time.Second
 // Client calls the API of one paylane.
 type Client struct {
 	// URL is the API's base, without a slash at the end.
-	URL   string
+	URL string
+	// Local reports whether the API is on this machine.
+	Local bool
 	HTTP  *http.Client
 	token string // an access token, or empty
 }
@@ -36,14 +39,16 @@ func New(rawURL, token string, connections int, allowRemote bool) (*Client, erro
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("--url %q must be like http://127.0.0.1:3000", u.Redacted())
 	}
-	if !allowRemote && !isLoopback(u.Hostname()) {
-		return nil, fmt.Errorf("%s is not this machine; to place orders there all the same, add --allow-remote", u.Hostname())
+	local := IsLoopback(u.Hostname())
+	if !allowRemote && !local {
+		return nil, fmt.Errorf("%s is not this machine; to use it all the same, add --allow-remote", u.Hostname())
 	}
 	// HTTP/1.1 only: over HTTP/2 all would share one connection.
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &Client{
 		URL:   strings.TrimSuffix(u.String(), "/"),
+		Local: local,
 		token: token,
 		HTTP: &http.Client{
 			Timeout: Timeout,
@@ -59,10 +64,10 @@ func New(rawURL, token string, connections int, allowRemote bool) (*Client, erro
 	}, nil
 }
 
-// isLoopback reports whether a host is this machine by its name alone: a loopback address,
+// IsLoopback reports whether a host is this machine by its name alone: a loopback address,
 // or localhost (RFC 6761, section 6.3). Other names are not looked up, since their meaning
 // can change between two requests.
-func isLoopback(host string) bool {
+func IsLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}
@@ -113,4 +118,20 @@ func (c *Client) Ask(ctx context.Context, method, path string, header http.Heade
 		return smoke.Answer{}, fmt.Errorf("read the answer to %s %s: %w", method, path, err)
 	}
 	return a, nil
+}
+
+// Refusal is an answer as an error: what a problem document says, or the status.
+func Refusal(a smoke.Answer) error {
+	var problem struct {
+		Detail string
+		Errors []struct{ Location, Message string }
+	}
+	if json.Unmarshal(a.Body, &problem) != nil || problem.Detail == "" {
+		return fmt.Errorf("the answer is %d %s", a.Status, http.StatusText(a.Status))
+	}
+	said := []string{problem.Detail}
+	for _, e := range problem.Errors {
+		said = append(said, e.Location+": "+e.Message)
+	}
+	return fmt.Errorf("%d: %s", a.Status, strings.Join(said, " "))
 }

@@ -110,10 +110,10 @@ func Run(ctx context.Context, c Config) (Report, error) {
 		case err == nil && (answer.Status == http.StatusConflict || answer.Status == http.StatusPreconditionFailed || answer.Status == http.StatusNotFound):
 			r.Changed++
 		case err == nil && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden):
-			return r, fmt.Errorf("%s the order %s: %w: the token needs the scope orders/operate", c.Action, o.ID, refusal(answer))
+			return r, fmt.Errorf("%s the order %s: %w: the token needs the scope orders/operate", c.Action, o.ID, apiclient.Refusal(answer))
 		default:
 			if err == nil {
-				err = refusal(answer)
+				err = apiclient.Refusal(answer)
 			}
 			if r.Failed++; r.Why == nil {
 				r.Why = fmt.Errorf("%s the order %s: %w", c.Action, o.ID, err)
@@ -130,7 +130,7 @@ func (c Config) find(ctx context.Context) (found []Order, err error) {
 	for {
 		answer, err := c.ask(ctx, http.MethodGet, "/orders", query, nil)
 		if err == nil && answer.Status != http.StatusOK {
-			err = refusal(answer)
+			err = apiclient.Refusal(answer)
 		}
 		var page struct {
 			Orders []Order `json:"orders"`
@@ -170,7 +170,7 @@ func (c Config) checkTenant(ctx context.Context) error {
 	case answer.Status == http.StatusOK:
 		return errors.New("the token is not of an operator over all tenants: omit --tenant, and the orders are those of its own tenant")
 	case answer.Status != http.StatusBadRequest:
-		return fmt.Errorf("list the orders: %w", refusal(answer))
+		return fmt.Errorf("list the orders: %w", apiclient.Refusal(answer))
 	}
 	return nil
 }
@@ -204,15 +204,6 @@ func (c Config) ask(ctx context.Context, method, path string, query url.Values, 
 		}
 		pause *= 2
 	}
-}
-
-// refusal is an answer as an error: a problem document's detail, or the status.
-func refusal(a smoke.Answer) error {
-	var problem struct{ Detail string }
-	if json.Unmarshal(a.Body, &problem) == nil && problem.Detail != "" {
-		return fmt.Errorf("%d: %s", a.Status, problem.Detail)
-	}
-	return fmt.Errorf("the answer is %d %s", a.Status, http.StatusText(a.Status))
 }
 
 // line replaces the line of progress.
