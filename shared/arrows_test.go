@@ -58,6 +58,7 @@ var rooms = map[string][]string{
 	"shared/awscall/awstest":       {"github.com/aws/aws-sdk-go-v2"},
 	"shared/dynamostore": {
 		"paylane/shared/awscall", "paylane/shared/order", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go",
+		"github.com/aws/aws-lambda-go/events",
 		"golang.org/x/sync/errgroup",
 	},
 	"shared/sqsqueue": {
@@ -78,6 +79,10 @@ var rooms = map[string][]string{
 	"shared/emulator/apigateway": {
 		"paylane/shared/emulator", "paylane/shared/accesstoken", "github.com/aws/aws-lambda-go/events", "golang.org/x/net/netutil",
 	},
+	"shared/emulator/dynamostream": {
+		"paylane/shared/awscall", "paylane/shared/feed", "paylane/shared/order",
+		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-sdk-go-v2",
+	},
 	"shared/emulator/provision": {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/emulator/runner": {
 		"paylane/shared/emulator", "paylane/shared/accesstoken", "paylane/shared/queue", "paylane/shared/sqsqueue",
@@ -85,6 +90,7 @@ var rooms = map[string][]string{
 	},
 	"shared/contract": {
 		"paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
+		"paylane/shared/feed", "github.com/aws/aws-lambda-go/events",
 	},
 	"shared/e2e":             {},
 	"shared/smoke":           {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},

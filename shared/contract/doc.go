@@ -1,5 +1,5 @@
 // Package contract tests what every adapter of a port must do. An adapter's test calls
-// [RunStore], [RunWatcher], [RunScanner] or [RunQueue] with a function that opens the
+// [RunStore], [RunWatcher], [RunScanner], [RunQueue] or [RunFeed] with a function that opens the
 // adapter; the suite is the same for a database in memory or on disk and for AWS's
 // services. [RunGateway] is for payment gateways, with the tokens of a sandbox, and
 // [RunEarlier] for the stores of a build that takes over another's orders.
@@ -12,5 +12,5 @@
 // excepted by name: see [QueueRule].
 //
 // The sentences that a case checks are in the doc comments of order.Store, order.Watcher,
-// order.Scanner and queue.Queue. A fault found in one adapter becomes a case for all.
+// order.Scanner, queue.Queue and feed.Stream. A fault found in one adapter becomes a case for all.
 package contract

@@ -34,7 +34,8 @@ const MaxRead = 1000
 type Stream interface {
 	// Shards returns the shards that have records, or may still get some.
 	Shards(ctx context.Context) ([]Shard, error)
-	// Open begins to read a shard. Position is where.
+	// Open begins to read a shard at a position. The error is of its own if there is no such
+	// shard or position.
 	Open(ctx context.Context, shardID string, from Position) (Reader, error)
 	// Checkpoint says that everything in the shard up to a sequence number, and that included,
 	// is done with, so that the stream may forget it. A stream that keeps what it has for a fixed
@@ -51,20 +52,22 @@ type Shard struct {
 }
 
 // Position is a place in a shard: one of [Horizon] and [Latest], or the sequence number of a
-// record, which means right after that.
+// record, which means right after that. If what comes next there is gone, reading goes on with
+// the oldest record that there still is.
 type Position string
 
 const (
 	Horizon Position = "TRIM_HORIZON" // before the oldest record that there still is
-	Latest  Position = "LATEST"       // after the newest
+	Latest  Position = "LATEST"       // after the newest, when the reader is opened
 )
 
 // Reader reads a shard once, from its position on. It must not be used concurrently.
 type Reader interface {
 	// Read returns the next records, oldest first: at least one, and at most limit, which is 1
-	// to [MaxRead]. If there is none, it waits for one, up to wait, and then returns none. Ended
-	// reports that the shard has ended and no record follows these. After an error the same call
-	// may be made again; no record is passed over.
+	// to [MaxRead]. If there is none, it waits for one, up to wait, and then returns none; without
+	// a wait it may return none although there are some, since a service may have to be asked
+	// more than once. Ended reports that the shard has ended and no record follows these. After
+	// an error the same call may be made again; no record is passed over.
 	//
 	// A record is returned only once it is durable.
 	Read(ctx context.Context, limit int, wait time.Duration) (records []Record, ended bool, err error)

@@ -30,6 +30,7 @@ type DB struct {
 	seal   *sealfs.Seal
 	lock   *pebble.Lock
 	store  *Store
+	feed   *Feed
 	// opening counts the times the database was opened; see newNumber.
 	opening uint64
 

@@ -1,6 +1,7 @@
 // Package pebblestore keeps orders and queues of messages in one pebble database,
 // for one process on one machine. Start with [Open]; [DB.Store] returns an [order.Store]
-// that is also an [order.Watcher], and [DB.Queue] a [queue.Queue].
+// that is also an [order.Watcher], [DB.Queue] a [queue.Queue], and [DB.Feed] the changes of
+// orders, for those who must learn of each.
 //
 // # What is on disk when a call returns
 //
@@ -17,6 +18,8 @@
 //     did. A message is delivered only once its send is durable. So an order accepted
 //     by a Send and then a Create costs one fsync, and its message can be neither lost
 //     nor seen too soon.
+//   - A change in the feed is in its order's record of the log, and costs no fsync. It is
+//     read only once it is durable. Forgetting it rides on the next fsync, like a delete.
 //   - A receive (its receive count and visibility deadline) needs no fsync of its
 //     own: the claim of the order that follows brings one before money moves, and
 //     it covers the receive because that came earlier. A lost delete means that a
@@ -38,8 +41,8 @@
 //
 // The first letter of a key says what it is for (keys.go): the orders; the list of a
 // tenant's orders, newest first; the sparse lists of those that FAILED, were CANCELED or
-// refunded, and of each customer's; the tombstones by expiry; the messages of each queue. A
-// queue keeps an index of its messages in memory, built by one scan when it is opened.
+// refunded, and of each customer's; the tombstones by expiry; the messages of each queue; the
+// feed. A queue keeps an index of its messages in memory, built by one scan when it is opened.
 // Records begin with the version of their schema: older ones are read, newer ones refused. A
 // database that a build before the lists of customers has opened gets them at the next Open,
 // by one scan of the orders.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -121,6 +122,37 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	record[0] = messageTraced + 1
 	if _, _, err := decodeMessage(record); err == nil || !strings.Contains(err.Error(), "newer build") {
 		t.Errorf("a message: the error is %v, want one that says so", err)
+	}
+}
+
+// TestGarbledChanges: an entry of the feed that is not whole is damage, and one of a newer build
+// is refused as such.
+func TestGarbledChanges(t *testing.T) {
+	o := exampleOrder()
+	before, err := appendOrder(nil, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := appendChange(nil, stampOf(o.UpdatedAt), before, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := feedKey(nil, 7)
+	got, err := decodeChange(key, entry)
+	if diff := gocmp.Diff(Change{Number: 7, At: o.UpdatedAt, Before: &o, After: &o}, got); diff != "" || err != nil {
+		t.Errorf("the whole entry: %v (-want +got):\n%s", err, diff)
+	}
+	for n := range entry {
+		if _, err := decodeChange(key, entry[:n]); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("the first %d of %d bytes: the error is %v, want ErrDamaged", n, len(entry), err)
+		}
+	}
+	if _, err := decodeChange(key[:8], entry); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a short key: the error is %v, want ErrDamaged", err)
+	}
+	entry[0] = schemaChange + 1
+	if _, err := decodeChange(key, entry); err == nil || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "newer build") {
+		t.Errorf("a newer build's: the error is %v, want one that says so", err)
 	}
 }
 

@@ -37,7 +37,7 @@ func failing(t *testing.T, kinds ...errorfs.OpKind) (db *pebblestore.DB, q *pebb
 	fs = vfs.NewCrashableMem()
 	ended := make(chan error, 10)
 	db, err := pebblestore.Open(pebblestore.Options{
-		Dir: "data", FS: errorfs.Wrap(fs, &disk), Logger: silent(), Fatal: func(err error) { ended <- err },
+		Dir: "data", FS: errorfs.Wrap(fs, &disk), Logger: silent(), Fatal: func(err error) { ended <- err }, Feed: everyChange,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,8 +63,17 @@ func TestADiskThatFails(t *testing.T) {
 				_, err := q.Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: queue.MaxReceiveWait})
 				polled <- err
 			}()
+			after := db.Feed().Newest()
+			var reads, writes sync.WaitGroup
+			for range 20 {
+				reads.Go(func() {
+					changes, err := db.Feed().Read(t.Context(), after, 10, time.Hour)
+					if len(changes) > 0 || !errors.Is(err, order.ErrUnavailable) {
+						t.Errorf("a read of the feed: %v, %v, want order.ErrUnavailable", changes, err)
+					}
+				})
+			}
 			fail()
-			var writes sync.WaitGroup
 			for i := range 20 {
 				writes.Go(func() {
 					if err := s.Create(t.Context(), newOrder("t", string(rune('a'+i)))); !errors.Is(err, order.ErrUnavailable) {
@@ -73,6 +82,7 @@ func TestADiskThatFails(t *testing.T) {
 				})
 			}
 			writes.Wait()
+			reads.Wait()
 			if err := <-fatal; !errors.Is(err, errDisk) {
 				t.Errorf("fatal was called with %v, want the disk's error", err)
 			}

@@ -19,6 +19,7 @@ const (
 	kindMessage  byte = 'q' // queue, number, part -> a message or its receive state
 	kindOpenings byte = 'n' // how often the database was opened
 	kindIndexed  byte = 'i' // the newest opening by a build that writes all of these indexes
+	kindFeed     byte = 'f' // number -> a change of an order
 )
 
 // The parts of a message: its content, written once, and its receive state, written by each
@@ -99,6 +100,18 @@ func parseMessageKey(key, prefix []byte) (number uint64, part byte, ok bool) {
 		return 0, 0, false
 	}
 	return binary.BigEndian.Uint64(rest), rest[8], true
+}
+
+func feedKey(key []byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(key, kindFeed), number)
+}
+
+// parseFeedKey is the inverse of feedKey.
+func parseFeedKey(key []byte) (number uint64, ok bool) {
+	if len(key) != 9 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(key[1:]), true
 }
 
 // prefixEnd returns the first key after all that begin with prefix. The prefix begins with

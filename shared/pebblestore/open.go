@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"paylane/shared/order"
 	"paylane/shared/pebblestore/internal/sealfs"
 )
 
@@ -42,6 +43,10 @@ type Options struct {
 	// Logger logs pebble's messages at level debug, and errors above it; nil is
 	// slog.Default().
 	Logger *slog.Logger
+	// Feed reports whether a change of an order from one status to another is kept in the
+	// database's [Feed], until it is forgotten there; before is "" if there was no order. Nil
+	// keeps none. Tombstones are not orders, and are never kept.
+	Feed func(before, after order.Status) bool
 	// Fatal is called once, after a write or fsync failed, for want of space too. What the
 	// disk holds is then unknown, so nothing more is acknowledged and only a new process
 	// can go on: Fatal must have this one end, and must not wait for it, or use the
@@ -75,6 +80,7 @@ func Open(o Options) (*DB, error) {
 	}
 	d.wal = startWAL(d)
 	d.store = newStore(d)
+	d.feed = newFeed(d, o.Feed)
 	d.ops.Go(d.housekeeping)
 	return d, nil
 }

@@ -190,6 +190,10 @@ func (s *Store) apply(st *stripe, ref order.Ref, decide func(stored) (order.Orde
 		return order.Order{}, nil, err
 	}
 	c := newCommit(b, ref, s.settle)
+	if c.change, err = s.db.feed.add(b, current, &next); err != nil {
+		_ = b.Close()
+		return order.Order{}, nil, err
+	}
 	st.mu.Lock()
 	st.inflight[ref] = c
 	st.mu.Unlock()
@@ -211,6 +215,9 @@ func (st *stripe) pending(ref order.Ref) *commit {
 
 // settle is called for each write once it is durable or has failed.
 func (s *Store) settle(c *commit) {
+	if c.err == nil && c.change != 0 {
+		s.db.feed.settle(c.change)
+	}
 	st := s.stripe(c.ref)
 	st.mu.Lock()
 	defer st.mu.Unlock()

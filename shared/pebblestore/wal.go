@@ -58,6 +58,7 @@ type wal struct {
 type commit struct {
 	batch  *pebble.Batch
 	ref    order.Ref
+	change uint64        // its number in the feed; 0 if it is not there
 	settle func(*commit) // called when it is durable or has failed, before done is closed
 	done   chan struct{}
 	err    error // why it is not known to be durable; set before done is closed
