@@ -134,7 +134,11 @@ func g03(t *testing.T, w *world) {
 	time.Sleep(10 * time.Minute)
 	diff(t, "most at a time", int64(3), most.Load())
 	got := w.batches()
-	byKey := func(a, b string) int { return strings.Compare(a[:strings.Index(a, "-")], b[:strings.Index(b, "-")]) }
+	byKey := func(a, b string) int {
+		a, _, _ = strings.Cut(a, "-")
+		b, _, _ = strings.Cut(b, "-")
+		return strings.Compare(a, b)
+	}
 	slices.SortStableFunc(got, byKey)
 	slices.SortStableFunc(want, byKey)
 	diff(t, "in order of each item", want, got)
@@ -210,6 +214,7 @@ func g06(position string, want []string) func(*testing.T, *world) {
 		w.write("new", "k", "f")
 		time.Sleep(time.Minute)
 		diff(t, "batches", want, w.batches())
+		diff(t, "what has ended is opened", position == "TRIM_HORIZON", slices.Contains(w.opened, "s"))
 	}
 }
 
@@ -230,7 +235,7 @@ func g07(t *testing.T, w *world) {
 	eight, seven := record("11", "k", "count-8"), record("12", "k", "count-7")
 	eight.Change.NewImage["count"] = events.NewNumberAttribute("8")
 	seven.Change.NewImage["count"] = events.NewNumberAttribute("7")
-	w.add("s", modified, eight, seven)
+	w.add(modified, eight, seven)
 	synctest.Wait()
 	diff(t, "batches", []string{"yes-1 count-7"}, w.batches())
 	diff(t, "checkpoints", []string{"s:2", "s:12"}, w.saved())
@@ -501,7 +506,7 @@ func g16(t *testing.T, w *world) {
 	synctest.Wait()
 	w.write("s", "k", "b")
 	synctest.Wait()
-	w.add("s", record("3", "k", "c"), record("4", "k", "d"), record("5", "k", "e"))
+	w.add(record("3", "k", "c"), record("4", "k", "d"), record("5", "k", "e"))
 	time.Sleep(time.Second)
 	w.stop()
 	diff(t, "checkpoints", []string{"s:1", "s:2"}, w.saved())
@@ -516,9 +521,9 @@ func g16(t *testing.T, w *world) {
 // A stream may repeat records, and give others late; the checkpoint never goes back.
 func g17(t *testing.T, w *world) {
 	w.poll(mapping{BatchSize: 1, ReportBatchItemFailures: true}, handle(succeed))
-	w.add("s", record("9", "k", "a"), record("10", "k", "b"), record("9", "k", "a"), record("10", "k", "b"))
+	w.add(record("9", "k", "a"), record("10", "k", "b"), record("9", "k", "a"), record("10", "k", "b"))
 	time.Sleep(time.Hour)
-	w.add("s", record("8", "k", "late"), record("11", "k", "c"))
+	w.add(record("8", "k", "late"), record("11", "k", "c"))
 	time.Sleep(time.Second)
 	diff(t, "batches", []string{"a", "b", "a", "b", "late", "c"}, w.batches())
 	diff(t, "checkpoints", []string{"s:9", "s:10", "s:11"}, w.saved())

@@ -121,6 +121,7 @@ func plain(v events.DynamoDBAttributeValue) map[string]any {
 		return map[string]any{"S": v.String()}
 	case events.DataTypeStringSet:
 		return map[string]any{"SS": v.StringSet()}
+	case events.DataTypeNull:
 	}
 	return map[string]any{"NULL": true}
 }

@@ -32,7 +32,7 @@ func (c *capture) Invoke(_ context.Context, i emulator.Invocation) (emulator.Res
 func eventOf(t interface{ Fatal(args ...any) }, records ...feed.Record) (wire []byte, typed *events.DynamoDBEvent) {
 	s := newStream()
 	s.split("", "s")
-	s.add("s", records...)
+	s.add(records...)
 	ctx, cancel := context.WithCancel(context.Background())
 	c := capture{stop: cancel}
 	poller, err := streamsource.New(streamsource.Config{

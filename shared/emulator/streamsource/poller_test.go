@@ -110,6 +110,18 @@ func TestReadAhead(t *testing.T) {
 			t.Errorf("%d records were read for batches of 10", w.read)
 		}
 	})
+	bothModes(t, "limit of bytes", func(t *testing.T, w *world) {
+		w.poll(mapping{BatchSize: 100, MaxRetries: forever}, handle(func(context.Context, string, event) (response, error) {
+			return response{}, errBoom
+		}))
+		for range 30 {
+			w.write("s", "k", strings.Repeat("x", 1<<20))
+			synctest.Wait()
+		}
+		if w.read > 13 {
+			t.Errorf("%d MB were read for batches of 6 MB", w.read)
+		}
+	})
 }
 
 func TestNotEnabled(t *testing.T) {

@@ -76,9 +76,10 @@ func (s *stream) write(shard, key string, values ...string) []string {
 	return numbers
 }
 
-func (s *stream) add(shard string, records ...feed.Record) {
+// add adds records to the shard s.
+func (s *stream) add(records ...feed.Record) {
 	s.do(func() {
-		sh := s.find(shard)
+		sh := s.find("s")
 		sh.records = append(sh.records, records...)
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/streamsource"
 	"paylane/shared/emulator/template"
+	"paylane/shared/feed"
 )
 
 type (
@@ -25,6 +26,8 @@ type (
 )
 
 const streamARN = "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/2026-01-01T00:00:00.000"
+
+var function = template.Function{ARN: "arn:aws:lambda:us-east-1:123456789012:function:f", Timeout: 5 * time.Second}
 
 // world is a mapping at work between a stream and a function, on a virtual clock.
 type world struct {
@@ -94,7 +97,6 @@ func enabled(m mapping) mapping {
 // takes.
 func (w *world) poll(m mapping, handler any) {
 	w.t.Helper()
-	function := template.Function{ARN: "arn:aws:lambda:us-east-1:123456789012:function:f", Timeout: 5 * time.Second}
 	if h, ok := handler.(handle); ok {
 		handler = w.record(h)
 	}
@@ -104,12 +106,19 @@ func (w *world) poll(m mapping, handler any) {
 		w.t.Cleanup(inProcess.Close)
 		invoker = inProcess
 	}
+	w.stop = startPoller(w.t, m, w.stream, invoker, w.destination)
+	w.t.Cleanup(w.stop)
+}
+
+// startPoller starts a poller, and returns how to stop it.
+func startPoller(t *testing.T, m mapping, s feed.Stream, i emulator.Invoker, destination func(context.Context, string) error) (stop func()) {
+	t.Helper()
 	poller, err := streamsource.New(streamsource.Config{
-		Mapping: enabled(m), Table: template.Table{StreamARN: streamARN}, Function: function, Stream: w.stream, Invoker: invoker,
-		OnFailure: w.destination,
+		Mapping: enabled(m), Table: template.Table{StreamARN: streamARN}, Function: function, Stream: s, Invoker: i,
+		OnFailure: destination,
 	})
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -117,11 +126,10 @@ func (w *world) poll(m mapping, handler any) {
 		defer close(done)
 		poller.Run(ctx)
 	}()
-	w.stop = func() {
+	return func() {
 		cancel()
 		<-done
 	}
-	w.t.Cleanup(w.stop)
 }
 
 func (w *world) destination(_ context.Context, body string) error {
