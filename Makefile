@@ -39,7 +39,7 @@ check: ## format, vet, lint, known vulnerabilities, and the template where SAM i
 
 .PHONY: race
 race: ## all tests under the race detector
-	go test -race ./...
+	go test -race -short ./...
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME each (default 30s)
