@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/template"
+	"paylane/shared/feed"
 	"paylane/shared/gateway"
 	"paylane/shared/gateway/gateways"
 	"paylane/shared/handlers"
@@ -116,6 +118,11 @@ func (p *embedded) queue(url string) (handlers.Queue, error) {
 
 // Queue implements [runner.Platform].
 func (p *embedded) Queue(q template.Queue) (queue.Queue, int) { return p.queues[q.URL], 1 }
+
+// Stream implements [runner.Platform].
+func (p *embedded) Stream(template.Table) (feed.Stream, error) {
+	return nil, errors.New("this program's own store has no stream; a table at --endpoint has one")
+}
 
 // Watch implements [runner.Platform]: this program's own code does not change.
 func (p *embedded) Watch(context.Context) {}
