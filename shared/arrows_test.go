@@ -91,7 +91,7 @@ var rooms = map[string][]string{
 	},
 	"shared/emulator/provision": {"paylane/shared/emulator", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
 	"shared/emulator/runner": {
-		"paylane/shared/emulator", "paylane/shared/accesstoken", "paylane/shared/queue", "paylane/shared/sqsqueue",
+		"paylane/shared/emulator", "paylane/shared/accesstoken", "paylane/shared/feed", "paylane/shared/queue", "paylane/shared/sqsqueue",
 		"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync/errgroup",
 	},
 	"shared/contract": {

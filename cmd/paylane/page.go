@@ -138,6 +138,11 @@ func pageTemplate(page io.Writer, t *template.Template, url string) {
 				fmt.Fprintf(page, "\t%s", mapping(m))
 			}
 		}
+		for _, m := range t.StreamMappings {
+			if m.Function == f.LogicalID {
+				fmt.Fprintf(page, "\t%s", streamMapping(m))
+			}
+		}
 		fmt.Fprintln(page)
 	}
 }
@@ -176,6 +181,32 @@ func mapping(m template.Mapping) string {
 	}
 	if m.MaxConcurrency > 0 {
 		text += fmt.Sprintf(", %d at a time", m.MaxConcurrency)
+	}
+	if !m.Enabled {
+		text += ", disabled"
+	}
+	return text
+}
+
+func streamMapping(m template.StreamMapping) string {
+	text := fmt.Sprintf("← changes of %s from %s in batches of %d", m.Table, m.StartingPosition, m.BatchSize)
+	if m.Window > 0 {
+		text += fmt.Sprintf(" gathered for %s", m.Window)
+	}
+	if m.Parallelization > 1 {
+		text += fmt.Sprintf(", %d of a shard at a time", m.Parallelization)
+	}
+	if m.Bisect {
+		text += ", split when they fail"
+	}
+	if m.MaxRetries >= 0 {
+		text += fmt.Sprintf(", tried again %d times", m.MaxRetries)
+	}
+	if m.MaxRecordAge > 0 {
+		text += fmt.Sprintf(", given up after %s", m.MaxRecordAge)
+	}
+	if m.OnFailure != "" {
+		text += ", what is given up → " + m.OnFailure
 	}
 	if !m.Enabled {
 		text += ", disabled"

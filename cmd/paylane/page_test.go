@@ -94,6 +94,50 @@ Outputs:
 	}
 }
 
+// TestPageOfStreams: a function's line says how it gets a table's changes, as far as that is not
+// the default.
+func TestPageOfStreams(t *testing.T) {
+	path := writeTemplate(t, `Transform: AWS::Serverless-2016-10-31
+Globals: {Function: {CodeUri: ., Handler: bootstrap, Runtime: provided.al2023}}
+Resources:
+  Items: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [], StreamSpecification: {StreamViewType: KEYS_ONLY}}}
+  GivenUp: {Type: AWS::SQS::Queue}
+  Plain:
+    Type: AWS::Serverless::Function
+    Properties:
+      Events: {All: {Type: DynamoDB, Properties: {Stream: !GetAtt Items.StreamArn, StartingPosition: TRIM_HORIZON}}}
+  Full:
+    Type: AWS::Serverless::Function
+    Properties:
+      Events:
+        All:
+          Type: DynamoDB
+          Properties:
+            Stream: !GetAtt Items.StreamArn
+            StartingPosition: LATEST
+            BatchSize: 7
+            MaximumBatchingWindowInSeconds: 5
+            ParallelizationFactor: 2
+            BisectBatchOnFunctionError: true
+            MaximumRetryAttempts: 3
+            MaximumRecordAgeInSeconds: 90
+            DestinationConfig: {OnFailure: {Destination: !GetAtt GivenUp.Arn}}
+            Enabled: false
+`)
+	got := execute(t, "check", "--template", path)
+	if got.status != exitOK {
+		t.Fatal(got.err)
+	}
+	want := []string{
+		"  Plain  timeout 3s  ← changes of Items from TRIM_HORIZON in batches of 100",
+		"  Full   timeout 3s  ← changes of Items from LATEST in batches of 7 gathered for 5s, 2 of a shard at a time, " +
+			"split when they fail, tried again 3 times, given up after 1m30s, what is given up → GivenUp, disabled",
+	}
+	if d := cmp.Diff(want, section(got.out, "Functions")); d != "" {
+		t.Errorf("functions (-want +got):\n%s", d)
+	}
+}
+
 // TestOwnPage: the address comes first, and last with the way out; in between everything without
 // effect is named, in lines that fit a terminal.
 func TestOwnPage(t *testing.T) {

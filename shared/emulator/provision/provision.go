@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -25,19 +26,20 @@ import (
 
 // Clients are the clients of the services.
 type Clients struct {
-	SQS            *sqs.Client
-	DynamoDB       *dynamodb.Client
-	SNS            *sns.Client
-	S3             *s3.Client
-	SecretsManager *secretsmanager.Client
-	SSM            *ssm.Client
-	KMS            *kms.Client
+	SQS             *sqs.Client
+	DynamoDB        *dynamodb.Client
+	DynamoDBStreams *dynamodbstreams.Client
+	SNS             *sns.Client
+	S3              *s3.Client
+	SecretsManager  *secretsmanager.Client
+	SSM             *ssm.Client
+	KMS             *kms.Client
 }
 
 // NewClients returns the clients of the services at one endpoint.
 func NewClients(c aws.Config) Clients {
 	return Clients{
-		SQS: sqs.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c), SNS: sns.NewFromConfig(c),
+		SQS: sqs.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c), DynamoDBStreams: dynamodbstreams.NewFromConfig(c), SNS: sns.NewFromConfig(c),
 		SecretsManager: secretsmanager.NewFromConfig(c), SSM: ssm.NewFromConfig(c), KMS: kms.NewFromConfig(c),
 		// A bucket's own host is below the endpoint's, which need not resolve.
 		S3: s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = true }),

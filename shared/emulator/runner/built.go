@@ -15,10 +15,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/dynamostream"
 	"paylane/shared/emulator/gobuild"
 	"paylane/shared/emulator/provision"
 	"paylane/shared/emulator/runtimeapi"
 	"paylane/shared/emulator/template"
+	"paylane/shared/feed"
 	"paylane/shared/internal/pause"
 	"paylane/shared/queue"
 	"paylane/shared/sqsqueue"
@@ -190,6 +192,11 @@ func (p *built) Invoker(f template.Function) (emulator.Invoker, error) {
 // Queue implements [Platform].
 func (p *built) Queue(q template.Queue) (queue.Queue, int) {
 	return sqsqueue.New(p.clients.SQS, q.URL, p.config.Jitter), remoteReceivers
+}
+
+// Stream implements [Platform].
+func (p *built) Stream(t template.Table) (feed.Stream, error) {
+	return dynamostream.New(p.clients.DynamoDBStreams, t.StreamARN, p.config.Jitter, p.config.Logger), nil
 }
 
 // Watch implements [Platform]: a function is built again when its sources have changed. If

@@ -1,6 +1,6 @@
 // Package runner runs a SAM application with Go functions on this machine. It builds the
 // functions and runs them as Lambda does, serves the HTTP API and the function URLs, polls
-// the queues, and follows the schedules: everything in the template, or an error that
+// the queues and the tables' streams, and follows the schedules: everything in the template, or an error that
 // names what can't be run. A Go test starts an application in a few lines; see the
 // example.
 //
@@ -266,9 +266,6 @@ func (c Config) read(lookup func(template.Reference) (string, error), streams ma
 		if i > 0 {
 			problems.add(api.Line, api.LogicalID, "the runner serves one HTTP API, and %s is another", api.LogicalID)
 		}
-	}
-	for _, m := range t.StreamMappings {
-		problems.add(m.Line, "", "mapping %s: the runner does not poll streams", m.LogicalID)
 	}
 	if c.Tokens != nil && len(t.APIs) == 0 {
 		problems.add(0, "", "there is no HTTP API that could ask for access tokens")

@@ -20,6 +20,7 @@ import (
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/runner"
 	"paylane/shared/emulator/template"
+	"paylane/shared/feed"
 	"paylane/shared/queue"
 )
 
@@ -44,7 +45,8 @@ func inTemplate(t *testing.T, resources string) (path string) {
 // platform runs functions in this process, by their logical ids.
 type platform struct {
 	handlers map[string]any
-	queues   map[string]*channel // by logical id
+	queues   map[string]*channel    // by logical id
+	streams  map[string]feed.Stream // by the tables' logical ids
 
 	mu     sync.Mutex
 	events []string // what the runner did with it
@@ -74,6 +76,13 @@ func (p *platform) Invoker(f template.Function) (emulator.Invoker, error) {
 }
 
 func (p *platform) Queue(q template.Queue) (queue.Queue, int) { return p.queues[q.LogicalID], 1 }
+
+func (p *platform) Stream(table template.Table) (feed.Stream, error) {
+	if stream, ok := p.streams[table.LogicalID]; ok {
+		return stream, nil
+	}
+	return nil, errors.New("nothing has it")
+}
 
 func (p *platform) Watch(ctx context.Context) { <-ctx.Done() }
 
@@ -111,6 +120,26 @@ func (q *channel) Send(_ context.Context, body string, _ time.Duration) (string,
 	q.messages <- body
 	return body, nil
 }
+
+// shard is a stream that has one shard with these records.
+type shard struct{ records []feed.Record }
+
+func (s *shard) Shards(context.Context) ([]feed.Shard, error) { return []feed.Shard{{ID: "one"}}, nil }
+
+func (s *shard) Open(context.Context, string, feed.Position) (feed.Reader, error) {
+	return &shard{records: s.records}, nil
+}
+
+func (s *shard) Read(ctx context.Context, _ int, wait time.Duration) (records []feed.Record, ended bool, err error) {
+	if records, s.records = s.records, nil; records == nil {
+		waiting, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		<-waiting.Done()
+	}
+	return records, false, ctx.Err()
+}
+
+func (s *shard) Checkpoint(context.Context, string, string) error { return nil }
 
 // says is a function that answers with a text.
 func says(text string) any {
@@ -178,6 +207,9 @@ func TestRefused(t *testing.T) {
 		{"an endpoint that is not a URL", stores, func(c *runner.Config) { c.Endpoint = "localhost:4566" }, false, []string{`"localhost:4566"`, "http://127.0.0.1:4566"}},
 		{"an endpoint where nobody answers", stores, func(c *runner.Config) { c.Endpoint = "http://127.0.0.1:9" }, false, []string{"at the endpoint http://127.0.0.1:9", "refused"}},
 		{"a platform that can't run it", "  A" + function + "  B" + function, func(c *runner.Config) { c.Platform = new(platform).open }, false, []string{"line 3: Resources.A: nothing runs it", "line 4: Resources.B: nothing runs it"}},
+		{"a platform without the stream", streamed, func(c *runner.Config) {
+			c.Platform = (&platform{handlers: map[string]any{"Watcher": says("")}}).open
+		}, false, []string{"template.yaml:12: mapping WatcherChanges: nothing has it"}},
 		{"an address that is not one", "  Q: {Type: AWS::SQS::Queue}\n", func(c *runner.Config) { c.Addr = "here" }, true, []string{"here"}},
 		{"no template", "", func(c *runner.Config) { c.Template = "nowhere.yaml" }, true, []string{"read the template", "nowhere.yaml"}},
 	} {
@@ -463,6 +495,65 @@ func TestQueues(t *testing.T) {
 		t.Error(err)
 	}
 	if d := cmp.Diff([]string{"invoker Worker", "close"}, p.events); d != "" {
+		t.Errorf("what was done with the platform (-want +got):\n%s", d)
+	}
+}
+
+const streamed = `  Items: {Type: AWS::DynamoDB::Table, Properties: {TableName: items, KeySchema: [], StreamSpecification: {StreamViewType: KEYS_ONLY}}}
+  GivenUp: {Type: AWS::SQS::Queue}
+  Watcher:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: watcher
+      Handler: bootstrap
+      Runtime: provided.al2023
+      Events:
+        Changes:
+          Type: DynamoDB
+          Properties:
+            Stream: !GetAtt Items.StreamArn
+            StartingPosition: TRIM_HORIZON
+            BatchSize: 1
+            MaximumRetryAttempts: 0
+            DestinationConfig: {OnFailure: {Destination: !GetAtt GivenUp.Arn}}
+`
+
+// TestStreams: changes of a table reach the function, what it fails on is told to a queue, and
+// an invocation that is under way ends before the platform closes.
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	record := func(id string) feed.Record {
+		return feed.Record{EventID: id, EventName: feed.Insert, Change: events.DynamoDBStreamRecord{SequenceNumber: id}}
+	}
+	received, goOn := make(chan string), make(chan struct{})
+	p := &platform{streams: map[string]feed.Stream{"Items": &shard{records: []feed.Record{record("1"), record("2")}}}}
+	p.handlers = map[string]any{"Watcher": func(_ context.Context, e events.DynamoDBEvent) error {
+		received <- e.Records[0].EventID + " " + e.Records[0].EventSourceArn
+		if e.Records[0].EventID == "1" {
+			return errors.New("not this one")
+		}
+		<-goOn
+		p.note("watched")
+		return nil
+	}}
+	r := start(t, runner.Config{Platform: p.open, Template: inTemplate(t, streamed)})
+	const stream = "arn:aws:dynamodb:us-east-1:123456789012:table/items/stream/2015-06-27T00:48:05.899"
+	if got := <-received; got != "1 "+stream {
+		t.Errorf("the function received first %s", got)
+	}
+	if got := <-p.queues["GivenUp"].messages; !strings.Contains(got, "RetryAttemptsExhausted") || !strings.Contains(got, stream) {
+		t.Errorf("the destination has %s", got)
+	}
+	if got := <-received; got != "2 "+stream {
+		t.Errorf("the function received then %s", got)
+	}
+	closed := make(chan error)
+	go func() { closed <- r.Close() }()
+	goOn <- struct{}{}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if d := cmp.Diff([]string{"invoker Watcher", "watched", "close"}, p.events); d != "" {
 		t.Errorf("what was done with the platform (-want +got):\n%s", d)
 	}
 }

@@ -14,8 +14,12 @@ import (
 	"paylane/shared/emulator/asyncinvoke"
 	"paylane/shared/emulator/eventsource"
 	"paylane/shared/emulator/schedule"
+	"paylane/shared/emulator/streamsource"
 	"paylane/shared/emulator/template"
 )
+
+// poller polls a queue or a stream until its context ends.
+type poller interface{ Run(ctx context.Context) }
 
 // app is a template wired to a platform.
 type app struct {
@@ -24,7 +28,7 @@ type app struct {
 	handler  http.Handler // of everything that is served over HTTP; nil without anything
 	// endStreams ends the streams that are open.
 	endStreams context.CancelFunc
-	pollers    []*eventsource.Poller
+	pollers    []poller
 	async      map[string]*asyncinvoke.Invoker // of functions with schedules, by logical id
 	schedule   *schedule.Scheduler
 	longest    time.Duration // the longest timeout of a function
@@ -65,6 +69,9 @@ func (c Config) wire(t *template.Template, p Platform) (*app, error) {
 			return nil, fmt.Errorf("%s:%d: %w", c.Template, m.Line, err)
 		}
 		a.pollers = append(a.pollers, poller)
+	}
+	if err := a.addStreams(c, invokers); err != nil {
+		return nil, err
 	}
 	if err := a.addSchedules(invokers); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Template, err)
@@ -152,19 +159,42 @@ func (t *Tokens) trust(api template.HTTPAPI) (accesstoken.Config, error) {
 	return c, nil
 }
 
+// addStreams wires the mappings from tables' streams.
+func (a *app) addStreams(c Config, invokers map[string]emulator.Invoker) error {
+	for _, m := range a.template.StreamMappings {
+		table, _ := a.template.Table(m.Table)
+		function, _ := a.template.Function(m.Function)
+		stream, err := a.platform.Stream(table)
+		if err != nil {
+			return fmt.Errorf("%s:%d: mapping %s: %w", c.Template, m.Line, m.LogicalID, err)
+		}
+		poller, err := streamsource.New(streamsource.Config{
+			Mapping: m, Table: table, Function: function,
+			Stream: stream, Invoker: invokers[m.Function], OnFailure: a.send(m.OnFailure), Now: c.Now, Logger: c.Logger,
+		})
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", c.Template, m.Line, err)
+		}
+		a.pollers = append(a.pollers, poller)
+	}
+	return nil
+}
+
+// send returns what sends to a destination; nil for none.
+func (a *app) send(logicalID string) func(ctx context.Context, body string) error {
+	described, ok := a.template.Queue(logicalID)
+	if !ok {
+		return nil
+	}
+	queue, _ := a.platform.Queue(described)
+	return func(ctx context.Context, body string) error {
+		_, err := queue.Send(ctx, body, 0)
+		return err
+	}
+}
+
 // addSchedules wires the schedules, which invoke asynchronously.
 func (a *app) addSchedules(invokers map[string]emulator.Invoker) (err error) {
-	send := func(logicalID string) asyncinvoke.Send {
-		described, ok := a.template.Queue(logicalID)
-		if !ok {
-			return nil
-		}
-		queue, _ := a.platform.Queue(described)
-		return func(ctx context.Context, body string) error {
-			_, err := queue.Send(ctx, body, 0)
-			return err
-		}
-	}
 	for _, s := range a.template.Schedules {
 		if a.async[s.Function] != nil {
 			continue
@@ -172,7 +202,7 @@ func (a *app) addSchedules(invokers map[string]emulator.Invoker) (err error) {
 		f, _ := a.template.Function(s.Function)
 		a.async[s.Function] = asyncinvoke.New(asyncinvoke.Config{
 			Function: f, Invoker: invokers[s.Function], Logger: a.log,
-			OnSuccess: send(f.Async.OnSuccess), OnFailure: send(f.Async.OnFailure),
+			OnSuccess: a.send(f.Async.OnSuccess), OnFailure: a.send(f.Async.OnFailure),
 		})
 	}
 	a.schedule, err = schedule.New(schedule.Config{Template: a.template, Functions: a.async, Logger: a.log})
@@ -191,5 +221,6 @@ func IsInvoked(t *template.Template, logicalID string) bool {
 		}
 	}
 	return slices.ContainsFunc(t.Mappings, func(m template.Mapping) bool { return m.Function == logicalID }) ||
+		slices.ContainsFunc(t.StreamMappings, func(m template.StreamMapping) bool { return m.Function == logicalID }) ||
 		slices.ContainsFunc(t.Schedules, func(s template.Schedule) bool { return s.Function == logicalID })
 }

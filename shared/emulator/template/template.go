@@ -336,6 +336,16 @@ func (t *Template) Function(logicalID string) (Function, bool) {
 	return Function{}, false
 }
 
+// Table returns the table with a logical id.
+func (t *Template) Table(logicalID string) (Table, bool) {
+	for _, table := range t.Tables {
+		if table.LogicalID == logicalID {
+			return table, true
+		}
+	}
+	return Table{}, false
+}
+
 // Queue returns the queue with a logical id.
 func (t *Template) Queue(logicalID string) (Queue, bool) {
 	for _, q := range t.Queues {

@@ -184,7 +184,7 @@ func TestChaos(t *testing.T) {
 		},
 	})
 	s, done, err := walk.Run(t.Context(), pipeline.NewReconcileState(time.Time{}, time.Time{}, false, 1000))
-	if err != nil || !done || s.Report.Listed < orders {
+	if err != nil || !done || s.Report.Listed < int64(orders) {
 		t.Errorf("the walk: done %v, %d listed, %v", done, s.Report.Listed, err)
 	}
 	t.Logf("%d workers died; %d creates, %d confirms, %d cancels, %d refunds were asked for",
