@@ -47,6 +47,7 @@ func TestConformance(t *testing.T) {
 	bothModes(t, "G15 throttled", g15)
 	bothModes(t, "G16 a kill before the checkpoint", g16)
 	bothModes(t, "G17 records that repeat", g17)
+	bothModes(t, "G17 a repeated record that is reported", g17Reported)
 	for name, row := range g13() {
 		bothModes(t, "G13 "+name, row)
 	}
@@ -528,4 +529,19 @@ func g17(t *testing.T, w *world) {
 	time.Sleep(time.Second)
 	diff(t, "batches", []string{"a", "b", "a", "b", "late", "c"}, w.batches())
 	diff(t, "checkpoints", []string{"s:9", "s:10", "s:11"}, w.saved())
+}
+
+// Which of the two it is can't be told, so it is the first.
+func g17Reported(t *testing.T, w *world) {
+	var again bool
+	w.add(record("9", "k", "a"), record("10", "k", "b"), record("9", "k", "a"))
+	w.poll(mapping{MaxRetries: 1, ReportBatchItemFailures: true}, handle(func(context.Context, string, event) (response, error) {
+		if again {
+			return response{}, nil
+		}
+		again = true
+		return report("9"), nil
+	}))
+	time.Sleep(time.Second)
+	diff(t, "batches", []string{"a b a", "a b a"}, w.batches())
 }
