@@ -354,6 +354,26 @@ func TestOtherHandlers(t *testing.T) {
 	}
 }
 
+// streamEvent is an event of a table's stream that has no JSON.
+type streamEvent struct{ events.DynamoDBEvent }
+
+func (e *streamEvent) JSON() ([]byte, error) { return nil, errors.New("there is no JSON") }
+func (e *streamEvent) Typed() any            { return &e.DynamoDBEvent }
+
+// Handlers of stream events get them, and return their results, without JSON.
+func TestStreamHandlersAreTyped(t *testing.T) {
+	f := inProcess(t, func(_ context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+		return events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{{ItemIdentifier: e.Records[0].EventID}}}, nil
+	}, emulator.Config{})
+	e := &streamEvent{events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{{EventID: "1"}}}}
+	result, err := f.Invoke(t.Context(), emulator.Invocation{Event: e})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{{ItemIdentifier: "1"}}}
+	diff(t, "result", any(want), result.Value)
+}
+
 func BenchmarkInvoke(b *testing.B) {
 	f := inProcess(b, func(context.Context, request) (response, error) {
 		return response{StatusCode: 200}, nil

@@ -106,21 +106,29 @@ func TestReadAhead(t *testing.T) {
 		}))
 		w.write("s", "k", slices.Repeat([]string{"x"}, 1000)...)
 		time.Sleep(time.Hour)
-		if w.read > 30 {
-			t.Errorf("%d records were read for batches of 10", w.read)
+		if n := w.reads(); n > 30 {
+			t.Errorf("%d records were read for batches of 10", n)
 		}
 	})
 	bothModes(t, "limit of bytes", func(t *testing.T, w *world) {
 		w.poll(mapping{BatchSize: 100, MaxRetries: forever}, handle(func(context.Context, string, event) (response, error) {
 			return response{}, errBoom
 		}))
-		for range 30 {
+		for range 15 {
 			w.write("s", "k", strings.Repeat("x", 1<<20))
 			synctest.Wait()
 		}
-		if w.read > 13 {
-			t.Errorf("%d MB were read for batches of 6 MB", w.read)
+		if n := w.reads(); n > 13 {
+			t.Errorf("%d MB were read for batches of 6 MB", n)
 		}
+	})
+	bothModes(t, "what is done makes room", func(t *testing.T, w *world) {
+		w.poll(mapping{}, handle(succeed))
+		for range 15 {
+			w.write("s", "k", strings.Repeat("x", 1<<20))
+			synctest.Wait()
+		}
+		diff(t, "left", 0, w.left("s"))
 	})
 }
 

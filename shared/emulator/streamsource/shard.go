@@ -163,7 +163,7 @@ func (s *shard) process(ctx context.Context, lane int) {
 	}
 }
 
-// gather returns a lane's next batch. It is empty if the shard or ctx ended.
+// gather returns a lane's next batch. It is empty if the shard or ctx ended, and nothing waits.
 func (s *shard) gather(ctx context.Context, lane int) []*item {
 	s.await(ctx, nil, func() bool { return len(s.lanes[lane]) > 0 || s.ended })
 	if s.mapping.Window > 0 {
@@ -173,9 +173,6 @@ func (s *shard) gather(ctx context.Context, lane int) []*item {
 			n := s.fit(s.lanes[lane])
 			return n == s.mapping.BatchSize || n < len(s.lanes[lane]) || s.ended
 		})
-	}
-	if ctx.Err() != nil {
-		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,9 +150,12 @@ func (s *stream) Open(_ context.Context, id string, from feed.Position) (feed.Re
 	return &reader{s, sh, sh.forgot}, nil
 }
 
-func (s *stream) Checkpoint(_ context.Context, id, number string) error {
+func (s *stream) Checkpoint(ctx context.Context, id, number string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if s.awayCheckpoints > 0 {
 		s.awayCheckpoints--
 		return errAway
@@ -167,6 +171,20 @@ func (s *stream) Checkpoint(_ context.Context, id, number string) error {
 		}
 	}
 	return nil
+}
+
+// reads returns how many records were read.
+func (s *stream) reads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read
+}
+
+// opens returns the shards that were opened, in order.
+func (s *stream) opens() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.opened)
 }
 
 // left returns how many records of a shard the stream has not forgotten.
