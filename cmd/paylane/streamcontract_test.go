@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"log/slog"
 	"testing"
 
@@ -17,7 +16,7 @@ import (
 func TestEmbeddedStream(t *testing.T) {
 	contract.RunFeed(t, func(t *testing.T) contract.FeedWorld {
 		db, err := pebblestore.Open(pebblestore.Options{
-			Dir: "data", FS: vfs.NewMem(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Dir: "data", FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler),
 			Feed: func(order.Status, order.Status) bool { return true },
 		})
 		if err != nil {

@@ -208,14 +208,13 @@ func testFeedEnds(t *testing.T, w FeedWorld) {
 }
 
 // writeVersions creates an order and updates it up to a version.
-func (w FeedWorld) writeVersions(t *testing.T, newest int64) (o order.Order) {
+func (w FeedWorld) writeVersions(t *testing.T, newest int64) {
 	t.Helper()
-	o = pendingOrder(newTenant(), 0)
+	o := pendingOrder(newTenant(), 0)
 	mustCreate(t, w.Store, o)
 	for o.Version < newest {
 		o = mustUpdate(t, w.Store)(inStatus(o, order.Pending), nil)
 	}
-	return o
 }
 
 // versions returns the versions that the records lead to.
@@ -344,7 +343,9 @@ func testFeedWaits(t *testing.T, w FeedWorld) {
 	}
 	cancel()
 	for range len(readers) - 1 {
-		<-woken
+		if err := <-woken; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("another read: %v", err)
+		}
 	}
 }
 

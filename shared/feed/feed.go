@@ -56,6 +56,7 @@ type Shard struct {
 // the oldest record that there still is.
 type Position string
 
+// The positions that are not a record's.
 const (
 	Horizon Position = "TRIM_HORIZON" // before the oldest record that there still is
 	Latest  Position = "LATEST"       // after the newest, when the reader is opened

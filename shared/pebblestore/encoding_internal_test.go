@@ -137,7 +137,7 @@ func TestGarbledChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := feedKey(nil, 7)
+	key := feedKey(7)
 	got, err := decodeChange(key, entry)
 	if diff := gocmp.Diff(Change{Number: 7, At: o.UpdatedAt, Before: &o, After: &o}, got); diff != "" || err != nil {
 		t.Errorf("the whole entry: %v (-want +got):\n%s", err, diff)

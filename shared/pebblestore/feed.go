@@ -71,7 +71,7 @@ func (f *Feed) add(b *pebble.Batch, before stored, after *order.Order) (uint64, 
 	number := f.last
 	f.unsettled = append(f.unsettled, number)
 	f.mu.Unlock()
-	return number, b.Set(feedKey(nil, number), entry, nil)
+	return number, b.Set(feedKey(number), entry, nil)
 }
 
 // settle is called for each change that is durable. One that failed is never settled: what is
@@ -184,7 +184,7 @@ func (f *Feed) entries(ctx context.Context, after, upTo uint64) (*pebble.Iterato
 		return nil, nil
 	}
 	return f.db.pebble.NewIterWithContext(ctx, &pebble.IterOptions{
-		LowerBound: feedKey(nil, after+1), UpperBound: feedKey(nil, upTo+1),
+		LowerBound: feedKey(after + 1), UpperBound: feedKey(upTo + 1),
 	})
 }
 

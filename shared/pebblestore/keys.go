@@ -110,8 +110,8 @@ func parseMessageKey(key, prefix []byte) (number uint64, part byte, ok bool) {
 	return binary.BigEndian.Uint64(rest), rest[8], true
 }
 
-func feedKey(key []byte, number uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(key, kindFeed), number)
+func feedKey(number uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kindFeed}, number)
 }
 
 // parseFeedKey is the inverse of feedKey.
