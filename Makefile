@@ -11,7 +11,7 @@ FUNCTIONS             := $(patsubst functions/%/main.go,%,$(wildcard functions/*
 # What Go builds Lambda's binaries with, here and in sam build, which would set none of it: no C; without net/rpc, which
 # aws-lambda-go would link, and with it a template engine; stripped; the same bytes in every folder and at every commit.
 FOR_LAMBDA            := CGO_ENABLED=0 GOFLAGS="-tags=lambda.norpc -trimpath -buildvcs=false '-ldflags=-s -w'"
-MAX_ZIP               := 4000000
+MAX_ZIP               := 4194304
 
 ## —— Everyday ——
 

@@ -83,11 +83,12 @@ func (p *embedded) Invoker(f template.Function) (emulator.Invoker, error) {
 
 // handler returns the handler of a function of paylane's own.
 func (p *embedded) handler(f template.Function) (any, error) {
+	webhooks := outbound.Policy{Loopback: p.WebhookLoopback}
 	services := handlers.Services{
-		Store:    func(string) handlers.Store { return p.db.Store() },
-		Queue:    p.queue,
-		Image:    dynamostore.FromImage,
-		Webhooks: outbound.New(outbound.Policy{Loopback: p.WebhookLoopback}, p.Now),
+		Store:        func(string) handlers.Store { return p.db.Store() },
+		Queue:        p.queue,
+		Image:        dynamostore.FromImage,
+		CheckWebhook: webhooks.CheckURL, Webhooks: outbound.New(webhooks, p.Now),
 		Gateway: func(name string) (gateway.Provider, error) {
 			switch {
 			case p.Gateway != nil:

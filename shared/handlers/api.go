@@ -62,7 +62,7 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 	store := s.Store(e.Orders.Name)
 	serve := httpevent.Handler(httpapi.New(httpapi.Config{
 		Webhooks: webhook.NewEndpoints(webhook.EndpointsConfig{
-			Documents: store, Queue: webhooks, CheckURL: s.Webhooks.CheckURL, Now: s.Now, NewID: newID,
+			Documents: store, Queue: webhooks, CheckURL: s.CheckWebhook, Now: s.Now, NewID: newID,
 		}),
 		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{
 			Store: store, Queue: payments, Tokens: tokens, Livemode: tokens.Livemode(), Now: s.Now, NewID: newID,

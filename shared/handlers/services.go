@@ -35,8 +35,10 @@ type Services struct {
 	Queue func(url string) (Queue, error)
 	// Image reads an order from an item of a table's stream.
 	Image func(map[string]events.DynamoDBAttributeValue) (order.Order, error)
-	// Webhooks posts events.
-	Webhooks WebhookPoster
+	// CheckWebhook returns why nothing is posted to a URL, for whoever registers it.
+	CheckWebhook func(url string) error
+	// Webhooks posts events to webhooks. Only [Webhook] needs it.
+	Webhooks webhook.Poster
 	// Gateway opens the payment gateway of that name.
 	Gateway func(name string) (gateway.Provider, error)
 	Now     func() time.Time
@@ -62,13 +64,6 @@ type Store interface {
 	order.Store
 	order.Scanner
 	document.Store
-}
-
-// WebhookPoster posts events to webhooks.
-type WebhookPoster interface {
-	webhook.Poster
-	// CheckURL returns why nothing is posted to a URL, for whoever registers it.
-	CheckURL(url string) error
 }
 
 // Queue is what functions need of a queue.

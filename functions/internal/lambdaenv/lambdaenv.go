@@ -88,8 +88,8 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 		Queue: func(url string) (handlers.Queue, error) {
 			return sqsqueue.New(sqs.NewFromConfig(c), url, rand.IntN), nil
 		},
-		Image:    dynamostore.FromImage,
-		Webhooks: outbound.New(outbound.Policy{}, time.Now),
+		Image:        dynamostore.FromImage,
+		CheckWebhook: WebhookPolicy(c).CheckURL,
 		Gateway: func(name string) (gateway.Provider, error) {
 			opened, err := gateways.New(name, payments)
 			if err == nil {
@@ -99,6 +99,12 @@ func start[H any](log *slog.Logger, function func(map[string]string, handlers.Se
 		},
 		Now: time.Now, Jitter: rand.IntN, Log: log, Telemetry: telemetry.NewRecorder(os.Stdout, e.Stack, time.Now),
 	}, c)
+}
+
+// WebhookPolicy returns where webhooks may lead. Where something other than AWS answers, that is also
+// this machine.
+func WebhookPolicy(c aws.Config) outbound.Policy {
+	return outbound.Policy{Loopback: c.BaseEndpoint != nil}
 }
 
 // config is for clients of any service. It does without the SDK's config package: Lambda

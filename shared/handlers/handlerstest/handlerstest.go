@@ -18,19 +18,16 @@ import (
 // posted to them.
 func Services(store handlers.Store, queue handlers.Queue) handlers.Services {
 	return handlers.Services{
-		Store:    func(string) handlers.Store { return store },
-		Queue:    func(string) (handlers.Queue, error) { return queue, nil },
-		Gateway:  func(name string) (gateway.Provider, error) { return gateways.New(name, gateways.Config{Now: time.Now}) },
-		Webhooks: poster{},
-		Now:      time.Now, Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
+		Store:        func(string) handlers.Store { return store },
+		Queue:        func(string) (handlers.Queue, error) { return queue, nil },
+		Gateway:      func(name string) (gateway.Provider, error) { return gateways.New(name, gateways.Config{Now: time.Now}) },
+		CheckWebhook: func(string) error { return nil }, Webhooks: poster{},
+		Now: time.Now, Jitter: func(int) int { return 0 }, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
-// poster takes every URL, and reaches none.
+// poster reaches nobody.
 type poster struct{}
-
-// CheckURL implements handlers.WebhookPoster.
-func (poster) CheckURL(string) error { return nil }
 
 // Post implements webhook.Poster.
 func (poster) Post(context.Context, string, map[string]string, []byte) (webhook.Answer, error) {

@@ -1,6 +1,6 @@
 // Package outbound posts to URLs that strangers have chosen, and cannot be made to reach what they
 // could not (server-side request forgery): other services of this machine or network, a cloud's
-// metadata. [Client.CheckURL] refuses what can be refused when a URL is registered. Each time that
+// metadata. [Policy.CheckURL] refuses what can be refused when a URL is registered. Each time that
 // it posts, a [Client] checks the address that a name has just led to in the moment before it
 // connects to that very address, so that a name that leads elsewhere by then helps nobody.
 // Redirects are not followed, no proxy is asked, and of an answer only its status and Retry-After
@@ -71,7 +71,7 @@ func (c *Client) control(_ context.Context, _, address string, _ syscall.RawConn
 // Post implements [webhook.Poster]. It takes as long as ctx allows, if the server wants it to. Its
 // errors don't repeat the URL, which may hold a secret.
 func (c *Client) Post(ctx context.Context, to string, header map[string]string, body []byte) (webhook.Answer, error) {
-	if err := c.CheckURL(to); err != nil {
+	if err := c.policy.CheckURL(to); err != nil {
 		return webhook.Answer{}, fmt.Errorf("%w: it %w", webhook.ErrForbidden, err)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))

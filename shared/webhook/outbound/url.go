@@ -17,7 +17,7 @@ const (
 // CheckURL returns why nothing is posted to a URL, in words for whoever registers it: all that can
 // be known of it without a look at the network. Where a name leads is checked each time that it is
 // dialled.
-func (c *Client) CheckURL(raw string) error {
+func (p Policy) CheckURL(raw string) error {
 	if len(raw) > maxURL {
 		return fmt.Errorf("must be at most %d bytes long", maxURL)
 	}
@@ -40,7 +40,7 @@ func (c *Client) CheckURL(raw string) error {
 			return errors.New("must have a port from 1 to 65535, or none")
 		}
 	}
-	loopback, err := c.checkHost(u.Hostname())
+	loopback, err := p.checkHost(u.Hostname())
 	switch {
 	case err != nil:
 		return err
@@ -57,15 +57,15 @@ func notPublic() []string {
 }
 
 // checkHost reports whether a host is certainly this machine, if that is allowed.
-func (c *Client) checkHost(host string) (loopback bool, err error) {
+func (p Policy) checkHost(host string) (loopback bool, err error) {
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	if address, err := netip.ParseAddr(name); err == nil {
-		if allowed(address, c.policy) {
+		if allowed(address, p) {
 			return address.Unmap().IsLoopback(), nil
 		}
 		return false, errors.New("must not lead to an address that is private or has a special purpose")
 	}
-	if name == "localhost" && c.policy.Loopback {
+	if name == "localhost" && p.Loopback {
 		return true, nil
 	}
 	labels := strings.Split(name, ".")
