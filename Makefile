@@ -31,9 +31,9 @@ test: ## all tests that need only Go
 check: ## format, vet, lint, known vulnerabilities, and the template where SAM is installed
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
 	go mod tidy -diff
-	go vet -tags integration,sam,browser ./...
+	go vet -tags integration,sam,browser,interop ./...
 	$(MAKE) --no-print-directory $(TOOLS)/golangci-lint
-	$(TOOLS)/golangci-lint run --build-tags integration,sam,browser ./...
+	$(TOOLS)/golangci-lint run --build-tags integration,sam,browser,interop ./...
 	$(MAKE) --no-print-directory vuln
 	@if command -v sam > /dev/null; then .ci/template; else echo "template.yaml: not checked, since sam is not installed"; fi
 
@@ -48,6 +48,10 @@ fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 .PHONY: openapi-test
 openapi-test: ## the running API against its OpenAPI document, by schemathesis (needs Python)
 	./.ci/schemathesis
+
+.PHONY: interop-test
+interop-test: ## signatures of webhooks, by other languages' libraries (needs Python and Node)
+	./.ci/webhooks
 
 .PHONY: browser-test
 browser-test: ## pages of other origins that call the API, in Chromium or Chrome

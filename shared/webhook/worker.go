@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -64,6 +65,9 @@ type Poster interface {
 
 // ErrForbidden reports that requests do not go where a URL leads.
 var ErrForbidden = errors.New("requests may not go to this address")
+
+// errUnsigned reports that a secret is not one.
+var errUnsigned = errors.New("sign an event: a secret of the webhook is garbled")
 
 // WorkerConfig is what [Worker] needs. All fields are required.
 type WorkerConfig struct {
@@ -147,25 +151,27 @@ func (w *Worker) deliver(ctx context.Context, m Message, receives int) job.Verdi
 		return waits(resultBusy)
 	}
 	answer, delivery, err := w.post(ctx, endpoint, m, receives)
-	if recorded := w.record(ctx, m, endpoint, delivery, slot); recorded != nil && err == nil {
+	again.Attrs = []slog.Attr{slog.Int("status", answer.Status), slog.Int64("ms", delivery.Milliseconds)}
+	if recorded := w.record(ctx, m, endpoint, delivery, slot); recorded != nil {
 		// What was done is done: only what is shown of it is missing.
 		again.Attrs = append(again.Attrs, slog.Any("unrecorded", recorded))
 	}
-	attrs := append(again.Attrs, slog.Int("status", answer.Status), slog.Int64("ms", delivery.Milliseconds))
 	switch {
 	case delivery.succeeded():
-		// If this fails the event may go out once more; it comes back only for that.
+		// If this fails the event goes out once more.
 		if err := w.writeSent(ctx, m, order); err != nil {
 			return failed(err)
 		}
-		return job.Verdict{Next: job.Done, Result: resultDelivered, Attrs: attrs}
+		return job.Verdict{Next: job.Done, Result: resultDelivered, Attrs: again.Attrs}
+	case errors.Is(err, errUnsigned):
+		return failed(err)
 	case errors.Is(err, ErrForbidden):
 		again.Result = resultForbidden
 	default:
 		again.Result = resultAgain
 		again.After = max(again.After, min(answer.RetryAfter, maxRetryAfter))
 	}
-	again.Attrs = append(attrs, slog.String("reason", delivery.Error))
+	again.Attrs = append(again.Attrs, slog.String("reason", delivery.Error))
 	return again
 }
 
@@ -235,7 +241,7 @@ func (w *Worker) post(ctx context.Context, endpoint Endpoint, m Message, receive
 	defer cancel()
 	answer, err := w.Poster.Post(ctx, endpoint.URL, map[string]string{
 		"Content-Type": "application/json", "User-Agent": "paylane-webhooks/1",
-		standardwebhooks.HeaderWebhookID: m.Event.ID, standardwebhooks.HeaderWebhookTimestamp: fmt.Sprint(began.Unix()),
+		standardwebhooks.HeaderWebhookID: m.Event.ID, standardwebhooks.HeaderWebhookTimestamp: strconv.FormatInt(began.Unix(), 10),
 		standardwebhooks.HeaderWebhookSignature: signature,
 	}, body)
 	d.Milliseconds, d.Status = w.Now().Sub(began).Milliseconds(), answer.Status
@@ -270,7 +276,7 @@ func sign(secrets []Secret, id string, at time.Time, body []byte) (string, error
 			signatures[i], err = key.Sign(id, at, body)
 		}
 		if err != nil {
-			return "", errors.New("sign an event: a secret of the webhook is garbled") // never what the error repeats
+			return "", errUnsigned // and not what that error repeats
 		}
 	}
 	return strings.Join(signatures, " "), nil
@@ -331,7 +337,7 @@ func (w *Worker) writeSent(ctx context.Context, m Message, s sent) error {
 	}
 	err := retryConflict(func() error {
 		s.Version++
-		s.Body, s.ExpiresAt = fmt.Sprint(m.Event.Number), w.Now().Add(sentFor).UTC().Truncate(time.Second)
+		s.Body, s.ExpiresAt = strconv.Itoa(m.Event.Number), w.Now().Add(sentFor).UTC().Truncate(time.Second)
 		err := w.Documents.PutDocument(ctx, s.Document)
 		if errors.Is(err, document.ErrConflict) {
 			var current sent
