@@ -21,14 +21,18 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/google/uuid"
 	"go.yaml.in/yaml/v3"
 
+	"paylane/shared/document"
+	"paylane/shared/dynamostore"
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/queue"
 	"paylane/shared/telemetry"
+	"paylane/shared/webhook"
 )
 
 var update = flag.Bool("update", false, "rewrite the table in docs/cost.md")
@@ -52,7 +56,18 @@ type usage struct {
 	// without its records, of a record, and of a request in the access log.
 	APILogBytes, PaymentLogBytes, RecordLogBytes, AccessLogBytes float64
 	ResponseBytes, ItemBytes                                     float64
-	Clients, TokensPerHour                                       float64 // with a token each
+	// Webhook is what an order uses besides for each webhook that hears of it.
+	Webhook                webhookUsage
+	Clients, TokensPerHour float64 // with a token each
+}
+
+// webhookUsage is what one event and its delivery use. TestWebhookUsage counts all but the times,
+// and the writes of the endpoint's health, of which there is one in ten seconds at most.
+type webhookUsage struct {
+	Sends, Reads, Writes, HealthWrites float64
+	FanoutMilliseconds, Milliseconds   float64
+	// Bytes of log events of an invocation of each function, with one event.
+	FanoutLogBytes, LogBytes float64
 }
 
 // watched counts the metrics that the template's alarms watch, by which CloudWatch bills them.
@@ -91,6 +106,8 @@ const (
 	// ("Encryption at rest: How it works").
 	keyCached = 300.0
 	goal      = 4.50 // for the work of a million orders
+	// healthEvery is how often an endpoint's health is written while all goes well.
+	healthEvery = 10.0
 )
 
 // month is the orders of a month.
@@ -148,6 +165,17 @@ func (m month) items(p prices, u usage, watched float64) []item {
 		{"data transfer", m.orders * u.ResponseBytes / 1e9 * p.Each["transfer.out.gb"]},
 		{"KMS", connections * seconds / keyCached / 1e6 * p.PerMillion["kms.request"]},
 	}
+}
+
+// webhook returns what a webhook costs that hears of every order once, in batches of one.
+func (m month) webhook(p prices, u usage) float64 {
+	w, million := u.Webhook, m.orders/1e6
+	gigabyteSeconds := u.MemoryMB / 1024 * (w.FanoutMilliseconds + w.Milliseconds) / 1000
+	health := min(m.orders, seconds/healthEvery)
+	return million*(2*p.PerMillion["lambda.request"]+(w.Sends+2)*p.PerMillion["sqs.request"]+
+		w.Reads*p.PerMillion["dynamodb.read"]+w.Writes*p.PerMillion["dynamodb.write"]) +
+		m.orders*gigabyteSeconds*p.Each["lambda.arm64.gbSecond"] + m.orders*(w.FanoutLogBytes+w.LogBytes)/1e9*p.Each["logs.ingest.gb"] +
+		health*w.HealthWrites/1e6*p.PerMillion["dynamodb.write"] + pollers*seconds/longPoll/1e6*p.PerMillion["sqs.request"]
 }
 
 // scan returns the cost of reading a month's orders once, at half a unit for 4 KB.
@@ -227,6 +255,8 @@ func TestCostPage(t *testing.T) {
 	row("more, if every order has a `customerId`", func(n int) float64 {
 		return months[n].orders / 1e6 * u.CustomerWriteUnits * p.PerMillion["dynamodb.write"]
 	})
+	row("more, for a webhook that hears of every order", func(n int) float64 { return months[n].webhook(p, u) })
+	row("the same, per million orders", func(n int) float64 { return months[n].webhook(p, u) / months[n].orders * 1e6 })
 
 	const begin, end = "<!-- computed -->\n", "<!-- end -->\n"
 	page, err := os.ReadFile("../docs/cost.md")
@@ -375,6 +405,105 @@ func TestUsage(t *testing.T) {
 		if math.Abs(test.got-test.want) > test.want/20 {
 			t.Errorf("%s is %v; an order has %v", test.name, test.got, test.want)
 		}
+	}
+}
+
+// counting counts the calls for documents, and their sizes.
+type counting struct {
+	handlers.Store
+	reads, writes float64
+	largest       int
+}
+
+func (c *counting) Document(ctx context.Context, k document.Key) (document.Document, error) {
+	c.reads++ // a unit for 4 KB, consistently
+	return c.Store.Document(ctx, k)
+}
+
+func (c *counting) PutDocument(ctx context.Context, d document.Document) error {
+	c.writes++
+	c.largest = max(c.largest, len(d.Body))
+	return c.Store.PutDocument(ctx, d)
+}
+
+// taking is a server of webhooks that takes everything.
+type taking struct{}
+
+func (taking) Post(context.Context, string, map[string]string, []byte) (webhook.Answer, error) {
+	return webhook.Answer{Status: http.StatusOK}, nil
+}
+
+// TestWebhookUsage: what docs/usage.json says of a webhook is what an event and its delivery use.
+func TestWebhookUsage(t *testing.T) {
+	var u usage
+	load(t, "usage.json", &u)
+	store, queued := pebbletest.Open(t, time.Minute)
+	counted := &counting{Store: store}
+	var out bytes.Buffer
+	now := time.Now()
+	services := handlerstest.Services(counted, queued)
+	services.Webhooks, services.Image, services.Now = taking{}, dynamostore.FromImage, func() time.Time { return now }
+	services.Log = slog.New(telemetry.Handler(slog.NewJSONHandler(&out, nil)))
+	services.Telemetry = telemetry.NewRecorder(&out, "paylane-prod", time.Now)
+	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "8f507cfc-xmpl-4697-b07a-ac58fc914c95"})
+	endpoints := webhook.NewEndpoints(webhook.EndpointsConfig{
+		Documents: store, Queue: queued, CheckURL: services.CheckWebhook, Now: services.Now, NewID: func() (string, error) { return uuid.NewString(), nil },
+	})
+	const tenant = "1example23456789abcdefghij"
+	if _, err := endpoints.Create(ctx, tenant, "https://shop.example/webhooks/paylane", nil); err != nil {
+		t.Fatal(err)
+	}
+	fanout := handlerstest.Must[handlers.TableStreamHandler](t)(handlers.Fanout(handlerstest.Environment(), services))
+	deliver := handlerstest.Must[handlers.SQSHandler](t)(handlers.Webhook(handlerstest.Environment(), services))
+	var got webhookUsage
+	// The log of successes is full after ten; from then on the health is as long as it gets.
+	for range 15 {
+		now = now.Add(time.Minute)
+		o := order.New(order.Ref{Tenant: tenant, ID: uuid.NewString()}, order.Request{Amount: 12000, Currency: "KRW", PaymentToken: "tok_ok"}, "", now)
+		claimed, err := o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: now, Until: now.Add(time.Second), Limits: order.Limits{Attempts: 3}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		paid, err := claimed.PaidWith("PAY-5F0C21AB", false, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, *counted = webhookUsage{}, counting{Store: store}
+		out.Reset()
+		change := events.DynamoDBStreamRecord{SequenceNumber: "1", OldImage: dynamostore.Image(claimed), NewImage: dynamostore.Image(paid)}
+		if r, err := fanout(ctx, events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{{EventName: "MODIFY", Change: change}}}); err != nil || len(r.BatchItemFailures) > 0 {
+			t.Fatalf("%v, %v", r, err)
+		}
+		got.FanoutLogBytes = billed(out.String() + platformLines)
+		messages, err := queued.Receive(ctx, queue.ReceiveRequest{Max: queue.MaxBatch, Wait: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Sends = float64(len(messages))
+		out.Reset()
+		var batch events.SQSEvent
+		for _, m := range messages {
+			batch.Records = append(batch.Records, events.SQSMessage{MessageId: m.MessageID, ReceiptHandle: m.ReceiptHandle, Body: m.Body, Attributes: m.Attributes})
+		}
+		if r, err := deliver(ctx, batch); err != nil || len(r.BatchItemFailures) > 0 {
+			t.Fatalf("%v, %v\n%s", r, err, &out)
+		}
+		got.LogBytes = billed(out.String() + platformLines)
+	}
+	got.Reads, got.HealthWrites = counted.reads, math.Ceil(float64(counted.largest)/1024)
+	got.Writes = counted.writes - 1 // the health's
+	got.FanoutMilliseconds, got.Milliseconds = u.Webhook.FanoutMilliseconds, u.Webhook.Milliseconds
+	for _, bytes := range []struct {
+		name        string
+		got, stated *float64
+	}{{"fanoutLogBytes", &got.FanoutLogBytes, &u.Webhook.FanoutLogBytes}, {"logBytes", &got.LogBytes, &u.Webhook.LogBytes}} {
+		if math.Abs(*bytes.got-*bytes.stated) > *bytes.got/20 {
+			t.Errorf("webhook.%s is %v; an event has %v", bytes.name, *bytes.stated, *bytes.got)
+		}
+		*bytes.got = *bytes.stated
+	}
+	if got != u.Webhook {
+		t.Errorf("an event uses %+v; docs/usage.json has %+v", got, u.Webhook)
 	}
 }
 
