@@ -35,6 +35,7 @@ import (
 	"paylane/shared/order"
 	"paylane/shared/queue"
 	"paylane/shared/sqsqueue"
+	"paylane/shared/webhook"
 )
 
 // TestPolicies makes each function's handler do everything it can, with a client of its own,
@@ -113,6 +114,36 @@ func TestPolicies(t *testing.T) {
 		return ""
 	})
 
+	hooked := call(http.MethodPost, "/webhooks", `{"url": "https://shop.example/hook"}`)
+	fanoutCalls, told, webhooks := client(webhookQueue)
+	telling := handlerstest.Services(told, webhooks)
+	telling.Image = dynamostore.FromImage
+	fanout := handlerstest.Must[handlers.TableStreamHandler](t)(handlers.Fanout(environment, telling))
+	pending := order.New(order.Ref{Tenant: "local", ID: uuid.NewString()}, order.Request{Amount: 1, Currency: "KRW"}, "", now())
+	end, err := pending.Cancel(now().Add(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := events.DynamoDBStreamRecord{OldImage: dynamostore.Image(pending), NewImage: dynamostore.Image(end)}
+	if r, err := fanout(t.Context(), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{{Change: change}}}); err != nil || len(r.BatchItemFailures) > 0 {
+		t.Fatal(r, err)
+	}
+	webhookCalls, noted, hooks := client(webhookQueue)
+	post := handlerstest.Services(noted, hooks)
+	post.Webhooks = takesSecond{new(int)}
+	deliverHook := handlerstest.Must[handlers.SQSHandler](t)(handlers.Webhook(environment, post))
+	for range 2 { // refused, then taken
+		got, err := s.queue(webhookQueue).Receive(t.Context(), queue.ReceiveRequest{Max: 1, Wait: 20 * time.Second})
+		if err != nil || len(got) == 0 {
+			t.Fatal(got, err)
+		}
+		record := events.SQSMessage{MessageId: got[0].MessageID, ReceiptHandle: got[0].ReceiptHandle, Body: got[0].Body, Attributes: got[0].Attributes}
+		if _, err := deliverHook(t.Context(), events.SQSEvent{Records: []events.SQSMessage{record}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call(http.MethodDelete, hooked, "")
+
 	streamCalls, followed, _ := client(paymentQueue)
 	follow := handlerstest.Must[handlers.StreamHandler](t)(handlers.Stream(environment, handlerstest.Services(followed, nil)))
 	stream, err := follow(t.Context(), &events.LambdaFunctionURLRequest{
@@ -171,6 +202,8 @@ func TestPolicies(t *testing.T) {
 		"Api":        slices.Collect(maps.Keys(apiCalls.calls)),
 		"Read":       {"GetItem"},
 		"Payment":    append(slices.Collect(maps.Keys(paymentCalls.calls)), poller...),
+		"Fanout":     append(slices.Collect(maps.Keys(fanoutCalls.calls)), "DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"),
+		"Webhook":    append(slices.Collect(maps.Keys(webhookCalls.calls)), poller...),
 		"DeadLetter": append(slices.Collect(maps.Keys(deadCalls.calls)), poller...),
 		"Smoke":      slices.Collect(maps.Keys(hookCalls.calls)),
 		"Stream":     slices.Collect(maps.Keys(streamCalls.calls)),
@@ -181,6 +214,17 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("the actions of %s (-called +allowed):\n%s", function, diff)
 		}
 	}
+}
+
+// takesSecond is a webhook's server that takes the second request.
+type takesSecond struct{ requests *int }
+
+func (s takesSecond) Post(context.Context, string, map[string]string, []byte) (webhook.Answer, error) {
+	*s.requests++
+	if *s.requests == 1 {
+		return webhook.Answer{Status: http.StatusServiceUnavailable}, nil
+	}
+	return webhook.Answer{Status: http.StatusOK}, nil
 }
 
 // allowed returns the actions that a function's role allows, without their services. Keys and

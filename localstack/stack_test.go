@@ -75,6 +75,7 @@ func newStack(t *testing.T) *stack {
 const (
 	paymentQueue = "local-PaymentQueue"
 	paymentDLQ   = "local-PaymentDLQ"
+	webhookQueue = "local-WebhookQueue"
 	ordersTable  = "local-OrdersTable"
 )
 
