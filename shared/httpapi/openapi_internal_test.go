@@ -311,7 +311,7 @@ func describeSchemas(schemas huma.Registry) {
 	for _, id := range []*huma.Schema{placed.Properties["id"], all["Refund"].Properties["id"], all["Webhook"].Properties["id"], all["Delivery"].Properties["orderId"]} {
 		id.Pattern = idPattern
 	}
-	all["CreateWebhookRequest"].Properties["url"].Pattern = textPattern
+	all["CreateWebhookRequest"].Properties["url"].Pattern, all["CreateWebhookRequest"].Properties["url"].Format = textPattern, "uri"
 	all["Webhook"].Properties["secret"].Pattern = `^whsec_[A-Za-z0-9+/]{43}=$`
 	all["OrderList"].Properties["next"].Pattern = cursorPattern
 	for _, at := range []*huma.Schema{

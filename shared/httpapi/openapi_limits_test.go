@@ -83,8 +83,6 @@ func TestLimits(t *testing.T) {
 		"customerId maxLength":                 func(n *big.Int) request { return request{path: "/orders?customerId=" + repeat(n.Int64())} },
 		"limit minimum":                        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
 		"limit maximum":                        func(n *big.Int) request { return request{path: "/orders?limit=" + n.String()} },
-		"CreateWebhookRequest url minLength":   func(n *big.Int) request { return hookTo(strings.Repeat("x", int(n.Int64()))) },
-		"CreateWebhookRequest url maxLength":   func(n *big.Int) request { return hookTo(strings.Repeat("x", int(n.Int64())-len("https://"))) },
 		"CreateWebhookRequest events minItems": func(n *big.Int) request { return hookTo("x", types[:n.Int64()]...) },
 		"CreateWebhookRequest events maxItems": func(n *big.Int) request {
 			return hookTo("x", append(types[:min(n.Int64(), 4)], types[:max(n.Int64()-4, 0)]...)...)

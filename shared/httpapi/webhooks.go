@@ -14,8 +14,8 @@ import (
 // createWebhookRequest is the body of POST /webhooks.
 type createWebhookRequest struct {
 	_      struct{} `json:"-" additionalProperties:"false"`
-	URL    string   `json:"url" minLength:"1" maxLength:"2048" doc:"Where events are posted: an absolute https URL whose host is public. A local runner also takes loopback addresses, and http for these." example:"https://shop.example/hooks/paylane"`
-	Events []string `json:"events,omitempty" minItems:"1" maxItems:"4" uniqueItems:"true" nullable:"false" enum:"order.paid,order.failed,order.canceled,order.refunded" doc:"The types of events to post; without it, all."`
+	URL    string   `json:"url" doc:"Where events are posted: an absolute https URL of up to 2,048 bytes whose host is public. A local runner also takes loopback addresses, and http for these." example:"https://shop.example/hooks/paylane"`
+	Events []string `json:"events,omitempty" minItems:"1" maxItems:"4" nullable:"false" pattern:"^order[.](paid|failed|canceled|refunded)$" doc:"The types of events to post: of order.paid, order.failed, order.canceled and order.refunded. Without it, all."`
 }
 
 // webhookBody is an endpoint as callers see it.

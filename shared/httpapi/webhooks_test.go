@@ -137,9 +137,10 @@ func TestWebhookRefused(t *testing.T) {
 		`{"url": ""}`:                          "body.url",
 		`{"url": "http://shop.example/"}`:      "body.url",
 		`{"url": "https://a.example", "x": 1}`: "body.x",
-		`{"url": "https://a.example", "events": []}`:                           "body.events",
-		`{"url": "https://a.example", "events": ["order.paid", "order.paid"]}`: "body.events",
-		`{"url": "https://a.example", "events": ["webhook.test"]}`:             "body.events[0]",
+		`{"url": "https://a.example", "events": []}`:               "body.events",
+		`{"url": "https://a.example", "events": [{}]}`:             "body.events[0]",
+		`{"url": "https://a.example", "events": [[], []]}`:         "body.events[0]",
+		`{"url": "https://a.example", "events": ["webhook.test"]}`: "body.events[0]",
 	} {
 		r := a.do(t, request{method: http.MethodPost, path: "/webhooks", body: body})
 		p := decode[struct{ Errors []struct{ Location string } }](t, r)

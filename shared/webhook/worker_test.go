@@ -314,6 +314,45 @@ func TestSharedSlots(t *testing.T) {
 	})
 }
 
+// TestFailingShare: an endpoint that fails at once is limited like one that is slow.
+func TestFailingShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.register("https://a.example/", after(500*time.Millisecond, status(500)))
+		w.handle(w.paidOrder(), 1) // after this it is known to fail
+		var processes sync.WaitGroup
+		for range 4 {
+			worker := webhook.NewWorker(w.worker.WorkerConfig)
+			for range 4 {
+				body := w.paidOrder()
+				processes.Go(func() { worker.Handle(t.Context(), job.Delivery{Body: body, ReceiveCount: 1}) })
+			}
+		}
+		processes.Wait()
+		if most := w.servers.most[e.URL]; most > 5 || most < 2 {
+			t.Errorf("%d requests at a time", most)
+		}
+	})
+}
+
+// TestTimeLeft: what comes of a request is still written if the invocation has less time left than
+// an endpoint may take.
+func TestTimeLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.register("https://a.example/", after(time.Hour, ok))
+		body := w.paidOrder()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		if v := w.worker.Handle(ctx, job.Delivery{Body: body, ReceiveCount: 1}); v.Result != "refused" || ctx.Err() != nil {
+			t.Errorf("%+v, %v", v, ctx.Err())
+		}
+		if r, err := w.endpoints.Get(t.Context(), tenant, e.ID); err != nil || len(r.Failures) != 1 {
+			t.Errorf("its health is %+v, %v", r.Health, err)
+		}
+	})
+}
+
 // TestDisabled: nothing for five days disables an endpoint; a test that succeeds enables it.
 func TestDisabled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -370,6 +409,17 @@ func TestDropped(t *testing.T) {
 		}
 		if v := w.handle(body, 1); v.Next != job.Done || v.Result != "deleted" || len(w.servers.requests()) != 0 {
 			t.Errorf("%+v", v)
+		}
+		// Nor is its health left.
+		failing := w.register("https://b.example/", status(500))
+		w.handle(w.paidOrder(), 1)
+		health := document.Key{Tenant: tenant, Name: "webhook." + failing.ID}
+		before, err := w.documents.Document(t.Context(), health)
+		if err == nil {
+			err = w.endpoints.Delete(t.Context(), tenant, failing.ID)
+		}
+		if d, errAfter := w.documents.Document(t.Context(), health); err != nil || errAfter != nil || before.Version == 0 || d.Version != 0 {
+			t.Errorf("its health is %+v, and was %+v; %v, %v", d, before, err, errAfter)
 		}
 	})
 }
