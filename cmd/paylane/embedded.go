@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"sync"
 
 	"paylane/shared/dynamostore"
 	"paylane/shared/emulator"
@@ -12,9 +13,9 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/gateway/gateways"
 	"paylane/shared/handlers"
+	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/queue"
-	"paylane/shared/webhook"
 	"paylane/shared/webhook/outbound"
 )
 
@@ -25,19 +26,21 @@ type embedded struct {
 	db        *pebblestore.DB
 	queues    map[string]*pebblestore.Queue // by URL, which is how functions know them
 	functions []*emulator.InProcess
+	tenants   sync.Map // see listened
 }
 
 // newEmbedded opens the platform. Fatal is called if the database fails later.
 func newEmbedded(c config, t *template.Template, fatal func(error)) (*embedded, error) {
+	p := &embedded{config: c, queues: make(map[string]*pebblestore.Queue)}
 	o := pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal}
 	if len(t.StreamMappings) > 0 {
-		o.Feed = webhook.Matters
+		o.Feed = func(tenant string, before, after order.Status) bool { return p.store().keeps(tenant, before, after) }
 	}
 	db, err := pebblestore.Open(o)
 	if err != nil {
 		return nil, err
 	}
-	p := &embedded{config: c, db: db, queues: make(map[string]*pebblestore.Queue)}
+	p.db = db
 	for _, q := range t.Queues {
 		if err := p.open(t, q); err != nil {
 			_ = db.Close() // what went wrong before matters more
@@ -46,6 +49,8 @@ func newEmbedded(c config, t *template.Template, fatal func(error)) (*embedded, 
 	}
 	return p, nil
 }
+
+func (p *embedded) store() listened { return listened{Store: p.db.Store(), tenants: &p.tenants} }
 
 // open opens a queue. A dead-letter queue comes before the queues that lead to it.
 func (p *embedded) open(t *template.Template, q template.Queue) error {
@@ -85,7 +90,7 @@ func (p *embedded) Invoker(f template.Function) (emulator.Invoker, error) {
 func (p *embedded) handler(f template.Function) (any, error) {
 	webhooks := outbound.Policy{Loopback: p.WebhookLoopback}
 	services := handlers.Services{
-		Store:        func(string) handlers.Store { return p.db.Store() },
+		Store:        func(string) handlers.Store { return p.store() },
 		Queue:        p.queue,
 		Image:        dynamostore.FromImage,
 		CheckWebhook: webhooks.CheckURL, Webhooks: outbound.New(webhooks, p.Now),
@@ -132,8 +137,8 @@ func (p *embedded) queue(url string) (handlers.Queue, error) {
 // Queue implements [runner.Platform].
 func (p *embedded) Queue(q template.Queue) (queue.Queue, int) { return p.queues[q.URL], 1 }
 
-// Stream implements [runner.Platform]. The stream has only what can be an event: the rest would be
-// written, and filtered out, for nobody.
+// Stream implements [runner.Platform]. The stream has only what can be an event that somebody waits
+// for, see [listened].
 func (p *embedded) Stream(template.Table) (feed.Stream, error) {
 	return embeddedStream{p.db.Feed()}, nil
 }

@@ -17,7 +17,7 @@ func TestEmbeddedStream(t *testing.T) {
 	contract.RunFeed(t, func(t *testing.T) contract.FeedWorld {
 		db, err := pebblestore.Open(pebblestore.Options{
 			Dir: "data", FS: vfs.NewMem(), Logger: slog.New(slog.DiscardHandler),
-			Feed: func(order.Status, order.Status) bool { return true },
+			Feed: func(string, order.Status, order.Status) bool { return true },
 		})
 		if err != nil {
 			t.Fatal(err)

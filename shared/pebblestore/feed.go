@@ -22,7 +22,7 @@ import (
 // their numbers, so a reader sees no number before all lower ones are settled.
 type Feed struct {
 	db   *DB
-	keep func(before, after order.Status) bool
+	keep func(tenant string, before, after order.Status) bool
 
 	mu        sync.Mutex
 	last      uint64   // the newest number; it begins with the count of openings, see newNumber
@@ -46,7 +46,7 @@ type Change struct {
 	Before, After *order.Order
 }
 
-func newFeed(d *DB, keep func(before, after order.Status) bool) *Feed {
+func newFeed(d *DB, keep func(tenant string, before, after order.Status) bool) *Feed {
 	return &Feed{db: d, keep: keep, last: d.opening << 40}
 }
 
@@ -59,7 +59,7 @@ func (f *Feed) add(b *pebble.Batch, before stored, after *order.Order) (uint64, 
 	if before.status == order.Void {
 		before = stored{}
 	}
-	if f.keep == nil || after.Status == order.Void || !f.keep(before.status, after.Status) {
+	if f.keep == nil || after.Status == order.Void || !f.keep(after.Tenant, before.status, after.Status) {
 		return 0, nil
 	}
 	entry, err := appendChange(nil, stampOf(f.db.now()), before.record, after)

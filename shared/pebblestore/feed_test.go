@@ -19,12 +19,12 @@ import (
 )
 
 // everyChange keeps all changes.
-func everyChange(order.Status, order.Status) bool { return true }
+func everyChange(string, order.Status, order.Status) bool { return true }
 
 // toAnEnd keeps the changes of orders that end.
-func toAnEnd(before, after order.Status) bool { return after.End() && before != after }
+func toAnEnd(_ string, before, after order.Status) bool { return after.End() && before != after }
 
-func openFeed(t *testing.T, fs vfs.FS, keep func(before, after order.Status) bool) *pebblestore.DB {
+func openFeed(t *testing.T, fs vfs.FS, keep func(tenant string, before, after order.Status) bool) *pebblestore.DB {
 	return open(t, pebblestore.Options{Dir: "data", FS: fs, Feed: keep})
 }
 
@@ -82,7 +82,7 @@ func TestFeed(t *testing.T) {
 	clock := time.Date(2026, 3, 14, 9, 26, 53, 589e6, time.UTC)
 	db := open(t, pebblestore.Options{
 		Dir: "data", FS: vfs.NewMem(), Now: func() time.Time { return clock },
-		Feed: func(before, after order.Status) bool { return before == "" || after.End() },
+		Feed: func(_ string, before, after order.Status) bool { return before == "" || after.End() },
 	})
 	a, b := newOrder("t", "a"), newOrder("t/2", "b")
 	a.CreatedAt, a.UpdatedAt = a.CreatedAt.Truncate(time.Millisecond).UTC(), a.UpdatedAt.Truncate(time.Millisecond).UTC()

@@ -43,10 +43,11 @@ type Options struct {
 	// Logger logs pebble's messages at level debug, and errors above it; nil is
 	// slog.Default().
 	Logger *slog.Logger
-	// Feed reports whether a change of an order from one status to another is kept in the
-	// database's [Feed], until it is forgotten there; before is "" if there was no order. Nil
-	// keeps none. Tombstones are not orders, and are never kept.
-	Feed func(before, after order.Status) bool
+	// Feed reports whether a change of a tenant's order from one status to another is kept in
+	// the database's [Feed], until it is forgotten there; before is "" if there was no order.
+	// Nil keeps none. Tombstones are not orders, and are never kept. It is called while the
+	// order is locked, and may read documents.
+	Feed func(tenant string, before, after order.Status) bool
 	// Fatal is called once, after a write or fsync failed, for want of space too. What the
 	// disk holds is then unknown, so nothing more is acknowledged and only a new process
 	// can go on: Fatal must have this one end, and must not wait for it, or use the

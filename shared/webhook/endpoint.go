@@ -67,10 +67,11 @@ type registry struct {
 	endpoints []Endpoint
 }
 
-func registryKey(tenant string) document.Key { return document.Key{Tenant: tenant, Name: "webhooks"} }
+// RegistryKey is where a tenant's endpoints are. There is such a document from the first of them on.
+func RegistryKey(tenant string) document.Key { return document.Key{Tenant: tenant, Name: "webhooks"} }
 
 func readRegistry(ctx context.Context, s document.Store, tenant string) (registry, error) {
-	d, err := s.Document(ctx, registryKey(tenant))
+	d, err := s.Document(ctx, RegistryKey(tenant))
 	r := registry{Document: d}
 	if err == nil && d.Version > 0 {
 		err = json.Unmarshal([]byte(d.Body), &r.endpoints)
