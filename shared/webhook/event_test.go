@@ -1,11 +1,16 @@
 package webhook_test
 
 import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"paylane/shared/order"
 	"paylane/shared/webhook"
@@ -135,6 +140,37 @@ func FuzzParseMessage(f *testing.F) {
 		m.Event.Data, again.Event.Data = nil, nil // blanks are not kept
 		if diff := cmp.Diff(m, again); diff != "" {
 			t.Errorf("%q (-read +again):\n%s", text, diff)
+		}
+	})
+}
+
+// FuzzSignature: of whatever is in the header, only the signature by the secret is taken for one.
+func FuzzSignature(f *testing.F) {
+	const secret, id = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw3vJ5y6Q7h8k=", "evt_1"
+	key, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		f.Fatal(err)
+	}
+	body, at := []byte(`{"type":"order.paid"}`), time.Unix(1_800_000_000, 0)
+	right, err := key.Sign(id, at, body)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, header := range []string{
+		right, right + " v1,AAAA", "v1,AAAA " + right, strings.TrimPrefix(right, "v1,"), "v2," + right, "v1, " + right[3:], right[:len(right)-1],
+		strings.ToLower(right), "", " ", ",", "v1,", "v1a,AAAA", right + "," + right, "\x00" + right, strings.Repeat("v1,A ", 1000),
+	} {
+		f.Add(header)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		r := request{header: http.Header{}, body: string(body)}
+		r.header.Set("webhook-id", id)
+		r.header.Set("webhook-timestamp", strconv.FormatInt(at.Unix(), 10))
+		r.header.Set("webhook-signature", header)
+		// The library passes over what follows a second comma.
+		want := slices.ContainsFunc(strings.Split(header, " "), func(one string) bool { return one == right || strings.HasPrefix(one, right+",") })
+		if got := r.verified(secret); got != want {
+			t.Errorf("%q is taken: %v", header, got)
 		}
 	})
 }

@@ -127,10 +127,7 @@ func (r request) id() string { return r.header.Get("webhook-id") }
 
 // verified reports whether the signature is that of a secret.
 func (r request) verified(secret webhook.Secret) bool {
-	key, err := standardwebhooks.NewWebhookRaw([]byte{})
-	if err == nil {
-		key, err = standardwebhooks.NewWebhook(string(secret))
-	}
+	key, err := standardwebhooks.NewWebhook(string(secret))
 	return err == nil && key.VerifyIgnoringTimestamp([]byte(r.body), r.header) == nil
 }
 
