@@ -30,11 +30,13 @@ type embedded struct {
 }
 
 // newEmbedded opens the platform. Fatal is called if the database fails later.
-func newEmbedded(c config, t *template.Template, fatal func(error)) (*embedded, error) {
+func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func(error)) (*embedded, error) {
 	p := &embedded{config: c, queues: make(map[string]*pebblestore.Queue)}
 	o := pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal}
 	if len(t.StreamMappings) > 0 {
-		o.Feed = func(tenant string, before, after order.Status) bool { return p.store().keeps(tenant, before, after) }
+		o.Feed = func(tenant string, before, after order.Status) bool {
+			return p.store().keeps(context.WithoutCancel(ctx), tenant, before, after)
+		}
 	}
 	db, err := pebblestore.Open(o)
 	if err != nil {

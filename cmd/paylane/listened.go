@@ -26,13 +26,13 @@ func (l listened) PutDocument(ctx context.Context, d document.Document) error {
 }
 
 // keeps reports whether a change may be an event that somebody waits for.
-func (l listened) keeps(tenant string, before, after order.Status) bool {
+func (l listened) keeps(ctx context.Context, tenant string, before, after order.Status) bool {
 	if !webhook.Matters(before, after) {
 		return false
 	}
 	known, ok := l.tenants.Load(tenant)
 	if !ok {
-		d, err := l.Document(context.Background(), webhook.RegistryKey(tenant))
+		d, err := l.Document(ctx, webhook.RegistryKey(tenant))
 		if err != nil {
 			return true
 		}

@@ -253,8 +253,8 @@ func run(ctx context.Context, c config) error {
 			log.ended.Store(true)
 			stop()
 		}
-		options.Platform = func(_ context.Context, t *template.Template) (runner.Platform, error) {
-			return newEmbedded(c, t, fatal)
+		options.Platform = func(ctx context.Context, t *template.Template) (runner.Platform, error) {
+			return newEmbedded(ctx, c, t, fatal)
 		}
 	}
 	options.Parameters = c.parameters()
