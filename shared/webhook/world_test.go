@@ -265,3 +265,8 @@ func refunded(o order.Order) (order.Order, error) { return o.RefundedWith("REF-1
 func refundDeclined(o order.Order) (order.Order, error) {
 	return o.RefundDeclinedWith("charge_disputed", time.Now())
 }
+
+func erased(o order.Order) (order.Order, error) {
+	o.CustomerID = "c"
+	return o.Erased(time.Now())
+}
