@@ -51,7 +51,7 @@ func child(folder string) int {
 		err = run(context.Background(), config{
 			Addr: "127.0.0.1:0", Data: filepath.Join(folder, "data"), Template: filepath.Join(folder, "template.yaml"),
 			Out: os.Stdout, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-			Now: time.Now, Jitter: rand.IntN, Gateway: ledger, WebhookLoopback: true,
+			Now: time.Now, Jitter: rand.IntN, Gateway: ledger,
 		})
 	}
 	fmt.Fprintln(os.Stderr, err)

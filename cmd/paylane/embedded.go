@@ -90,7 +90,7 @@ func (p *embedded) Invoker(f template.Function) (emulator.Invoker, error) {
 
 // handler returns the handler of a function of paylane's own.
 func (p *embedded) handler(f template.Function) (any, error) {
-	webhooks := outbound.Policy{Loopback: p.WebhookLoopback}
+	webhooks := p.webhookPolicy()
 	services := handlers.Services{
 		Store:        func(string) handlers.Store { return p.store() },
 		Queue:        p.queue,

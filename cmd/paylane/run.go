@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -22,9 +23,11 @@ import (
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
 
+	"paylane/cmd/paylane/internal/apiclient"
 	"paylane/shared/emulator/runner"
 	"paylane/shared/emulator/template"
 	"paylane/shared/gateway"
+	"paylane/shared/webhook/outbound"
 )
 
 // The defaults of flags that several commands share.
@@ -83,7 +86,11 @@ in flight and stops.`,
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
 	flags.Func("claim", "without --auth jwt, `name=value` of a claim that functions see behind an authorizer, as for \"paylane token\"; may be repeated", o.Access.Claims.add)
 	o.Payment.add(cmd)
-	flags.BoolVar(&o.WebhookLoopback, "webhook-loopback", true, "whether webhooks may go to loopback addresses, also without TLS")
+	flags.BoolFunc("webhook-loopback", "whether webhooks may go to loopback addresses, also without TLS (default true if --addr is one)", func(text string) error {
+		value, err := strconv.ParseBool(text)
+		o.WebhookLoopback = &value
+		return err
+	})
 	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of AWS's services, such as LocalStack's: the template's functions are built, and run on it")
 	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "give the functions that are built the shell's AWS credentials and let them call AWS")
 	flags.StringVar(&o.OTLP, "otlp", "", "`URL` of a collector that takes OTLP/HTTP, such as http://127.0.0.1:4318: the spans of requests, payments and calls go there")
@@ -138,8 +145,9 @@ type config struct {
 	OTLP   string
 	Traces trace.TracerProvider
 
-	// WebhookLoopback lets paylane's own functions post to webhooks on this machine.
-	WebhookLoopback bool
+	// WebhookLoopback lets paylane's own functions post to webhooks on this machine; nil lets them
+	// if nobody on another can register one.
+	WebhookLoopback *bool
 
 	// Out receives the start page, and the lines of functions that run as programs. It
 	// must be safe for concurrent use.
@@ -280,6 +288,15 @@ and run with:  --endpoint http://127.0.0.1:4566`
 func (c config) embedded() bool {
 	_, own := c.filled()
 	return own && c.Endpoint == ""
+}
+
+// webhookPolicy returns where webhooks may lead.
+func (c config) webhookPolicy() outbound.Policy {
+	if c.WebhookLoopback != nil {
+		return outbound.Policy{Loopback: *c.WebhookLoopback}
+	}
+	host, _, err := net.SplitHostPort(c.Addr)
+	return outbound.Policy{Loopback: err == nil && apiclient.IsLoopback(host)}
 }
 
 // reachedAt returns the host as it was given, with the port that the listener has, since
