@@ -138,7 +138,10 @@ func TestWebhooksThroughKills(t *testing.T) {
 	server.mu.Lock()
 	server.key, server.faulty = key, true
 	server.mu.Unlock()
-	const rounds, writers = 3, 2
+	rounds, writers := 3, 2
+	if testing.Short() { // each round adds to how long the last events have to wait
+		rounds = 1
+	}
 	for round := range rounds {
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: writers}}
 		var wg sync.WaitGroup

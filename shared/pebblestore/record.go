@@ -58,7 +58,7 @@ func appendOrder(b []byte, o *order.Order) ([]byte, error) {
 	switch {
 	case o.Livemode || !plain(&o.Charge) || !plain(&o.Refund):
 		schema = schemaModes
-	case len(o.Refunds) > 0:
+	case len(o.Refunds) > 0, o.Status == order.Refunding, o.Status == order.Refunded: // or its readers add one
 		schema = schemaRefunds
 	}
 	b = append(b, schema, code)
