@@ -158,6 +158,7 @@ func g04(t *testing.T, w *world) {
 		return response{}, nil
 	})
 	time.Sleep(time.Minute)
+	synctest.Wait()
 	diff(t, "by default", []int{100, 100, 50}, sizes)
 	w.stop()
 	w.write("s", "k", make([]string, 12000)...)
@@ -167,6 +168,7 @@ func g04(t *testing.T, w *world) {
 		return response{}, nil
 	})
 	time.Sleep(time.Minute)
+	synctest.Wait()
 	diff(t, "at most", []int{10000, 2000}, sizes)
 }
 
