@@ -67,6 +67,8 @@ func ParseMessage(body string) (Message, error) {
 		return Message{}, fmt.Errorf("%w: version %d, this build reads %d", ErrMessage, in.Version, MessageVersion)
 	case in.Tenant == "" || !ValidID(in.Endpoint) || in.EventID == "" || in.Type == "" || in.At.IsZero() || len(in.Data) == 0:
 		return Message{}, fmt.Errorf("%w: a part is missing", ErrMessage)
+	case in.Before != nil && in.Before.Type == "":
+		return Message{}, fmt.Errorf("%w: the type of the event before is missing", ErrMessage)
 	case in.Number < 0 || (in.OrderID == "") != (in.Number == 0):
 		return Message{}, fmt.Errorf("%w: it has an order or a number, and not both", ErrMessage)
 	}
