@@ -55,7 +55,7 @@ func TestImagesAreRead(t *testing.T) {
 	})
 }
 
-// TestImagesOfOtherThings: an item that is no order is refused.
+// TestImagesOfOtherThings: an item that is not an order is refused.
 func TestImagesOfOtherThings(t *testing.T) {
 	whole := func() map[string]events.DynamoDBAttributeValue { return dynamostore.Image(pending()) }
 	for name, change := range map[string]func(map[string]events.DynamoDBAttributeValue){

@@ -13,7 +13,8 @@ import (
 	"paylane/shared/webhook"
 )
 
-type fanoutEnvironment struct {
+// webhookEnvironment is that of both functions.
+type webhookEnvironment struct {
 	Orders   environ.OrdersTable
 	Webhooks environ.WebhookQueue
 }
@@ -24,7 +25,7 @@ type TableStreamHandler = func(context.Context, events.DynamoDBEvent) (events.Dy
 // Fanout returns the handler of the fanout function: it sends a message for each event of an order
 // and each webhook.
 func Fanout(environment map[string]string, s Services) (TableStreamHandler, error) {
-	e, err := environ.Parse[fanoutEnvironment](environment)
+	e, err := environ.Parse[webhookEnvironment](environment)
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +76,6 @@ func (f fanout) record(ctx context.Context, batch *webhook.Batch, r events.Dynam
 		}
 	}
 	return batch.Changed(ctx, before, after)
-}
-
-type webhookEnvironment struct {
-	Orders   environ.OrdersTable
-	Webhooks environ.WebhookQueue
 }
 
 // Webhook returns the handler of the webhook function: it posts events.

@@ -154,10 +154,7 @@ func (s *Store) applyDocument(st *stripe, k document.Key, decide func(document.D
 		return nil, errors.Join(err, b.Close())
 	}
 	c := newCommit(b, ref, s.settle)
-	st.mu.Lock()
-	st.inflight[ref] = c
-	st.mu.Unlock()
-	s.db.wal.write(c)
+	s.write(st, c)
 	return c, nil
 }
 

@@ -71,7 +71,6 @@ func (s stored) order() (order.Order, error) {
 	return o, nil
 }
 
-// conflict returns the error that shows the order as it is.
 // customer returns the order's customer, or "" if there is no record.
 func (s stored) customer() (string, error) {
 	if s.record == nil {
@@ -84,6 +83,7 @@ func (s stored) customer() (string, error) {
 	return customer, nil
 }
 
+// conflict returns the error that shows the order as it is.
 func (s stored) conflict() error {
 	current, err := s.order()
 	if err != nil {
@@ -194,11 +194,16 @@ func (s *Store) apply(st *stripe, ref order.Ref, decide func(stored) (order.Orde
 		_ = b.Close()
 		return order.Order{}, nil, err
 	}
+	s.write(st, c)
+	return next, c, nil
+}
+
+// write hands over a write that readers must be able to wait for.
+func (s *Store) write(st *stripe, c *commit) {
 	st.mu.Lock()
-	st.inflight[ref] = c
+	st.inflight[c.ref] = c
 	st.mu.Unlock()
 	s.db.wal.write(c)
-	return next, c, nil
 }
 
 // expired reports whether a record is a tombstone that counts as absent.

@@ -82,7 +82,7 @@ func readRegistry(ctx context.Context, s document.Store, tenant string) (registr
 	return r, nil
 }
 
-// change writes the registry as change leaves its endpoints, and again if another write came
+// changeRegistry writes the registry as change leaves its endpoints, and again if another write came
 // between. An error of change's ends it.
 func changeRegistry(ctx context.Context, s document.Store, tenant string, change func([]Endpoint) ([]Endpoint, error)) error {
 	return retryConflict(func() error {

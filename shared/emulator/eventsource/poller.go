@@ -61,12 +61,9 @@ func New(c Config) (*Poller, error) {
 	if parts := strings.Split(c.Queue.ARN, ":"); len(parts) > 3 {
 		p.region = parts[3]
 	}
-	for _, pattern := range c.Mapping.Filters {
-		compiled, err := filter.Compile(pattern)
-		if err != nil {
-			return nil, fmt.Errorf("mapping %s: invalid filter pattern definition: %w", c.Mapping.LogicalID, err)
-		}
-		p.filters = append(p.filters, compiled)
+	var err error
+	if p.filters, err = filter.CompileAll(c.Mapping.Filters); err != nil {
+		return nil, fmt.Errorf("mapping %s: %w", c.Mapping.LogicalID, err)
 	}
 	// With a window, a batch must be able to wait and to run before it comes back.
 	if w := c.Mapping.Window; w > 0 && w+c.Function.Timeout > c.Queue.VisibilityTimeout {

@@ -59,6 +59,19 @@ func Compile(pattern string) (*Pattern, error) {
 	return &Pattern{root: root, body: mentionsBody(root)}, nil
 }
 
+// CompileAll reads the patterns of a mapping.
+func CompileAll(patterns []string) ([]*Pattern, error) {
+	var all []*Pattern
+	for _, pattern := range patterns {
+		compiled, err := Compile(pattern)
+		if err != nil {
+			return nil, fmt.Errorf("invalid filter pattern definition: %w", err)
+		}
+		all = append(all, compiled)
+	}
+	return all, nil
+}
+
 func mentionsBody(o object) bool {
 	if _, ok := o.fields["body"]; ok {
 		return true

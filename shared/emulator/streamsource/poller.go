@@ -71,12 +71,9 @@ func New(c Config) (*Poller, error) {
 	if parts := strings.Split(c.Table.StreamARN, ":"); len(parts) > 3 {
 		p.region = parts[3]
 	}
-	for _, pattern := range c.Mapping.Filters {
-		compiled, err := filter.Compile(pattern)
-		if err != nil {
-			return nil, fmt.Errorf("mapping %s: invalid filter pattern definition: %w", c.Mapping.LogicalID, err)
-		}
-		p.filters = append(p.filters, compiled)
+	var err error
+	if p.filters, err = filter.CompileAll(c.Mapping.Filters); err != nil {
+		return nil, fmt.Errorf("mapping %s: %w", c.Mapping.LogicalID, err)
 	}
 	return p, nil
 }
