@@ -298,7 +298,8 @@ func listAll(t *testing.T, url string) (statuses map[string]string, open string)
 				t.Fatalf("order %s is listed twice", o.ID)
 			}
 			statuses[o.ID] = o.Status
-			if o.Status == "PENDING" || o.Status == "PROCESSING" {
+			switch o.Status {
+			case "PENDING", "PROCESSING", "REFUNDING":
 				open = o.ID
 			}
 		}
