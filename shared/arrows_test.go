@@ -43,12 +43,13 @@ var rooms = map[string][]string{
 	"shared/httpapi": {
 		"paylane/shared/wire", "paylane/shared/webhook", "paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/go-json-experiment/json", "github.com/google/uuid",
 	},
+	"shared/console": {"paylane/shared/order", "paylane/shared/wire"},
 	"shared/telemetry": {
 		"github.com/aws/aws-lambda-go/lambdacontext", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/trace",
 	},
 	"shared/handlers": {
 		"paylane/shared/accesstoken", "paylane/shared/handlers/internal",
-		"paylane/shared/document", "paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job", "paylane/shared/pipeline", "paylane/shared/httpapi",
+		"paylane/shared/document", "paylane/shared/order", "paylane/shared/gateway", "paylane/shared/job", "paylane/shared/pipeline", "paylane/shared/httpapi", "paylane/shared/console",
 		"paylane/shared/queue", "paylane/shared/webhook", "paylane/shared/telemetry",
 		"github.com/aws/aws-lambda-go/events", "github.com/aws/aws-lambda-go/lambdaurl", "github.com/google/uuid",
 		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/semconv", "go.opentelemetry.io/otel/trace",

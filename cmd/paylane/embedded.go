@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"path"
+	"strings"
 	"sync"
 
+	"paylane/shared/console"
 	"paylane/shared/dynamostore"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/template"
@@ -26,6 +29,7 @@ type embedded struct {
 	db        *pebblestore.DB
 	queues    map[string]*pebblestore.Queue // by URL, which is how functions know them
 	functions []*emulator.InProcess
+	console   http.Handler
 	tenants   sync.Map // see listened
 }
 
@@ -48,6 +52,10 @@ func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func
 			_ = db.Close() // what went wrong before matters more
 			return nil, err
 		}
+	}
+	if p.console, err = p.newConsole(t); err != nil {
+		_ = db.Close() // as above
+		return nil, err
 	}
 	return p, nil
 }
@@ -90,23 +98,7 @@ func (p *embedded) Invoker(f template.Function) (emulator.Invoker, error) {
 
 // handler returns the handler of a function of paylane's own.
 func (p *embedded) handler(f template.Function) (any, error) {
-	webhooks := p.webhookPolicy()
-	services := handlers.Services{
-		Store:        func(string) handlers.Store { return p.store() },
-		Queue:        p.queue,
-		Image:        dynamostore.FromImage,
-		CheckWebhook: webhooks.CheckURL, Webhooks: outbound.New(webhooks, p.Now),
-		Gateway: func(name string) (gateway.Provider, error) {
-			switch {
-			case p.Gateway != nil:
-				return p.Gateway, nil
-			case name != gatewaySimulator:
-				return nil, fmt.Errorf("the parameter Gateway is %s: here the flag --gateway chooses it", name)
-			}
-			return gateways.New(name, gateways.Config{Now: p.Now})
-		},
-		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
-	}
+	services := p.services()
 	switch folder := path.Clean(f.CodeURI); folder {
 	case "functions/api":
 		return handlers.API(f.Environment, services)
@@ -125,6 +117,51 @@ func (p *embedded) handler(f template.Function) (any, error) {
 	default:
 		return nil, fmt.Errorf("its code in %s is not part of this program, which runs paylane's own functions only; with --endpoint it is built and run", folder)
 	}
+}
+
+// services are what functions are made of here.
+func (p *embedded) services() handlers.Services {
+	webhooks := p.webhookPolicy()
+	return handlers.Services{
+		Store:        func(string) handlers.Store { return p.store() },
+		Queue:        p.queue,
+		Image:        dynamostore.FromImage,
+		CheckWebhook: webhooks.CheckURL, Webhooks: outbound.New(webhooks, p.Now),
+		Gateway: func(name string) (gateway.Provider, error) {
+			switch {
+			case p.Gateway != nil:
+				return p.Gateway, nil
+			case name != gatewaySimulator:
+				return nil, fmt.Errorf("the parameter Gateway is %s: here the flag --gateway chooses it", name)
+			}
+			return gateways.New(name, gateways.Config{Now: p.Now})
+		},
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
+	}
+}
+
+// newConsole returns the web console; nil if the template has no API.
+func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
+	for _, f := range t.Functions {
+		if path.Clean(f.CodeURI) == "functions/api" && !p.Access.Tokens {
+			return handlers.NewConsole(f.Environment, p.services(), console.Local{})
+		}
+	}
+	return nil, nil //nolint:nilnil // there is none
+}
+
+// withConsole serves the console before next.
+func (p *embedded) withConsole(next http.Handler) http.Handler {
+	if p.console == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == console.Root || strings.HasPrefix(r.URL.Path, console.Root+"/") {
+			p.console.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // queue returns the queue at a URL.

@@ -261,8 +261,17 @@ func run(ctx context.Context, c config) error {
 			log.ended.Store(true)
 			stop()
 		}
-		options.Platform = func(ctx context.Context, t *template.Template) (runner.Platform, error) {
-			return newEmbedded(ctx, c, t, fatal)
+		var platform *embedded
+		options.Platform = func(ctx context.Context, t *template.Template) (_ runner.Platform, err error) {
+			platform, err = newEmbedded(ctx, c, t, fatal)
+			return platform, err
+		}
+		before := options.Wrap
+		options.Wrap = func(next http.Handler) http.Handler {
+			if before != nil {
+				next = before(next)
+			}
+			return platform.withConsole(next)
 		}
 	}
 	options.Parameters = c.parameters()

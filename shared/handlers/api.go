@@ -44,6 +44,25 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 	if err != nil {
 		return nil, err
 	}
+	api, err := s.api(e, named, mayOperate)
+	if err != nil {
+		return nil, err
+	}
+	serve := httpevent.Handler(api)
+	return observed(s.Telemetry, func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+		began := s.Now()
+		ctx, span := s.request(ctx, event.RouteKey)
+		defer span.End()
+		response, err := serve(ctx, event)
+		answered(span, response.StatusCode)
+		annotate(ctx, event, response, s.Now().Sub(received(event, began)))
+		return response, err
+	}), nil
+}
+
+// api returns the HTTP API for callers whose tenant named returns, and who are operators if operator
+// says so.
+func (s Services) api(e apiEnvironment, named func(context.Context) (string, bool), operator func(context.Context) bool) (http.Handler, error) {
 	payments, err := s.queue(e.Payments.Variable(), e.Payments.URL)
 	if err != nil {
 		return nil, err
@@ -60,7 +79,7 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 		e.EventsURL = ""
 	}
 	store := s.Store(e.Orders.Name)
-	serve := httpevent.Handler(httpapi.New(httpapi.Config{
+	return httpapi.New(httpapi.Config{
 		Webhooks: webhook.NewEndpoints(webhook.EndpointsConfig{
 			Documents: store, Queue: webhooks, CheckURL: s.CheckWebhook, Now: s.Now, NewID: newID,
 		}),
@@ -72,16 +91,7 @@ func API(environment map[string]string, s Services) (HTTPHandler, error) {
 			telemetry.Annotate(ctx, slog.String("tenant", tenant))
 			return tenant, ok
 		},
-		Tokens: tokens.Describe(), Operator: mayOperate, EventsURL: e.EventsURL, Caller: s.Caller, Log: s.Log,
-	}))
-	return observed(s.Telemetry, func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
-		began := s.Now()
-		ctx, span := s.request(ctx, event.RouteKey)
-		defer span.End()
-		response, err := serve(ctx, event)
-		answered(span, response.StatusCode)
-		annotate(ctx, event, response, s.Now().Sub(received(event, began)))
-		return response, err
+		Tokens: tokens.Describe(), Operator: operator, EventsURL: e.EventsURL, Caller: s.Caller, Log: s.Log,
 	}), nil
 }
 

@@ -1,0 +1,109 @@
+package console
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+)
+
+// Session is who uses the console.
+type Session struct {
+	// Tenant is whose orders it shows.
+	Tenant string
+	// Name is who it is, for the page's head; empty if nobody signs in.
+	Name string
+	// Read and Operate are what it may do: see, and act.
+	Read, Operate bool
+
+	// secret is known to the session's browser and to this side alone.
+	secret string
+}
+
+type sessionKey struct{}
+
+// SessionOf returns the session that a request of the console belongs to. The API that the console
+// calls takes the tenant from it.
+func SessionOf(ctx context.Context) (Session, bool) {
+	session, ok := ctx.Value(sessionKey{}).(Session)
+	return session, ok
+}
+
+// csrf returns the token that the session's forms carry. Nobody computes it who does not have the
+// session's secret.
+func (s Session) csrf() string {
+	mac := hmac.New(sha256.New, []byte(s.secret))
+	mac.Write([]byte("paylane console form"))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// sessionHandler serves a request in its session.
+type sessionHandler func(http.ResponseWriter, *http.Request)
+
+// maxForm is how large a form may be, in bytes.
+const maxForm = 256 << 10
+
+// seen serves a page to a session that may see it.
+func (s *console) seen(serve sessionHandler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		session, ok := s.session(w, r)
+		if !ok {
+			return
+		}
+		r = r.WithContext(sessionContext(r.Context(), session))
+		if !session.Read {
+			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Not allowed"},
+				"Your account lacks the scope orders/read, which seeing orders takes.")
+			return
+		}
+		serve(w, r)
+	}
+}
+
+// acted serves an action to a session that may act, if it comes from a form of that session.
+func (s *console) acted(serve sessionHandler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		session, ok := s.session(w, r)
+		if !ok {
+			return
+		}
+		r = r.WithContext(sessionContext(r.Context(), session))
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			s.render(w, r, http.StatusBadRequest, "problem.html", page{Title: "Not understood"}, "The form could not be read.")
+			return
+		}
+		switch {
+		case !hmac.Equal([]byte(r.PostForm.Get("csrf")), []byte(session.csrf())):
+			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Refused"},
+				"The form is not one of this session: open the page again, and send it from there.")
+		case !session.Operate:
+			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Not allowed"},
+				"Your account lacks the scope orders/operate, which the console's actions take.")
+		default:
+			serve(w, r)
+		}
+	}
+}
+
+// visitCookie tells the sessions of an open console apart, so that a form can be held to its own.
+const visitCookie = "paylane-visit"
+
+// session returns who a request is from. If ok is false, the request has been answered.
+func (s *console) session(w http.ResponseWriter, r *http.Request) (session Session, ok bool) {
+	if s.SignIn != nil {
+		return s.signedIn(w, r)
+	}
+	session = s.Open
+	if cookie, err := r.Cookie(visitCookie); err == nil && len(cookie.Value) >= len(rand.Text()) {
+		session.secret = cookie.Value
+		return session, true
+	}
+	session.secret = rand.Text()
+	http.SetCookie(w, &http.Cookie{
+		Name: visitCookie, Value: session.secret, Path: Root, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+	})
+	return session, true
+}

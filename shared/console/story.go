@@ -1,0 +1,87 @@
+package console
+
+import (
+	"strconv"
+	"time"
+
+	"paylane/shared/order"
+	"paylane/shared/wire"
+)
+
+// event is something that happened to an order, or will.
+type event struct {
+	At    time.Time
+	Title string
+	// Detail is what more there is to say; empty for nothing.
+	Detail string
+	// Tone is good, bad, wait or plain: what the event means for the order.
+	Tone string
+	// Took is how long it took; 0 if that is not known.
+	Took time.Duration
+	// Until is when it will happen, if it has not yet.
+	Until time.Time
+}
+
+// story returns what happened to an order, oldest first.
+func story(o wire.OrderBody) []event {
+	all := []event{{
+		At: parseTime(o.CreatedAt), Title: "Placed", Tone: "plain",
+		Detail: order.Money{Amount: o.Amount, Currency: order.Currency(o.Currency)}.String(),
+	}}
+	last := 0
+	for _, a := range o.Attempts {
+		if a.Number > last+1 {
+			all = append(all, event{Title: strconv.Itoa(a.Number-last-1) + " attempts that are not kept", Tone: "plain"})
+		}
+		last = a.Number
+		all = append(all, attempted("Attempt "+strconv.Itoa(a.Number), a))
+	}
+	updated := parseTime(o.UpdatedAt)
+	switch order.Status(o.Status) {
+	case order.Failed:
+		e := event{At: updated, Title: "FAILED", Tone: "bad"}
+		if o.Failure != nil {
+			e.Detail = o.Failure.Code + ": " + o.Failure.Message
+		}
+		all = append(all, e)
+	case order.Canceled:
+		all = append(all, event{At: updated, Title: "CANCELED", Tone: "plain", Detail: "It was never charged."})
+	case order.Paid, order.Refunding, order.Refunded:
+		all = append(all, event{Title: "PAID", Tone: "good", Detail: o.PaymentRef})
+	case order.Pending, order.Processing, order.Void:
+	}
+	for _, r := range o.Refunds {
+		all = append(all, refunded(o, r)...)
+	}
+	return all
+}
+
+func attempted(title string, a wire.AttemptBody) event {
+	e := event{At: parseTime(a.StartedAt), Title: title, Detail: a.Outcome}
+	if a.Code != "" {
+		e.Detail += ": " + a.Code
+	}
+	switch order.Outcome(a.Outcome) {
+	case order.OutcomeApproved:
+		e.Tone = "good"
+	case order.OutcomeDeclined:
+		e.Tone = "bad"
+	case order.OutcomeUnavailable, order.OutcomeUnknown, order.OutcomePending:
+		e.Tone = "wait"
+	}
+	return e
+}
+
+func refunded(o wire.OrderBody, r wire.RefundBody) []event {
+	amount := order.Money{Amount: r.Amount, Currency: order.Currency(o.Currency)}.String()
+	all := []event{{At: parseTime(r.RequestedAt), Title: "Refund of " + amount + " asked for", Detail: r.Reason, Tone: "plain"}}
+	ended := parseTime(r.EndedAt)
+	switch order.RefundStatus(r.Status) {
+	case order.RefundDone:
+		all = append(all, event{At: ended, Title: "Refunded " + amount, Detail: r.Ref, Tone: "good"})
+	case order.RefundDeclined:
+		all = append(all, event{At: ended, Title: "Refund of " + amount + " declined", Detail: r.Code, Tone: "bad"})
+	case order.RefundPending:
+	}
+	return all
+}
