@@ -33,7 +33,10 @@ type Config struct {
 
 // Local is what only a process knows that runs everything, and that lives on between requests. A
 // nil part is not there: pages do without it, or say so.
-type Local struct{}
+type Local struct {
+	// Simulator is the simulated gateway, if orders are paid by one that runs in this process.
+	Simulator Simulator
+}
 
 // console serves the pages.
 type console struct {
