@@ -12,6 +12,8 @@ import (
 type event struct {
 	At    time.Time
 	Title string
+	// Untimed says that At only gives the event its place.
+	Untimed bool
 	// Detail is what more there is to say; empty for nothing.
 	Detail string
 	// Tone is good, bad, wait or plain: what the event means for the order.
@@ -22,6 +24,9 @@ type event struct {
 	Until time.Time
 }
 
+// inTime orders events.
+func inTime(a, b event) int { return a.At.Compare(b.At) }
+
 // story returns what happened to an order, oldest first.
 func story(o wire.OrderBody) []event {
 	all := []event{{
@@ -31,7 +36,9 @@ func story(o wire.OrderBody) []event {
 	last := 0
 	for _, a := range o.Attempts {
 		if a.Number > last+1 {
-			all = append(all, event{Title: strconv.Itoa(a.Number-last-1) + " attempts that are not kept", Tone: "plain"})
+			all = append(all, event{
+				At: all[len(all)-1].At, Untimed: true, Title: strconv.Itoa(a.Number-last-1) + " attempts that are not kept", Tone: "plain",
+			})
 		}
 		last = a.Number
 		all = append(all, attempted("Attempt "+strconv.Itoa(a.Number), a))
@@ -47,7 +54,7 @@ func story(o wire.OrderBody) []event {
 	case order.Canceled:
 		all = append(all, event{At: updated, Title: "CANCELED", Tone: "plain", Detail: "It was never charged."})
 	case order.Paid, order.Refunding, order.Refunded:
-		all = append(all, event{Title: "PAID", Tone: "good", Detail: o.PaymentRef})
+		all = append(all, event{At: all[len(all)-1].At, Untimed: true, Title: "PAID", Tone: "good", Detail: o.PaymentRef})
 	case order.Pending, order.Processing, order.Void:
 	}
 	for _, r := range o.Refunds {
