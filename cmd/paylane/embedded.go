@@ -33,6 +33,9 @@ type embedded struct {
 	functions []*emulator.InProcess
 	console   http.Handler
 	tenants   sync.Map // see listened
+	// background runs what the console has going on, until stop is called.
+	background func(func(context.Context))
+	stop       func()
 	// weather is the simulated gateway; nil if another may be in use.
 	weather *weather.Gateway
 }
@@ -51,6 +54,7 @@ func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func
 		return nil, err
 	}
 	p.db = db
+	p.background, p.stop = inBackground(ctx)
 	if err := p.openWeather(ctx); err != nil {
 		_ = db.Close() // what went wrong before matters more
 		return nil, err
@@ -179,11 +183,23 @@ func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 
 // local is what the console shows of this process.
 func (p *embedded) local() console.Local {
-	var l console.Local
+	l := console.Local{Background: p.background}
 	if p.weather != nil {
 		l.Simulator = p.weather
 	}
 	return l
+}
+
+// inBackground returns what calls functions in goroutines of their own, until the context ends;
+// stop ends it, and waits for them.
+func inBackground(ctx context.Context) (run func(func(context.Context)), stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	run = func(f func(context.Context)) { running.Go(func() { f(ctx) }) }
+	return run, func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // withConsole serves the console before next.
@@ -223,6 +239,7 @@ func (p *embedded) Watch(context.Context) {}
 
 // Close implements [runner.Platform]. Invocations end within their timeouts.
 func (p *embedded) Close(context.Context) error {
+	p.stop()
 	for _, f := range p.functions {
 		f.Close()
 	}

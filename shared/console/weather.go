@@ -27,6 +27,9 @@ type Weather struct {
 	Outage bool
 }
 
+// Fair reports whether nothing is in force.
+func (w Weather) Fair() bool { return w == Weather{} }
+
 // MaxLatency is how much latency may be added: an answer still comes within the time for which
 // workers wait.
 const MaxLatency = 4 * time.Second

@@ -200,7 +200,7 @@ func (g *Gateway) act(
 		return receipt, err
 	case known.untouched(r) && share(r.Key) < s.Declines:
 		known.Declined = true
-		if err := g.record(ctx, r, known); err != nil {
+		if err := g.record(ctx, known); err != nil {
 			return gateway.Receipt{}, err
 		}
 		return gateway.Receipt{}, declined()
@@ -221,7 +221,7 @@ func (g *Gateway) refuse(ctx context.Context, r gateway.Request, known record) e
 		}
 	}
 	known.Refused = r.Hint.Attempt
-	if err := g.record(ctx, r, known); err != nil {
+	if err := g.record(ctx, known); err != nil {
 		return err
 	}
 	return errRefused()
@@ -248,7 +248,7 @@ func (g *Gateway) Resolve(ctx context.Context, r gateway.Request) (gateway.Resol
 	}
 	if !known.Closed && known.key.Version > 0 {
 		known.Closed = true
-		if err := g.record(ctx, r, known); err != nil {
+		if err := g.record(ctx, known); err != nil {
 			return gateway.Resolution{}, err
 		}
 	}
@@ -285,7 +285,7 @@ func (g *Gateway) recall(ctx context.Context, r gateway.Request) (record, error)
 
 // record writes down what is known of a key from now on. After an error, what became of the
 // request is unknown.
-func (g *Gateway) record(ctx context.Context, r gateway.Request, known record) error {
+func (g *Gateway) record(ctx context.Context, known record) error {
 	body, err := json.Marshal(known)
 	if err == nil {
 		d := known.key
