@@ -25,7 +25,7 @@ not known; it is listed. The exit status is 1 if there is a problem.`,
 		RunE: func(*cobra.Command, []string) error {
 			t, err := runner.Check(runner.Config{Template: o.Template, Parameters: o.parameters(), Imports: o.Imports, Addr: o.Addr})
 			if err != nil {
-				return err
+				return templateError(o.Template, err)
 			}
 			page := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 			fmt.Fprintf(page, "%s can be run\n", o.Template)

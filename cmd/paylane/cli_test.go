@@ -5,15 +5,24 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"paylane/shared/pebblestore"
 )
 
 // outcome is what a command line did.
@@ -123,6 +132,115 @@ func TestWrongUsage(t *testing.T) {
 				t.Errorf("%s: %q is not in:\n%s", args, want, got.err)
 			}
 		}
+	}
+}
+
+// TestStartFails: what keeps the runner from starting is one line that says what to do.
+func TestStartFails(t *testing.T) {
+	own := filepath.Join(root, "template.yaml")
+	used, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = used.Close() }()
+	locked := t.TempDir()
+	db, err := pebblestore.Open(pebblestore.Options{Dir: locked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mistaken := writeTemplate(t, "Transform: AWS::Serverless-2016-10-31\nResources:\n  Jobs: {Type: AWS::SQS::Quee}\n")
+	for name, row := range map[string]struct {
+		args []string
+		want string
+	}{
+		"port in use": {
+			[]string{"--addr", used.Addr().String()},
+			used.Addr().String() + " is in use by another program: stop it, or choose another address with --addr 127.0.0.1:0",
+		},
+		"another machine's address": {
+			[]string{"--addr", "192.0.2.1:3000", "--auth", "jwt"},
+			"192.0.2.1:3000 is not an address of this machine: choose another with --addr",
+		},
+		"no port": {
+			[]string{"--addr", "127.0.0.1:99999"},
+			"--addr 127.0.0.1:99999: listen tcp: address 99999: invalid port",
+		},
+		"folder in use": {
+			[]string{"--data", locked},
+			"the data folder " + locked + " is in use by another process: stop that one, or choose another folder with --data",
+		},
+		"folder is a file": {
+			[]string{"--data", file},
+			"the data folder " + file + " can't be used (mkdir " + file + ": not a directory): choose another with --data",
+		},
+		"folder of the key is a file": {
+			[]string{"--data", file, "--auth", "jwt"},
+			"the data folder " + file + " can't be used (open " + file + "/issuer.pem: not a directory): choose another with --data",
+		},
+		"no template": {
+			[]string{"--template", "nope.yaml"},
+			"there is no template nope.yaml: run this in its folder, or name it with --template",
+		},
+		"template is a folder": {
+			[]string{"--template", "testdata"},
+			"the template testdata can't be read (is a directory): name another with --template",
+		},
+		"mistake in the template": {
+			[]string{"--template", mistaken},
+			mistaken + " can't be run: line 3: Resources.Jobs: the resource type AWS::SQS::Quee is not supported",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := execute(t, append([]string{"run", "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--template", own}, row.args...)...)
+			if want := (outcome{exitFailed, "", "paylane run: " + row.want + "\n"}); got != want {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+	if got := execute(t, "check", "--template", "nope.yaml"); got.status != exitFailed || !strings.HasPrefix(got.err, "paylane check: there is no template nope.yaml: ") {
+		t.Errorf("check: %+v", got)
+	}
+}
+
+// TestStartIsDenied: what the system refuses is one line too. The user who runs the tests may
+// have every permission, so the refusals are made up.
+func TestStartIsDenied(t *testing.T) {
+	damaged := fmt.Errorf("%w: %w", pebblestore.ErrDamaged, &fs.PathError{Op: "open", Path: "data/1.sst", Err: fs.ErrNotExist})
+	for _, row := range []struct {
+		denied error
+		want   string
+	}{
+		{
+			&fs.PathError{Op: "mkdir", Path: "data", Err: syscall.EACCES},
+			"the data folder data can't be used (mkdir data: permission denied): choose another with --data",
+		},
+		{
+			&fs.PathError{Op: "mkdir", Path: "data", Err: syscall.ENOSPC},
+			"open the database in data: mkdir data: no space left on device: make space, or choose another folder with --data",
+		},
+		// Another folder would have none of the orders.
+		{damaged, "open the database in data: " + damaged.Error()},
+	} {
+		c := testConfig(t)
+		c.Data = "data"
+		c.FS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpMkdirAll {
+				return row.denied
+			}
+			return nil
+		}))
+		if err := run(t.Context(), c); err == nil || err.Error() != row.want {
+			t.Errorf("the folder: %v, want %s", err, row.want)
+		}
+	}
+	err := addrError("127.0.0.1:80", &net.OpError{Op: "listen", Err: syscall.EACCES})
+	if want := "127.0.0.1:80 needs privileges that this program does not have: choose a port above 1023 with --addr"; err.Error() != want {
+		t.Errorf("the port: %v, want %s", err, want)
 	}
 }
 

@@ -40,7 +40,7 @@ func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func
 	}
 	db, err := pebblestore.Open(o)
 	if err != nil {
-		return nil, err
+		return nil, dataError(c.Data, err)
 	}
 	p.db = db
 	for _, q := range t.Queues {

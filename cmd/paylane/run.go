@@ -217,7 +217,7 @@ func run(ctx context.Context, c config) error {
 	// template is read.
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
-		return err
+		return addrError(c.Addr, err)
 	}
 	defer func() { _ = listener.Close() }() // it is, if it was served
 	addr, err := c.reachedAt(listener.Addr())
@@ -271,7 +271,7 @@ func run(ctx context.Context, c config) error {
 		return fmt.Errorf("%w\n%s", err, bringUp)
 	}
 	if err != nil {
-		return err
+		return templateError(c.Template, err)
 	}
 	if err := startPage(c, r, own); err != nil {
 		return errors.Join(err, r.Close())
