@@ -42,7 +42,7 @@ const gcPercent = 800
 
 func (c cli) runCommand() *cobra.Command {
 	o := config{Out: c.out, Now: c.now, Jitter: c.jitter}
-	var verbose, json bool
+	var json bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Take and pay orders on this machine",
@@ -52,7 +52,7 @@ are made at --endpoint, and without them it needs none. Ctrl-C finishes what is
 in flight and stops.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Log = newLogger(c.err, verbose, json)
+			o.Log = newLogger(c.err, o.Verbose, json)
 			if !o.embedded() {
 				o.Region = cmp.Or(c.getenv("AWS_REGION"), c.getenv("AWS_DEFAULT_REGION"))
 				var err error
@@ -94,7 +94,7 @@ in flight and stops.`,
 	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of AWS's services, such as LocalStack's: the template's functions are built, and run on it")
 	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "give the functions that are built the shell's AWS credentials and let them call AWS")
 	flags.StringVar(&o.OTLP, "otlp", "", "`URL` of a collector that takes OTLP/HTTP, such as http://127.0.0.1:4318: the spans of requests, payments and calls go there")
-	flags.BoolVar(&verbose, "verbose", false, "log everything, not only what goes wrong")
+	flags.BoolVar(&o.Verbose, "verbose", false, "log everything, not only what goes wrong, and Lambda's lines of each invocation")
 	flags.BoolVar(&json, "json", false, "log JSON lines")
 	return cmd
 }
@@ -151,10 +151,12 @@ type config struct {
 
 	// Out receives the start page, and the lines of functions that run as programs. It
 	// must be safe for concurrent use.
-	Out    io.Writer
-	Log    *slog.Logger
-	Now    func() time.Time
-	Jitter func(n int) int
+	Out io.Writer
+	// Verbose adds Lambda's lines of each invocation, of all functions, to Out.
+	Verbose bool
+	Log     *slog.Logger
+	Now     func() time.Time
+	Jitter  func(n int) int
 	// Gateway is used instead of the one that the template names, unless nil. It is what Payment
 	// asks for.
 	Gateway gateway.Provider
@@ -227,7 +229,7 @@ func run(ctx context.Context, c config) error {
 	options := runner.Config{
 		Template: c.Template, Imports: c.Imports, Addr: addr, Listener: listener,
 		Endpoint: c.Endpoint, Region: c.Region, Credentials: c.Credentials, AllowAWS: c.ShellCredentials,
-		Output: c.Out, Logger: c.Log, Now: c.Now, Jitter: c.Jitter, Identity: c.Access.Claims,
+		Output: c.Out, Verbose: c.Verbose, Logger: c.Log, Now: c.Now, Jitter: c.Jitter, Identity: c.Access.Claims,
 	}
 	var own *devIssuer
 	if c.Access.Tokens && c.Access.Issuer == "" {
