@@ -294,8 +294,8 @@ Resources:
 	}
 }
 
-// TestRunCommand: the program runs with the word and without it, and logs what it is told
-// to log.
+// TestRunCommand: the program runs with the word and without it. With --json each line that it
+// prints is JSON: what is served comes first, then what functions print, and the log.
 func TestRunCommand(t *testing.T) {
 	for _, command := range [][]string{nil, {"run"}} {
 		ctx, stop := context.WithCancel(t.Context())
@@ -303,23 +303,124 @@ func TestRunCommand(t *testing.T) {
 		var log bytes.Buffer
 		ended := make(chan int, 1)
 		args := append(slices.Clip(command), "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--template", filepath.Join(root, "template.yaml"), "--verbose", "--json")
-		go func() { ended <- newCLI(out, &log, false).execute(ctx, args) }()
-		if status, body := fetch(t, address(t, page)+"/healthz"); status != 200 {
+		go func() {
+			ended <- newCLI(out, &log, false).execute(ctx, args)
+			_ = out.Close()
+		}()
+		var served struct {
+			Address, Console  string
+			Access            struct{ Tokens bool }
+			Routes            []struct{ Method, Path, Function string }
+			Queues, Functions []struct{ Name string }
+			WithoutEffect     []struct{ Path, Reason string }
+		}
+		first := bufio.NewReader(page)
+		if err := json.Unmarshal(nextLine(t, first), &served); err != nil {
+			t.Fatal(err)
+		}
+		printed := make(chan []byte, 1)
+		go func() {
+			rest, _ := io.ReadAll(first)
+			printed <- rest
+		}()
+		if status, body := fetch(t, served.Address+"/healthz"); status != 200 {
 			t.Errorf("%d %s", status, body)
 		}
 		stop()
 		if status := <-ended; status != exitOK {
 			t.Errorf("%v: status %d, %s", command, status, &log)
 		}
-		lines := 0
-		for scanner := bufio.NewScanner(&log); scanner.Scan(); lines++ {
-			var line struct{ Level, Msg string }
-			if err := json.Unmarshal(scanner.Bytes(), &line); err != nil || line.Level == "" || line.Msg == "" {
-				t.Errorf("%s: %v", scanner.Text(), err)
+		if served.Console != served.Address+"/console" || len(served.Queues) == 0 || len(served.Functions) == 0 || len(served.WithoutEffect) == 0 ||
+			!slices.Contains(served.Routes, struct{ Method, Path, Function string }{"POST", "/orders", "Api"}) {
+			t.Errorf("what is served is %+v", served)
+		}
+		rest := <-printed
+		if !bytes.Contains(rest, []byte(`"local-Api | REPORT RequestId: `)) {
+			t.Errorf("what functions print is not in %s", rest)
+		}
+		for name, text := range map[string][]byte{"output": rest, "log": log.Bytes()} {
+			if len(text) == 0 {
+				t.Errorf("the %s is empty", name)
+			}
+			for line := range bytes.Lines(text) {
+				var record struct{ Level, Msg string }
+				if err := json.Unmarshal(line, &record); err != nil || record.Level == "" || record.Msg == "" {
+					t.Errorf("%s: %s: %v", name, line, err)
+				}
 			}
 		}
-		if lines == 0 {
-			t.Error("nothing was logged")
-		}
+	}
+}
+
+func nextLine(t *testing.T, from *bufio.Reader) []byte {
+	t.Helper()
+	line, err := from.ReadBytes('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line
+}
+
+// TestFailureAsJSON: with --json the reason why the program ends is a record, too.
+func TestFailureAsJSON(t *testing.T) {
+	got := execute(t, "run", "--json", "--template", "nope.yaml", "--addr", "127.0.0.1:0")
+	var record struct{ Level, Msg string }
+	if err := json.Unmarshal([]byte(got.err), &record); err != nil {
+		t.Errorf("%s: %v", got.err, err)
+	}
+	if got.status != exitFailed || got.out != "" || record.Level != "ERROR" || !strings.HasPrefix(record.Msg, "paylane run: there is no template nope.yaml: ") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestColours: headings, addresses and what is wrong stand out on a terminal, and nowhere else;
+// NO_COLOR and a terminal that can't show colours are respected.
+func TestColours(t *testing.T) {
+	own := filepath.Join(root, "template.yaml")
+	const none, set = "", "1"
+	for _, row := range []struct {
+		name, noColour, term string
+		terminal, want       bool
+	}{
+		{"a terminal", none, "xterm-256color", true, true},
+		{"NO_COLOR", set, "xterm-256color", true, false},
+		{"a dumb terminal", none, "dumb", true, false},
+		{"a file", none, "xterm-256color", false, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var out, err bytes.Buffer
+			c := newCLI(&out, &err, row.terminal)
+			c.outTerminal = row.terminal
+			c.getenv = func(name string) string { return map[string]string{"NO_COLOR": row.noColour, "TERM": row.term}[name] }
+			expect := func(what, text, coloured, plain string) {
+				t.Helper()
+				want := plain
+				if row.want {
+					want = coloured
+				}
+				if !strings.Contains(text, want) || !row.want && strings.Contains(text, "\x1b") {
+					t.Errorf("%s: %q is not in %q", what, want, text)
+				}
+			}
+			c.execute(t.Context(), []string{"check", "--template", own})
+			expect("a heading", out.String(), "\n\x1b[1mQueues\x1b[m\n", "\nQueues\n")
+			expect("a warning", out.String(), "\x1b[33mmade at --endpoint; without it, not there: calls to it will fail\x1b[m\n", "made at --endpoint")
+			c.execute(t.Context(), []string{"check", "--template", "nope.yaml"})
+			expect("an error", err.String(), "\x1b[31mpaylane check:\x1b[m there is no", "paylane check: there is no")
+			err.Reset()
+			c.execute(t.Context(), []string{"chek"})
+			expect("wrong usage", err.String(), "\x1b[31mpaylane:\x1b[m unknown", "paylane: unknown")
+			err.Reset()
+			c.newLogger(true, false).Error("it says level=ERROR itself")
+			expect("the log", err.String(), " \x1b[31mlevel=ERROR\x1b[m msg=\"it says level=ERROR itself\"", " level=ERROR msg=")
+			err.Reset()
+			c.newLogger(true, false).Warn("no level=ERROR here")
+			expect("the log", err.String(), " \x1b[33mlevel=WARN\x1b[m msg=\"no level=ERROR here\"", " level=WARN msg=")
+
+			address := testConfig(t)
+			address.Style = c.styleOn(c.outTerminal)
+			page := pageOf(t, address)
+			expect("an address", page, "paylane serves \x1b[4mhttp://127.0.0.1:", "paylane serves http://")
+		})
 	}
 }
