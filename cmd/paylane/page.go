@@ -32,11 +32,7 @@ func startPage(c config, r *runner.Runner, own *devIssuer) error {
 	var text bytes.Buffer
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	p := page{table, c.Style}
-	if url := r.URL(); url == "" {
-		fmt.Fprintln(p, "paylane runs the template; it has no HTTP API")
-	} else {
-		fmt.Fprintf(p, "paylane serves %s\n", p.address(url))
-	}
+	fmt.Fprintln(p, whatRuns(p.address(r.URL())))
 	if c.Verbose {
 		wholePage(p, c, r, own)
 	} else {
@@ -51,6 +47,14 @@ func startPage(c config, r *runner.Runner, own *devIssuer) error {
 		return fmt.Errorf("print the start page: %w", err)
 	}
 	return nil
+}
+
+// whatRuns is the first line of all, from which programs may take the URL.
+func whatRuns(url string) string {
+	if url == "" {
+		return "paylane runs the template; it has no HTTP API"
+	}
+	return "paylane serves " + url
 }
 
 // wholePage prints everything.

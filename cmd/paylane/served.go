@@ -93,5 +93,5 @@ func logServed(ctx context.Context, log *slog.Logger, c config, r *runner.Runner
 	if c.embedded() {
 		attributes = append(attributes, slog.String("console", url+consolePath), slog.String("data", c.Data))
 	}
-	log.LogAttrs(ctx, slog.LevelInfo, "paylane serves "+url, attributes...)
+	log.LogAttrs(ctx, slog.LevelInfo, whatRuns(url), attributes...)
 }

@@ -21,7 +21,7 @@ func (s style) warning(text string) string { return s.render("\x1b[33m", text) }
 func (s style) failure(text string) string { return s.render("\x1b[31m", text) }
 
 func (s style) render(sequence, text string) string {
-	if !s.colours {
+	if !s.colours || text == "" {
 		return text
 	}
 	return sequence + text + "\x1b[m"
