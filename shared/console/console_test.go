@@ -114,7 +114,7 @@ func claimed(o order.Order, now time.Time) (order.Order, error) {
 }
 
 func released(o order.Order, now time.Time) (order.Order, error) {
-	return o.Released(order.KindCharge, order.OutcomeUnavailable, "busy", now)
+	return o.Released(order.KindCharge, order.OutcomeUnavailable, "busy", now.Add(1500*time.Millisecond), 20*time.Second)
 }
 
 func paid(o order.Order, now time.Time) (order.Order, error) {
@@ -366,6 +366,9 @@ func TestStory(t *testing.T) {
 	}
 	_, page = p.get(t, "/console/orders/"+w.order(t, order.Request{Amount: 1}).ID)
 	has(t, page, `hx-trigger="every 1s"`, `data-dialog="act-cancel"`)
+	waits := w.order(t, order.Request{Amount: 1}, claimed, released)
+	_, page = p.get(t, "/console/orders/"+waits.ID)
+	has(t, page, "took 1.5", "Next attempt", `data-until="`+waits.RetryAt.UTC().Format(time.RFC3339Nano))
 	for path, want := range map[string]string{
 		"/console/orders/" + uuid.NewString(): "No such order", "/console/orders/..%2f..%2fhealthz": "Not Found", "/console/orders/%00": "No such order", "/console/nothing": "No such page",
 	} {

@@ -43,6 +43,9 @@ func story(o wire.OrderBody) []event {
 		last = a.Number
 		all = append(all, attempted("Attempt "+strconv.Itoa(a.Number), a))
 	}
+	if due := parseTime(o.NextAt); !due.IsZero() {
+		all = append(all, event{At: due, Untimed: true, Title: "Next attempt", Until: due, Tone: "wait"})
+	}
 	updated := parseTime(o.UpdatedAt)
 	switch order.Status(o.Status) {
 	case order.Failed:
@@ -54,7 +57,7 @@ func story(o wire.OrderBody) []event {
 	case order.Canceled:
 		all = append(all, event{At: updated, Title: "CANCELED", Tone: "plain", Detail: "It was never charged."})
 	case order.Paid, order.Refunding, order.Refunded:
-		all = append(all, event{At: all[len(all)-1].At, Untimed: true, Title: "PAID", Tone: "good", Detail: o.PaymentRef})
+		all = append(all, paid(o, all[len(all)-1]))
 	case order.Pending, order.Processing, order.Void:
 	}
 	for _, r := range o.Refunds {
@@ -63,8 +66,17 @@ func story(o wire.OrderBody) []event {
 	return all
 }
 
+// paid is the event that the order was paid: by its last attempt, whose end an order that is old
+// does not say.
+func paid(o wire.OrderBody, last event) event {
+	return event{At: last.At.Add(last.Took), Untimed: last.Took == 0, Title: "PAID", Tone: "good", Detail: o.PaymentRef}
+}
+
 func attempted(title string, a wire.AttemptBody) event {
 	e := event{At: parseTime(a.StartedAt), Title: title, Detail: a.Outcome}
+	if ended := parseTime(a.EndedAt); !ended.IsZero() {
+		e.Took = ended.Sub(e.At)
+	}
 	if a.Code != "" {
 		e.Detail += ": " + a.Code
 	}
