@@ -26,14 +26,22 @@ type Config struct {
 	Open Session
 	// Dashboard is the URL of the dashboard of the stack; empty if there is none.
 	Dashboard string
-	Local     Local
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Tokens are what orders can be paid with.
+	Tokens Tokens
+	Local  Local
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Local is what only a process knows that runs everything, and that lives on between requests. A
 // nil part is not there: pages do without it, or say so.
-type Local struct{}
+type Local struct {
+	// Simulator is the simulated gateway, if orders are paid by one that runs in this process.
+	Simulator Simulator
+	// Background calls f in a goroutine of its own. Its context ends with the process, which
+	// waits for f to return.
+	Background func(f func(ending context.Context))
+}
 
 // console serves the pages.
 type console struct {
@@ -41,6 +49,7 @@ type console struct {
 
 	pages  map[string]*template.Template // by the name of their file
 	assets assets
+	runs   runs
 }
 
 //go:embed pages
@@ -72,6 +81,7 @@ func (s *console) routes(mux *http.ServeMux) {
 	s.boardRoutes(see)
 	s.orderRoutes(see, act)
 	s.webhookRoutes(see, act)
+	s.tryRoutes(see, act)
 }
 
 // route adds a page, or an action.

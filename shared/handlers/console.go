@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"paylane/shared/console"
+	"paylane/shared/gateway"
 	"paylane/shared/handlers/internal/environ"
 )
 
@@ -29,8 +30,12 @@ func NewConsole(environment map[string]string, s Services, local console.Local) 
 	if err != nil {
 		return nil, err
 	}
+	tokens, err := s.Gateway(e.Gateway.Name)
+	if err != nil {
+		return nil, err
+	}
 	return console.New(console.Config{
-		API: api, Open: console.Session{Tenant: LocalTenant, Read: true, Operate: true}, Local: local, Now: s.Now, Log: s.Log,
+		API: api, Tokens: consoleTokens(tokens), Open: console.Session{Tenant: LocalTenant, Read: true, Operate: true}, Local: local, Now: s.Now, Log: s.Log,
 	})
 }
 
@@ -44,4 +49,22 @@ func tenantOfSession(ctx context.Context) (string, bool) {
 func operatorSession(ctx context.Context) bool {
 	session, _ := console.SessionOf(ctx)
 	return session.Operate
+}
+
+// consoleTokens returns what the console says of a gateway's tokens.
+func consoleTokens(g gateway.Provider) console.Tokens {
+	d := g.Describe()
+	tokens := console.Tokens{Default: string(d.Default), Doc: d.Doc, Livemode: g.Livemode()}
+	for _, e := range d.Examples {
+		tokens.Examples = append(tokens.Examples, console.TokenExample{Token: string(e.Token), Doc: e.Doc})
+	}
+	if len(tokens.Examples) > 0 {
+		return tokens
+	}
+	for _, e := range []console.TokenExample{{Token: string(d.Approved), Doc: "is approved"}, {Token: string(d.Declined), Doc: "is declined"}} {
+		if e.Token != "" {
+			tokens.Examples = append(tokens.Examples, e)
+		}
+	}
+	return tokens
 }
