@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"paylane/cmd/paylane/internal/figures"
 	"paylane/shared/console"
 	"paylane/shared/dynamostore"
 	"paylane/shared/emulator"
@@ -19,6 +22,7 @@ import (
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/queue"
+	"paylane/shared/telemetry"
 	"paylane/shared/webhook/outbound"
 )
 
@@ -30,13 +34,17 @@ type embedded struct {
 	queues    map[string]*pebblestore.Queue // by URL, which is how functions know them
 	functions []*emulator.InProcess
 	console   http.Handler
-	tenants   sync.Map // see listened
+	figures   *figures.Figures
+	// stopFigures ends the figures, and background is then over.
+	stopFigures context.CancelFunc
+	background  sync.WaitGroup
+	tenants     sync.Map // see listened
 }
 
 // newEmbedded opens the platform. Fatal is called if the database fails later.
 func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func(error)) (*embedded, error) {
 	p := &embedded{config: c, queues: make(map[string]*pebblestore.Queue)}
-	o := pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal}
+	o := pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal, Count: true}
 	if len(t.StreamMappings) > 0 {
 		o.Feed = func(tenant string, before, after order.Status) bool {
 			return p.store().keeps(context.WithoutCancel(ctx), tenant, before, after)
@@ -53,10 +61,16 @@ func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func
 			return nil, err
 		}
 	}
+	p.figures = figures.New(figures.Sources{Orders: db.Counts, Queues: func(now time.Time) []console.QueueFigures {
+		return p.queueFigures(t, now)
+	}, Now: c.Now})
 	if p.console, err = p.newConsole(t); err != nil {
 		_ = db.Close() // as above
 		return nil, err
 	}
+	// When the program is told to end, so do the console's streams, which would hold it up.
+	ctx, p.stopFigures = context.WithCancel(ctx)
+	p.background.Go(func() { p.figures.Run(ctx) })
 	return p, nil
 }
 
@@ -137,6 +151,7 @@ func (p *embedded) services() handlers.Services {
 			return gateways.New(name, gateways.Config{Now: p.Now})
 		},
 		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
+		Telemetry: telemetry.NewTallies(p.figures.Take),
 	}
 }
 
@@ -144,7 +159,7 @@ func (p *embedded) services() handlers.Services {
 func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 	for _, f := range t.Functions {
 		if path.Clean(f.CodeURI) == "functions/api" && !p.Access.Tokens {
-			return handlers.NewConsole(f.Environment, p.services(), console.Local{})
+			return handlers.NewConsole(f.Environment, p.services(), console.Local{Board: p.figures})
 		}
 	}
 	return nil, nil //nolint:nilnil // there is none
@@ -162,6 +177,23 @@ func (p *embedded) withConsole(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// queueFigures looks at the queues of the template, in its order.
+func (p *embedded) queueFigures(t *template.Template, now time.Time) []console.QueueFigures {
+	all := make([]console.QueueFigures, 0, len(t.Queues))
+	for _, q := range t.Queues {
+		s := p.queues[q.URL].Stats()
+		f := console.QueueFigures{
+			Name: q.LogicalID, Visible: s.Visible, InFlight: s.InFlight, Delayed: s.Delayed,
+			DeadLetters: slices.ContainsFunc(t.Queues, func(of template.Queue) bool { return of.DeadLetterQueue == q.LogicalID }),
+		}
+		if !s.Oldest.IsZero() {
+			f.Oldest = max(now.Sub(s.Oldest), 0)
+		}
+		all = append(all, f)
+	}
+	return all
 }
 
 // queue returns the queue at a URL.
@@ -190,5 +222,7 @@ func (p *embedded) Close(context.Context) error {
 	for _, f := range p.functions {
 		f.Close()
 	}
+	p.stopFigures()
+	p.background.Wait()
 	return p.db.Close()
 }

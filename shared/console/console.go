@@ -33,14 +33,18 @@ type Config struct {
 
 // Local is what only a process knows that runs everything, and that lives on between requests. A
 // nil part is not there: pages do without it, or say so.
-type Local struct{}
+type Local struct {
+	// Board has the figures of the live board.
+	Board Board
+}
 
 // console serves the pages.
 type console struct {
 	Config
 
-	pages  map[string]*template.Template // by the name of their file
-	assets assets
+	pages   map[string]*template.Template // by the name of their file
+	assets  assets
+	streams chan struct{} // has a place for each live stream that may be open
 }
 
 //go:embed pages
@@ -48,7 +52,7 @@ var pageFiles embed.FS
 
 // New returns the handler of everything below [Root].
 func New(c Config) (http.Handler, error) {
-	s := &console{Config: c}
+	s := &console{Config: c, streams: make(chan struct{}, maxStreams)}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
