@@ -186,7 +186,8 @@ func (p *embedded) queueFigures(t *template.Template, now time.Time) []console.Q
 		s := p.queues[q.URL].Stats()
 		f := console.QueueFigures{
 			Name: q.LogicalID, Visible: s.Visible, InFlight: s.InFlight, Delayed: s.Delayed,
-			DeadLetters: slices.ContainsFunc(t.Queues, func(of template.Queue) bool { return of.DeadLetterQueue == q.LogicalID }),
+			DeadLetters: slices.ContainsFunc(t.Queues, func(of template.Queue) bool { return of.DeadLetterQueue == q.LogicalID }) ||
+				!slices.ContainsFunc(t.Mappings, func(m template.Mapping) bool { return m.Queue == q.LogicalID }),
 		}
 		if !s.Oldest.IsZero() {
 			f.Oldest = max(now.Sub(s.Oldest), 0)

@@ -145,7 +145,7 @@ func TestBoard(t *testing.T) {
 			t.Fatalf("%s: %d", path, page.Code)
 		}
 		wantText(t, page.Body.String(), "As it was at 2026-03-14 12:00:19 UTC",
-			"Orders in 15 per second", "PAID 1,235 per second", "Time to PAID 80ms", "Time to PAID 2.5s", "PENDING 1,234,567 orders", "REFUNDING 0 orders",
+			"Orders in 15 per second", "PAID 1,235 per second", "Time to PAID, p50 80ms", "Time to PAID, p99 2.5s", "PENDING 1,234,567 orders", "REFUNDING 0 orders",
 			"Waiting 15 messages", "In flight 26 messages", "Oldest message 1m30s", "Dead letters 4 messages",
 			"declined 7", "11 orders FAILED without being declined", "13 messages or requests failed",
 			"payments 5 6 7 1m30s", "broken dead letters 1 1 2 –")
@@ -168,7 +168,7 @@ func TestBoard(t *testing.T) {
 func TestBoardAtFirst(t *testing.T) {
 	for _, seconds := range [][]console.Second{nil, {second(1)}} {
 		handler := open(t, console.Config{Local: console.Local{Board: newFakeBoard(seconds...)}}, noAPI)
-		wantText(t, get(t, handler, "/console").Body.String(), "PENDING counting orders", "Time to PAID – half", "Oldest message –")
+		wantText(t, get(t, handler, "/console").Body.String(), "PENDING counting orders", "Time to PAID, p50 –", "Oldest message –")
 	}
 }
 
@@ -321,7 +321,7 @@ func TestWithoutBoard(t *testing.T) {
 		wire.OrderBody{Status: "FAILED", CreatedAt: at(0), UpdatedAt: at(time.Second)},
 	))
 	page := get(t, handler, "/console").Body.String()
-	wantText(t, page, "your newest 5 orders", "from 2026-03-14 12:00:00 UTC", "Orders in 1.0 per minute", "Time to PAID 1s half", "Time to PAID 3s 99",
+	wantText(t, page, "your newest 5 orders", "from 2026-03-14 12:00:00 UTC", "Orders in 1.0 per minute", "Time to PAID, p50 1s", "Time to PAID, p99 3s",
 		"FAILED 25 %", "PENDING 1 orders", "PAID 3 orders", "FAILED 1 orders", "The stack's dashboard")
 	if !strings.Contains(page, `href="https://dashboard.example/x?a=1&amp;b=2"`) || !strings.Contains(page, `hx-get="/console"`) {
 		t.Errorf("the page leads to no dashboard, or does not refresh itself:\n%s", page)

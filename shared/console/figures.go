@@ -36,7 +36,8 @@ type Second struct {
 // QueueFigures is a queue at the end of a second.
 type QueueFigures struct {
 	Name string
-	// DeadLetters says that it is the dead-letter queue of another.
+	// DeadLetters says that it is the dead-letter queue of another, or that nothing is invoked with
+	// its messages.
 	DeadLetters                bool
 	Visible, InFlight, Delayed int
 	// Oldest is how long ago its oldest message was sent; 0 without one.

@@ -79,8 +79,8 @@ func tiles() []figure {
 	return []figure{
 		{"in", "Orders in", "per second", Root + "/orders"},
 		{"paid", "PAID", "per second", listOf(order.Paid)},
-		{"p50", "Time to PAID", "half are faster", listOf(order.Paid)},
-		{"p99", "Time to PAID", "99 of 100 are faster", listOf(order.Paid)},
+		{"p50", "Time to PAID, p50", "half are faster", listOf(order.Paid)},
+		{"p99", "Time to PAID, p99", "99 of 100 are faster", listOf(order.Paid)},
 		{"PENDING", "PENDING", "orders", listOf(order.Pending)},
 		{"PROCESSING", "PROCESSING", "orders", listOf(order.Processing)},
 		{"REFUNDING", "REFUNDING", "orders", listOf(order.Refunding)},
