@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"paylane/cmd/paylane/internal/figures"
 	"paylane/cmd/paylane/internal/weather"
 	"paylane/shared/console"
 	"paylane/shared/dynamostore"
@@ -21,6 +23,7 @@ import (
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/queue"
+	"paylane/shared/telemetry"
 	"paylane/shared/webhook/outbound"
 )
 
@@ -32,6 +35,7 @@ type embedded struct {
 	queues    map[string]*pebblestore.Queue // by URL, which is how functions know them
 	functions []*emulator.InProcess
 	console   http.Handler
+	figures   *figures.Figures
 	tenants   sync.Map // see listened
 	// background runs what the console has going on, until stop is called.
 	background func(func(context.Context))
@@ -43,7 +47,7 @@ type embedded struct {
 // newEmbedded opens the platform. Fatal is called if the database fails later.
 func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func(error)) (*embedded, error) {
 	p := &embedded{config: c, queues: make(map[string]*pebblestore.Queue)}
-	o := pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal}
+	o := pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal, Count: true}
 	if len(t.StreamMappings) > 0 {
 		o.Feed = func(tenant string, before, after order.Status) bool {
 			return p.store().keeps(context.WithoutCancel(ctx), tenant, before, after)
@@ -65,10 +69,15 @@ func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func
 			return nil, err
 		}
 	}
+	p.figures = figures.New(figures.Sources{Orders: db.Counts, Queues: func(now time.Time) []console.QueueFigures {
+		return p.queueFigures(t, now)
+	}, Now: c.Now})
 	if p.console, err = p.newConsole(t); err != nil {
 		_ = db.Close() // as above
 		return nil, err
 	}
+	// When the program is told to end, so do the console's streams, which would hold it up.
+	p.background(p.figures.Run)
 	return p, nil
 }
 
@@ -170,8 +179,8 @@ func (p *embedded) services() handlers.Services {
 			}
 			return p.Gateway, nil
 		},
-		Patience: patience,
-		Now:      p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
+		Telemetry: telemetry.NewTallies(p.figures.Take), Patience: patience,
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}
 }
 
@@ -187,7 +196,7 @@ func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 
 // local is what the console shows of this process.
 func (p *embedded) local() console.Local {
-	l := console.Local{Background: p.background}
+	l := console.Local{Board: p.figures, Background: p.background}
 	if p.weather != nil {
 		l.Simulator = p.weather
 	}
@@ -218,6 +227,24 @@ func (p *embedded) withConsole(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// queueFigures looks at the queues of the template, in its order.
+func (p *embedded) queueFigures(t *template.Template, now time.Time) []console.QueueFigures {
+	all := make([]console.QueueFigures, 0, len(t.Queues))
+	for _, q := range t.Queues {
+		s := p.queues[q.URL].Stats()
+		f := console.QueueFigures{
+			Name: q.LogicalID, Visible: s.Visible, InFlight: s.InFlight, Delayed: s.Delayed,
+			DeadLetters: slices.ContainsFunc(t.Queues, func(of template.Queue) bool { return of.DeadLetterQueue == q.LogicalID }) ||
+				!slices.ContainsFunc(t.Mappings, func(m template.Mapping) bool { return m.Queue == q.LogicalID }),
+		}
+		if !s.Oldest.IsZero() {
+			f.Oldest = max(now.Sub(s.Oldest), 0)
+		}
+		all = append(all, f)
+	}
+	return all
 }
 
 // queue returns the queue at a URL.

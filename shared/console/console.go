@@ -36,6 +36,8 @@ type Config struct {
 // Local is what only a process knows that runs everything, and that lives on between requests. A
 // nil part is not there: pages do without it, or say so.
 type Local struct {
+	// Board has the figures of the live board.
+	Board Board
 	// Simulator is the simulated gateway, if orders are paid by one that runs in this process.
 	Simulator Simulator
 	// Background calls f in a goroutine of its own. Its context ends with the process, which
@@ -47,9 +49,10 @@ type Local struct {
 type console struct {
 	Config
 
-	pages  map[string]*template.Template // by the name of their file
-	assets assets
-	runs   runs
+	pages   map[string]*template.Template // by the name of their file
+	assets  assets
+	runs    runs
+	streams chan struct{} // has a place for each live stream that may be open
 }
 
 //go:embed pages
@@ -57,7 +60,7 @@ var pageFiles embed.FS
 
 // New returns the handler of everything below [Root].
 func New(c Config) (http.Handler, error) {
-	s := &console{Config: c}
+	s := &console{Config: c, streams: make(chan struct{}, maxStreams)}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err

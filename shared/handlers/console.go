@@ -8,6 +8,7 @@ import (
 	"paylane/shared/console"
 	"paylane/shared/gateway"
 	"paylane/shared/handlers/internal/environ"
+	"paylane/shared/telemetry"
 )
 
 // NewConsole returns the handler of the web console; local is what only one process that runs
@@ -35,8 +36,37 @@ func NewConsole(environment map[string]string, s Services, local console.Local) 
 		return nil, err
 	}
 	return console.New(console.Config{
-		API: api, Tokens: consoleTokens(tokens), Open: console.Session{Tenant: LocalTenant, Read: true, Operate: true}, Local: local, Now: s.Now, Log: s.Log,
+		API: s.tallied(api), Tokens: consoleTokens(tokens), Open: console.Session{Tenant: LocalTenant, Read: true, Operate: true}, Local: local, Now: s.Now, Log: s.Log,
 	})
+}
+
+// tallied counts the orders that come by the console, whose requests are no invocations of the api
+// function. Within an invocation they count there.
+func (s Services) tallied(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, end := r.Context(), func() {}
+		if telemetry.From(ctx) == nil {
+			ctx, end = s.Telemetry.Begin(ctx)
+		}
+		defer end()
+		answer := &placing{ResponseWriter: w}
+		api.ServeHTTP(answer, r.WithContext(ctx))
+		if answer.placed {
+			telemetry.From(ctx).Count(telemetry.Accepted)
+		}
+	})
+}
+
+// placing notes whether an answer is that of an order that was placed.
+type placing struct {
+	http.ResponseWriter
+	placed bool
+}
+
+func (w *placing) WriteHeader(status int) {
+	h := w.Header()
+	w.placed = placedOrder(status, h.Get("Location"), h.Get("Idempotency-Replayed"))
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // tenantOfSession returns the tenant whose orders a session of the console shows.
