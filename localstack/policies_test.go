@@ -11,8 +11,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +116,41 @@ func TestPolicies(t *testing.T) {
 		return ""
 	})
 
+	// The console calls the API in its own process, so its role allows what that does, and its pages
+	// may need no more.
+	consoleCalls, shown, sent := client(paymentQueue)
+	pages := handlerstest.Must[handlers.HTTPHandler](t)(handlers.Console(environment, handlerstest.Services(shown, sent)))
+	visit := func(page events.APIGatewayV2HTTPRequest) events.APIGatewayV2HTTPResponse {
+		t.Helper()
+		response, err := pages(t.Context(), page)
+		if err != nil || response.StatusCode >= http.StatusInternalServerError {
+			t.Fatalf("%s: %d %s, %v", page.RawPath, response.StatusCode, response.Body, err)
+		}
+		return response
+	}
+	waiting, bought := create("tok_ok"), create("tok_ok")
+	deliver(payment, paymentQueue, order.KindCharge, bought, 0)
+	for _, path := range []string{"/console", "/console/orders", "/console/orders?status=CANCELED", "/console/orders?q=key"} {
+		visit(apiEvent(http.MethodGet, path, ""))
+	}
+	for id, action := range map[string]string{waiting: "cancel", bought: "refund"} {
+		page := visit(apiEvent(http.MethodGet, "/console/orders/"+id, ""))
+		form := regexp.MustCompile(`name="csrf" value="([^"]+)"`).FindStringSubmatch(page.Body)
+		if form == nil || len(page.Cookies) == 0 {
+			t.Fatalf("nothing can be done with %s: %s", id, page.Body)
+		}
+		event := apiEvent(http.MethodPost, "/console/orders/"+id+"/"+action, "csrf="+url.QueryEscape(form[1]))
+		event.Headers["content-type"], event.Cookies = "application/x-www-form-urlencoded", page.Cookies
+		if answer := visit(event); answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d %s", action, answer.StatusCode, answer.Body)
+		}
+	}
+	for _, name := range []string{"Query", "BatchGetItem", "GetItem", "UpdateItem", "SendMessage"} {
+		if consoleCalls.calls[name] == 0 {
+			t.Errorf("the console's pages did not %s", name)
+		}
+	}
+
 	hooked := call(http.MethodPost, "/webhooks", `{"url": "https://shop.example/hook"}`)
 	fanoutCalls, told, webhooks := client(webhookQueue)
 	telling := handlerstest.Services(told, webhooks)
@@ -196,10 +233,16 @@ func TestPolicies(t *testing.T) {
 	hookCalls.calls["InvokeFunction"] = hookCalls.calls["Invoke"] // IAM has another name for it
 	delete(hookCalls.calls, "Invoke")
 
+	for name := range consoleCalls.calls {
+		if !slices.Contains(allowed(t, "Console"), name) {
+			t.Errorf("the console may not %s", name)
+		}
+	}
 	// Lambda polls the queues with the function's role.
 	poller := []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"}
 	for function, want := range map[string][]string{
 		"Api":        slices.Collect(maps.Keys(apiCalls.calls)),
+		"Console":    slices.Collect(maps.Keys(apiCalls.calls)),
 		"Read":       {"GetItem"},
 		"Payment":    append(slices.Collect(maps.Keys(paymentCalls.calls)), poller...),
 		"Fanout":     append(slices.Collect(maps.Keys(fanoutCalls.calls)), "DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"),
