@@ -141,6 +141,8 @@ func (p *embedded) handler(f template.Function) (any, error) {
 	switch folder := path.Clean(f.CodeURI); folder {
 	case "functions/api":
 		return handlers.API(f.Environment, services)
+	case "functions/console":
+		return handlers.Console(f.Environment, services)
 	case "functions/payment":
 		return handlers.Payment(f.Environment, services)
 	case "functions/deadletter":
@@ -184,10 +186,10 @@ func (p *embedded) services() handlers.Services {
 	}
 }
 
-// newConsole returns the web console; nil if the template has no API.
+// newConsole returns the web console; nil if the template has none.
 func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 	for _, f := range t.Functions {
-		if path.Clean(f.CodeURI) == "functions/api" && !p.Access.Tokens {
+		if path.Clean(f.CodeURI) == "functions/console" && !p.Access.Tokens {
 			return handlers.NewConsole(f.Environment, p.services(), p.local())
 		}
 	}

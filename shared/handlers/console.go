@@ -11,32 +11,48 @@ import (
 	"paylane/shared/telemetry"
 )
 
+// consoleEnvironment is that of the API, which the console calls in its own process, and what
+// signing in takes.
+type consoleEnvironment struct {
+	API    apiEnvironment
+	Issuer environ.Issuer
+	// ClientID is the client by which people sign in; empty if they can't.
+	ClientID string `env:"CONSOLE_CLIENT_ID"`
+	// Tenant is whose orders everybody sees who signs in; empty leaves it to the tenant claim.
+	Tenant string `env:"CONSOLE_TENANT"`
+	// Dashboard is the URL of the stack's dashboard; empty if there is none.
+	Dashboard string `env:"DASHBOARD_URL"`
+}
+
 // NewConsole returns the handler of the web console; local is what only one process that runs
-// everything knows. The console calls the API in its own process, which reads the same environment
-// as [API].
+// everything knows. The console calls the API in its own process.
 func NewConsole(environment map[string]string, s Services, local console.Local) (http.Handler, error) {
-	e, err := environ.Parse[apiEnvironment](environment)
+	e, err := environ.Parse[consoleEnvironment](environment)
 	if err != nil {
 		return nil, err
 	}
-	s = s.measured()
-	required, err := e.Auth.Required()
+	return s.measured().console(e, local)
+}
+
+func (s Services) console(e consoleEnvironment, local console.Local) (http.Handler, error) {
+	required, err := e.API.Auth.Required()
 	if err != nil {
 		return nil, err
 	}
 	if required {
-		return nil, errors.New("the console needs AUTH_MODE none")
+		return nil, errors.New("nobody can sign in to the console yet")
 	}
-	api, err := s.api(e, tenantOfSession, operatorSession)
+	api, err := s.api(e.API, tenantOfSession, operatorSession)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := s.Gateway(e.Gateway.Name)
+	tokens, err := s.Gateway(e.API.Gateway.Name)
 	if err != nil {
 		return nil, err
 	}
 	return console.New(console.Config{
-		API: s.tallied(api), Tokens: consoleTokens(tokens), Open: console.Session{Tenant: LocalTenant, Read: true, Operate: true}, Local: local, Now: s.Now, Log: s.Log,
+		API: s.tallied(api), Tokens: consoleTokens(tokens), Open: console.Session{Tenant: LocalTenant, Read: true, Operate: true},
+		Dashboard: e.Dashboard, Local: local, Now: s.Now, Log: s.Log,
 	})
 }
 
