@@ -136,7 +136,7 @@ func (p *embedded) services() handlers.Services {
 			}
 			return gateways.New(name, gateways.Config{Now: p.Now})
 		},
-		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, PlainHTTP: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}
 }
 

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,8 +51,15 @@ func (a answer) JSON() string {
 }
 
 // call sends a request to the API in the session of r. Body is its JSON, or empty; header are
-// pairs of name and value.
+// pairs of name and value. A session of every tenant names the one that it is about.
 func (s *console) call(r *http.Request, method, path string, query url.Values, body string, header ...string) answer {
+	if session, _ := SessionOf(r.Context()); session.Every {
+		query = maps.Clone(query)
+		if query == nil {
+			query = make(url.Values)
+		}
+		query.Set("tenant", session.Tenant)
+	}
 	target := &url.URL{Path: path, RawQuery: query.Encode()}
 	a := answer{Method: method, Path: target.String()}
 	request, err := http.NewRequestWithContext(r.Context(), method, target.String(), strings.NewReader(body))
