@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
 	"strings"
@@ -143,9 +144,18 @@ func (p *embedded) services() handlers.Services {
 // newConsole returns the web console; nil if the template has no API.
 func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 	for _, f := range t.Functions {
-		if path.Clean(f.CodeURI) == "functions/api" && !p.Access.Tokens {
-			return handlers.NewConsole(f.Environment, p.services(), console.Local{})
+		if path.Clean(f.CodeURI) != "functions/api" {
+			continue
 		}
+		environment := maps.Clone(f.Environment)
+		if p.Access.Tokens {
+			environment["ISSUER"], environment["AUDIENCE"], environment["CONSOLE_CLIENT_ID"] = p.Access.Issuer, p.Access.Audience, p.Access.ConsoleClient
+		}
+		served, err := handlers.NewConsole(environment, p.services(), console.Local{})
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: Resources.%s: %w", p.Template, f.Line, f.LogicalID, err)
+		}
+		return served, nil
 	}
 	return nil, nil //nolint:nilnil // there is none
 }
