@@ -23,9 +23,9 @@ func consoleActions() []string {
 func withConsole(c *config) { c.Access.ConsoleClient = "console" }
 
 // visit returns a browser with a session of a token.
-func (g target) visit(t *testing.T, authorization string) *visitor {
+func (g target) visit(t *testing.T, authorization string) *person {
 	t.Helper()
-	v := newVisitor(t, g.url)
+	v := newPerson(t, g.url)
 	v.plant(t, "paylane-session", strings.TrimPrefix(authorization, "Bearer "))
 	return v
 }
@@ -48,7 +48,7 @@ func TestAttackSessions(t *testing.T) {
 		delete(attacks, soon)
 	}
 	maps.Copy(attacks, map[string]string{"empty": "", "two tokens": good[len("Bearer "):] + good, "with its scheme": "Bearer " + good})
-	refused := func(t *testing.T, v *visitor) {
+	refused := func(t *testing.T, v *person) {
 		t.Helper()
 		if got := v.open(t, "/console/orders/"+id); got.status != http.StatusSeeOther || !strings.HasPrefix(got.header.Get("Location"), "/console/signin?to=") || strings.Contains(got.body, "FAILED") {
 			t.Errorf("a page: %d %v %s", got.status, got.header, got.body)
@@ -66,13 +66,13 @@ func TestAttackSessions(t *testing.T) {
 		t.Run(name, func(t *testing.T) { refused(t, g.visit(t, token)) })
 	}
 	t.Run("two cookies", func(t *testing.T) {
-		v := newVisitor(t, g.url)
-		if got := v.open(t, "/console/orders", "Cookie", "paylane-session=planted; paylane-session="+good[len("Bearer "):]); got.status != http.StatusSeeOther {
+		v := newPerson(t, g.url)
+		if got := v.open(t, "/console/orders", "Cookie", "paylane-session="+good[len("Bearer "):]+"; paylane-session=planted"); got.status != http.StatusSeeOther {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 	})
 	t.Run("in a header, or the query", func(t *testing.T) {
-		v := newVisitor(t, g.url)
+		v := newPerson(t, g.url)
 		if got := v.open(t, "/console/orders?access_token="+good[len("Bearer "):], "Authorization", good); got.status != http.StatusSeeOther {
 			t.Errorf("%d %s", got.status, got.body)
 		}
@@ -96,7 +96,7 @@ func TestAttackSignIn(t *testing.T) {
 	all := as("mine", "orders/read", "orders/operate")
 	t.Run("a session that was planted", func(t *testing.T) {
 		attackers := signIn(t, g.url, as("attacker", "orders/read")).cookie(t, "paylane-session")
-		v := newVisitor(t, g.url)
+		v := newPerson(t, g.url)
 		v.plant(t, "paylane-session", attackers)
 		got := v.open(t, "/console/signin?to=/console/orders")
 		got = v.open(t, v.choose(t, got.header.Get("Location"), all))
@@ -108,7 +108,7 @@ func TestAttackSignIn(t *testing.T) {
 		}
 	})
 	t.Run("an attacker's answer in another browser", func(t *testing.T) {
-		attacker, victim := newVisitor(t, g.url), newVisitor(t, g.url)
+		attacker, victim := newPerson(t, g.url), newPerson(t, g.url)
 		back := attacker.choose(t, attacker.toIssuer(t, "/console"), as("attacker", "orders/read"))
 		for name, begin := range map[string]func(){"that began nothing": func() {}, "that began to sign in": func() { victim.toIssuer(t, "/console") }} {
 			begin()
@@ -118,7 +118,7 @@ func TestAttackSignIn(t *testing.T) {
 		}
 	})
 	t.Run("states mixed up", func(t *testing.T) {
-		v := newVisitor(t, g.url)
+		v := newPerson(t, g.url)
 		first := v.choose(t, v.toIssuer(t, "/console"), all)
 		v.toIssuer(t, "/console")
 		if got := v.open(t, first); got.status != http.StatusBadRequest || v.cookie(t, "paylane-session") != "" {
@@ -126,7 +126,7 @@ func TestAttackSignIn(t *testing.T) {
 		}
 	})
 	t.Run("an answer twice", func(t *testing.T) {
-		v := newVisitor(t, g.url)
+		v := newPerson(t, g.url)
 		back := v.choose(t, v.toIssuer(t, "/console"), all)
 		state := v.cookie(t, "paylane-signin")
 		if got := v.open(t, back); got.status != http.StatusSeeOther {
@@ -141,7 +141,7 @@ func TestAttackSignIn(t *testing.T) {
 		}
 	})
 	t.Run("another's code", func(t *testing.T) {
-		attacker, victim := newVisitor(t, g.url), newVisitor(t, g.url)
+		attacker, victim := newPerson(t, g.url), newPerson(t, g.url)
 		theirs, err := url.Parse(attacker.choose(t, attacker.toIssuer(t, "/console"), as("attacker", "orders/read")))
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestAttackSignIn(t *testing.T) {
 	})
 	t.Run("an address to go to afterwards", func(t *testing.T) {
 		for _, to := range []string{"//evil.test", `/\evil.test`, `\\evil.test`, "https://evil.test", "https:evil.test", "javascript:alert(1)", "/console/..//evil.test", "/console/%2e%2e/%2e%2e/evil", "%2f%2fevil.test", "/orders", "/console/callback?code=x"} {
-			v := newVisitor(t, g.url)
+			v := newPerson(t, g.url)
 			got := v.open(t, "/console/signin?to="+url.QueryEscape(to))
 			got = v.open(t, v.choose(t, got.header.Get("Location"), all))
 			if at := got.header.Get("Location"); got.status != http.StatusSeeOther || at != "/console" {
@@ -168,7 +168,7 @@ func TestAttackSignIn(t *testing.T) {
 		}
 	})
 	t.Run("scripts at the cookie", func(t *testing.T) {
-		v := newVisitor(t, g.url)
+		v := newPerson(t, g.url)
 		got := v.open(t, v.choose(t, v.toIssuer(t, "/console"), all))
 		for _, cookie := range got.header.Values("Set-Cookie") {
 			if !strings.Contains(cookie, "; HttpOnly") || !strings.Contains(cookie, "; SameSite=Lax") || !strings.Contains(cookie, "; Path=/console;") || strings.Contains(cookie, "Domain") {
@@ -204,10 +204,10 @@ func TestAttackConsoleTenants(t *testing.T) {
 		}
 	}
 	for _, row := range []struct {
-		name    string
-		visitor *visitor
-		form    string
-		status  int
+		name   string
+		person *person
+		form   string
+		status int
 	}{
 		{"another tenant's", mine, form, http.StatusNotFound},
 		{"a reader's", g.visit(t, g.of(t, "theirs", "orders/read orders/write")), "", http.StatusForbidden},
@@ -215,20 +215,20 @@ func TestAttackConsoleTenants(t *testing.T) {
 		{"an operator of no tenant yet", g.visit(t, g.of(t, "*", everything)), "", http.StatusForbidden},
 	} {
 		if row.form == "" {
-			row.form = row.visitor.form(t, "/console/orders")
+			row.form = row.person.form(t, "/console/orders")
 		}
 		for _, action := range consoleActions() {
 			if !strings.Contains(action, "{id}") {
 				continue
 			}
-			got := row.visitor.send(t, http.MethodPost, strings.Replace(action, "{id}", id, 1)+"?tenant=theirs", url.Values{"csrf": {row.form}, "paymentToken": {"tok_ok"}, "tenant": {"theirs"}})
+			got := row.person.send(t, http.MethodPost, strings.Replace(action, "{id}", id, 1)+"?tenant=theirs", url.Values{"csrf": {row.form}, "paymentToken": {"tok_ok"}, "tenant": {"theirs"}})
 			if got.status != row.status {
 				t.Errorf("%s: %s: %d %s", row.name, action, got.status, got.body)
 			}
 		}
 	}
 	for _, claimed := range []string{"orders/read orders/write", ""} {
-		if got := g.visit(t, g.of(t, "*", claimed)).open(t, "/console/orders?tenant=theirs"); got.status != http.StatusForbidden {
+		if got := g.visit(t, g.of(t, "*", claimed)).open(t, "/console/orders?tenant=theirs"); got.status != http.StatusForbidden || strings.Contains(got.body, "name one above") {
 			t.Errorf("a tenant that claims to be all, with %q: %d %s", claimed, got.status, got.body)
 		}
 	}
@@ -282,7 +282,7 @@ func TestAttackConsoleForms(t *testing.T) {
 		}
 	}
 	for _, page := range []string{"/console", "/console/", "/console/orders", "/console/orders/" + id, "/console/signin", "/console/callback", "/console/signout", "/console/nothing"} {
-		for who, v := range map[string]*visitor{"signed in": v, "nobody": newVisitor(t, g.url)} {
+		for who, v := range map[string]*person{"signed in": v, "nobody": newPerson(t, g.url)} {
 			got := v.open(t, page)
 			policy := got.header.Get("Content-Security-Policy")
 			if got.header.Get("X-Frame-Options") != "DENY" || !slices.Contains(strings.Split(policy, "; "), "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") ||

@@ -18,23 +18,23 @@ import (
 	"paylane/shared/accesstoken"
 )
 
-// visitor is somebody with a browser at a runner's console.
-type visitor struct {
+// person is somebody with a browser at a runner's console.
+type person struct {
 	url    string
 	client *http.Client
 }
 
-func newVisitor(t *testing.T, url string) *visitor {
+func newPerson(t *testing.T, url string) *person {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &visitor{url, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &person{url, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 // plant sets a cookie of the console.
-func (v *visitor) plant(t *testing.T, name, value string) {
+func (v *person) plant(t *testing.T, name, value string) {
 	t.Helper()
 	at, err := url.Parse(v.url + "/console")
 	if err != nil {
@@ -44,7 +44,7 @@ func (v *visitor) plant(t *testing.T, name, value string) {
 }
 
 // cookie returns the value of a cookie; empty if there is none.
-func (v *visitor) cookie(t *testing.T, name string) string {
+func (v *person) cookie(t *testing.T, name string) string {
 	t.Helper()
 	at, err := url.Parse(v.url + "/console")
 	if err != nil {
@@ -59,13 +59,13 @@ func (v *visitor) cookie(t *testing.T, name string) string {
 }
 
 // open gets a page, at a path or a URL.
-func (v *visitor) open(t *testing.T, to string, header ...string) answer {
+func (v *person) open(t *testing.T, to string, header ...string) answer {
 	t.Helper()
 	return v.send(t, http.MethodGet, to, nil, header...)
 }
 
 // send sends a form; header alternates names and values.
-func (v *visitor) send(t *testing.T, method, to string, form url.Values, header ...string) answer {
+func (v *person) send(t *testing.T, method, to string, form url.Values, header ...string) answer {
 	t.Helper()
 	if strings.HasPrefix(to, "/") {
 		to = v.url + to
@@ -89,7 +89,7 @@ func (v *visitor) send(t *testing.T, method, to string, form url.Values, header 
 
 // toIssuer opens a page without a session, and returns the URL of the issuer's page that this
 // leads to.
-func (v *visitor) toIssuer(t *testing.T, page string) string {
+func (v *person) toIssuer(t *testing.T, page string) string {
 	t.Helper()
 	got := v.open(t, page)
 	if to := got.header.Get("Location"); got.status != http.StatusSeeOther || !strings.HasPrefix(to, "/console/signin?to=") {
@@ -106,7 +106,7 @@ func (v *visitor) toIssuer(t *testing.T, page string) string {
 var hiddenFields = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
 
 // choose sends the form of the issuer's page, and returns where that leads.
-func (v *visitor) choose(t *testing.T, page string, choice url.Values) (callback string) {
+func (v *person) choose(t *testing.T, page string, choice url.Values) (callback string) {
 	t.Helper()
 	got := v.open(t, page)
 	if got.status != http.StatusOK {
@@ -132,9 +132,9 @@ func as(tenant string, scopes ...string) url.Values {
 }
 
 // signIn signs in at a runner with the development issuer.
-func signIn(t *testing.T, url string, choice url.Values) *visitor {
+func signIn(t *testing.T, url string, choice url.Values) *person {
 	t.Helper()
-	v := newVisitor(t, url)
+	v := newPerson(t, url)
 	got := v.open(t, v.choose(t, v.toIssuer(t, "/console/orders"), choice))
 	if got.status != http.StatusSeeOther || got.header.Get("Location") != "/console/orders" {
 		t.Fatalf("signed in: %d %v %s", got.status, got.header, got.body)
@@ -143,7 +143,7 @@ func signIn(t *testing.T, url string, choice url.Values) *visitor {
 }
 
 // form returns the token of a page's forms.
-func (v *visitor) form(t *testing.T, page string) string {
+func (v *person) form(t *testing.T, page string) string {
 	t.Helper()
 	for _, field := range hiddenFields.FindAllStringSubmatch(v.open(t, page).body, -1) {
 		if field[1] == "csrf" {
@@ -185,7 +185,7 @@ func TestConsoleSignIn(t *testing.T) {
 		t.Errorf("signed out: %d", got.status)
 	}
 
-	named := newVisitor(t, "http://localhost"+port)
+	named := newPerson(t, "http://localhost"+port)
 	back := named.choose(t, named.toIssuer(t, "/console/orders"), as("b", "orders/read"))
 	if !strings.HasPrefix(back, named.url+"/console/callback?") {
 		t.Fatalf("it leads back to %s", back)
@@ -197,7 +197,7 @@ func TestConsoleSignIn(t *testing.T) {
 		t.Errorf("%d %s", page.status, page.body)
 	}
 
-	refused := newVisitor(t, g.url)
+	refused := newPerson(t, g.url)
 	back = refused.choose(t, refused.toIssuer(t, "/console"), url.Values{"refuse": {"yes"}})
 	if got := refused.open(t, back); got.status != http.StatusForbidden || !strings.Contains(got.body, "The issuer answered: access_denied") {
 		t.Errorf("refused: %d %s", got.status, got.body)
@@ -235,7 +235,7 @@ func TestConsoleTenants(t *testing.T) {
 // TestConsoleClosed: with another issuer the console needs a client there.
 func TestConsoleClosed(t *testing.T) {
 	g := startTarget(t)
-	if got := newVisitor(t, g.url).open(t, "/console/orders"); got.status != http.StatusNotFound || !strings.Contains(got.body, "Signing in is not set up") {
+	if got := newPerson(t, g.url).open(t, "/console/orders"); got.status != http.StatusNotFound || !strings.Contains(got.body, "Signing in is not set up") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	if got := g.do(t, http.MethodGet, devAuthorizePath, "", ""); got.status != http.StatusNotFound {

@@ -94,16 +94,9 @@ func (i *issuer) fetch(ctx context.Context) (*endpoints, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answers %s", at, response.Status)
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxDiscovery+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", at, err)
-	case len(body) > maxDiscovery:
-		return nil, fmt.Errorf("%s has more than %d bytes", at, maxDiscovery)
-	}
 	var found endpoints
-	if err := json.Unmarshal(body, &found); err != nil {
-		return nil, fmt.Errorf("decode %s: %w", at, err)
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxDiscovery)).Decode(&found); err != nil {
+		return nil, fmt.Errorf("read %s: %w", at, err)
 	}
 	if err := found.check(i.url); err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)

@@ -180,11 +180,11 @@ func cameFrom(r *http.Request) string {
 	return u.RequestURI()
 }
 
-// local returns a URL to go to after signing in: the one that was asked for if that is a page of
-// the console, and the first page otherwise.
+// local returns a URL to go to after signing in: path and query of the one that was asked for, if
+// the path is that of a page of the console, and the first page otherwise.
 func local(to string) string {
 	u, err := url.Parse(to)
-	if err != nil || len(to) > maxTo || u.Scheme != "" || u.Host != "" || u.User != nil ||
+	if err != nil || len(to) > maxTo ||
 		!strings.HasPrefix(u.Path+"/", Root+"/") || path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") || strings.Contains(u.Path, `\`) {
 		return Root
 	}

@@ -63,6 +63,10 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"grant_type": {"authorization_code"}, "code": {"the-code"}, "client_id": {"client"},
 			"redirect_uri": {"https://console.test/console/callback"}, "code_verifier": r.PostForm["code_verifier"],
 		}
+		if i.status >= http.StatusInternalServerError {
+			answer(i.status, map[string]string{"access_token": "in-an-error", "echo": r.PostForm.Encode()})
+			return
+		}
 		if i.status != 0 || r.PostForm.Encode() != want.Encode() || oauth2.S256ChallengeFromVerifier(r.PostForm.Get("code_verifier")) != i.challenge {
 			answer(max(i.status, http.StatusBadRequest), map[string]string{"error": "invalid_grant", "access_token": "in-an-error", "echo": r.PostForm.Encode()})
 			return
@@ -251,6 +255,7 @@ func TestSignIn(t *testing.T) {
 		t.Errorf("the cookie is %s", begun)
 	}
 	s.issuer.challenge = challenge
+	b.cookies["__Host-paylane-tenant"] = "of the session before"
 	got = b.get("/console/callback?code=the-code&state=" + state)
 	if to := got.Header.Get("Location"); got.StatusCode != http.StatusSeeOther || to != "/console/orders?status=PAID" {
 		t.Fatalf("%d to %q: %s", got.StatusCode, to, text(t, got))
@@ -258,8 +263,10 @@ func TestSignIn(t *testing.T) {
 	if cookie := "__Host-paylane-session=" + s.issuer.token + "; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax"; !slices.Contains(got.Header.Values("Set-Cookie"), cookie) {
 		t.Errorf("the cookies are %q", got.Header.Values("Set-Cookie"))
 	}
-	if _, ok := b.cookies["__Host-paylane-signin"]; ok {
-		t.Error("the state is kept")
+	for _, name := range []string{"signin", "tenant"} {
+		if _, ok := b.cookies["__Host-paylane-"+name]; ok {
+			t.Errorf("the cookie %s is kept", name)
+		}
 	}
 	got = b.get("/console/orders")
 	page := text(t, got)
@@ -310,7 +317,7 @@ func TestCallback(t *testing.T) {
 		{"an error", nil, func(state string) string {
 			return "error=access_denied&error_description=%3Cscript%3Ealert(1)%3C/script%3E%00%0aX&state=" + state
 		}, 403, "The issuer answered: access_denied &lt;script&gt;alert(1)&lt;/script&gt;??X"},
-		{"a long error", nil, func(state string) string { return "error=" + strings.Repeat("e", 1000) + "&state=" + state }, 403, strings.Repeat("e", 200) + "<"},
+		{"a long error", nil, func(state string) string { return "error=" + strings.Repeat("e", 1000) + "&state=" + state }, 403, ": " + strings.Repeat("e", 200) + "<"},
 		{"no code", nil, func(state string) string { return "state=" + state }, 400, "has no code"},
 		{"a code used before", func(s *site, _ *browser) { s.issuer.status = 400 }, good, 403, "did not take the code that came back: invalid_grant"},
 		{"another's code", func(s *site, _ *browser) { s.issuer.challenge = "another" }, good, 403, "did not take the code"},
@@ -367,7 +374,7 @@ func TestWhereTo(t *testing.T) {
 		"/console": "", "/console/": "/console/", "/console/orders?status=PAID&q=%2F%2Fevil": "/console/orders?status=PAID&q=%2F%2Fevil",
 		"/console/orders/a%20b": "/console/orders/a%20b", "/console?x=1": "/console?x=1",
 		"": "", "/": "", "/orders": "", "/consoles": "", "//evil.test": "", "//evil.test/console": "", "///evil.test/console": "",
-		"https://evil.test/console": "", "https:evil.test/console": "", "javascript:alert(1)": "", "JavaScript:/console": "",
+		"https://evil.test/console": "", "https://evil.test/console/orders": "/console/orders", "https:evil.test/console": "", "javascript:alert(1)": "", "JavaScript:/console": "",
 		`\\evil.test`: "", `/\evil.test`: "", `/console/\..\..\evil`: "", `/console/%5c%5cevil`: "",
 		"/console/../orders": "", "/console/%2e%2e/orders": "", "/console/..%2forders": "", "/console//evil.test": "", "/console/%2fevil.test": "",
 		"/console@evil.test": "", "https://console.test/console": "", "//console.test/console": "", "/console\r\nX: 1": "", "/console/\x00": "",
@@ -430,9 +437,10 @@ func TestNoSession(t *testing.T) {
 		}
 	}
 	b := s.as(s.token(t, "shop", both, nil))
-	got := b.get("/console/orders", "Cookie", "__Host-paylane-session=planted")
-	if got.StatusCode != http.StatusSeeOther {
-		t.Errorf("with a second cookie: %d", got.StatusCode)
+	for first, second := range map[string]string{b.cookies["__Host-paylane-session"]: "planted", "planted": b.cookies["__Host-paylane-session"]} {
+		if got := s.as(second).get("/console/orders", "Cookie", "__Host-paylane-session="+first); got.StatusCode != http.StatusSeeOther {
+			t.Errorf("with a second cookie: %d", got.StatusCode)
+		}
 	}
 	s.now = s.now.Add(59 * time.Minute)
 	if got := b.get("/console/orders"); got.StatusCode != http.StatusOK {
