@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
 	"slices"
@@ -182,16 +183,25 @@ func (p *embedded) services() handlers.Services {
 			return p.Gateway, nil
 		},
 		Telemetry: telemetry.NewTallies(p.figures.Take), Patience: patience,
-		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, PlainHTTP: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}
 }
 
 // newConsole returns the web console; nil if the template has none.
 func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 	for _, f := range t.Functions {
-		if path.Clean(f.CodeURI) == "functions/console" && !p.Access.Tokens {
-			return handlers.NewConsole(f.Environment, p.services(), p.local())
+		if path.Clean(f.CodeURI) != "functions/console" {
+			continue
 		}
+		environment := maps.Clone(f.Environment)
+		if p.Access.Tokens {
+			environment["ISSUER"], environment["AUDIENCE"], environment["CONSOLE_CLIENT_ID"] = p.Access.Issuer, p.Access.Audience, p.Access.ConsoleClient
+		}
+		served, err := handlers.NewConsole(environment, p.services(), p.local())
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: Resources.%s: %w", p.Template, f.Line, f.LogicalID, err)
+		}
+		return served, nil
 	}
 	return nil, nil //nolint:nilnil // there is none
 }

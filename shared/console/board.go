@@ -49,7 +49,7 @@ func (s *console) board(w http.ResponseWriter, r *http.Request) {
 // are any. Where people sign in, that takes an operator of all tenants.
 func (s *console) seesAll(r *http.Request) bool {
 	session, _ := SessionOf(r.Context())
-	return s.Local.Board != nil && (s.SignIn == nil || session.Operate && session.Tenant == "*")
+	return s.Local.Board != nil && (s.SignIn == nil || session.Every)
 }
 
 // knownOrders is how many of the newest orders the board looks at where it can't see all.

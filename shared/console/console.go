@@ -52,6 +52,7 @@ type console struct {
 	pages   map[string]*template.Template // by the name of their file
 	assets  assets
 	runs    runs
+	issuer  *issuer       // of SignIn
 	streams chan struct{} // has a place for each live stream that may be open
 }
 
@@ -70,9 +71,19 @@ func New(c Config) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+assetPath+"{file...}", s.assets.serve)
-	s.routes(mux)
+	missing, text := page{Title: "No such page"}, "There is no such page in the console."
+	switch {
+	case s.SignIn == nil:
+		s.routes(mux)
+	case s.SignIn.ClientID == "":
+		missing, text = page{Title: "The console is closed"}, "Signing in is not set up: the console needs a client of its own at the issuer of the access tokens."
+	default:
+		s.issuer = newIssuer(s.SignIn, s.Now)
+		s.signInRoutes(mux)
+		s.routes(mux)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.render(w, r, http.StatusNotFound, "problem.html", page{Title: "No such page"}, "There is no such page in the console.")
+		s.render(w, r, http.StatusNotFound, "problem.html", missing, text)
 	})
 	return s.guard(mux), nil
 }
@@ -129,9 +140,9 @@ type page struct {
 
 // render answers with a page. The page is whole before anything is sent.
 func (s *console) render(w http.ResponseWriter, r *http.Request, status int, name string, p page, data any) {
-	p.Data, p.Now, p.SignedIn = data, s.Now().UTC(), s.SignIn != nil
-	if session, ok := SessionOf(r.Context()); ok {
-		p.Session, p.CSRF = session, session.csrf()
+	p.Data, p.Now = data, s.Now().UTC()
+	if session, ok := SessionOf(r.Context()); ok && session.secret != "" { // it has not ended
+		p.Session, p.CSRF, p.SignedIn = session, session.csrf(), s.SignIn != nil
 	}
 	var text bytes.Buffer
 	if err := s.pages[name].Execute(&text, p); err != nil {

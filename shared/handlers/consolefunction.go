@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 
@@ -69,24 +68,13 @@ func (c *consoles) of(client string) (HTTPHandler, error) {
 		// A token of any other client of the pool is none of a person who signed in here.
 		e.ClientID, e.Issuer.Audience = client, environ.List{client}
 	}
-	handler, err := c.services.consoleOrReason(e)
+	handler, err := c.services.console(e, console.Local{})
 	if err != nil {
 		return nil, err
 	}
 	serve := httpevent.Handler(handler)
 	c.byClient[client] = serve
 	return serve, nil
-}
-
-// consoleOrReason returns the console, or where people must sign in and can't, what says so.
-func (s Services) consoleOrReason(e consoleEnvironment) (http.Handler, error) {
-	if required, err := e.API.Auth.Required(); err != nil || !required || e.ClientID != "" {
-		return s.console(e, console.Local{})
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Cache-Control", "private, no-store")
-		http.Error(w, "Nobody can sign in to this console yet: the parameter ConsoleClientId names no client of the issuer.", http.StatusNotFound)
-	}), nil
 }
 
 // annotatePage records the order that a page is about, or an action; path is what follows
