@@ -144,7 +144,7 @@ func (p *embedded) services() handlers.Services {
 func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 	for _, f := range t.Functions {
 		if path.Clean(f.CodeURI) == "functions/api" && !p.Access.Tokens {
-			return handlers.NewConsole(f.Environment, p.services(), console.Local{})
+			return handlers.NewConsole(f.Environment, p.services(), console.Local{Queues: consoleQueues{t, p.queues}})
 		}
 	}
 	return nil, nil //nolint:nilnil // there is none

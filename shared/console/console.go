@@ -33,7 +33,9 @@ type Config struct {
 
 // Local is what only a process knows that runs everything, and that lives on between requests. A
 // nil part is not there: pages do without it, or say so.
-type Local struct{}
+type Local struct {
+	Queues Queues
+}
 
 // console serves the pages.
 type console struct {
@@ -71,6 +73,9 @@ func (s *console) routes(mux *http.ServeMux) {
 	act := func(pattern string, serve sessionHandler) { mux.HandleFunc("POST "+pattern, s.acted(serve)) }
 	s.boardRoutes(see)
 	s.orderRoutes(see, act)
+	if s.Local.Queues != nil {
+		s.queueRoutes(see, act)
+	}
 	s.webhookRoutes(see, act)
 }
 
@@ -112,11 +117,13 @@ type page struct {
 	// SignedIn says that there is something to sign out of.
 	SignedIn bool
 	Now      time.Time
+	// Local says which pages there are.
+	Local Local
 }
 
 // render answers with a page. The page is whole before anything is sent.
 func (s *console) render(w http.ResponseWriter, r *http.Request, status int, name string, p page, data any) {
-	p.Data, p.Now, p.SignedIn = data, s.Now().UTC(), s.SignIn != nil
+	p.Data, p.Now, p.SignedIn, p.Local = data, s.Now().UTC(), s.SignIn != nil, s.Local
 	if session, ok := SessionOf(r.Context()); ok {
 		p.Session, p.CSRF = session, session.csrf()
 	}
