@@ -197,7 +197,7 @@ func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 		if p.Access.Tokens {
 			environment["ISSUER"], environment["AUDIENCE"], environment["CONSOLE_CLIENT_ID"] = p.Access.Issuer, p.Access.Audience, p.Access.ConsoleClient
 		}
-		served, err := handlers.NewConsole(environment, p.services(), p.local())
+		served, err := handlers.NewConsole(environment, p.services(), p.local(t))
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: Resources.%s: %w", p.Template, f.Line, f.LogicalID, err)
 		}
@@ -207,8 +207,8 @@ func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 }
 
 // local is what the console shows of this process.
-func (p *embedded) local() console.Local {
-	l := console.Local{Board: p.figures, Background: p.background}
+func (p *embedded) local(t *template.Template) console.Local {
+	l := console.Local{Board: p.figures, Queues: consoleQueues{t, p.queues}, Background: p.background}
 	if p.weather != nil {
 		l.Simulator = p.weather
 	}

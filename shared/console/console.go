@@ -37,7 +37,8 @@ type Config struct {
 // nil part is not there: pages do without it, or say so.
 type Local struct {
 	// Board has the figures of the live board.
-	Board Board
+	Board  Board
+	Queues Queues
 	// Simulator is the simulated gateway, if orders are paid by one that runs in this process.
 	Simulator Simulator
 	// Background calls f in a goroutine of its own. Its context ends with the process, which
@@ -94,6 +95,9 @@ func (s *console) routes(mux *http.ServeMux) {
 	act := func(pattern string, serve sessionHandler) { mux.HandleFunc("POST "+pattern, s.acted(serve)) }
 	s.boardRoutes(see)
 	s.orderRoutes(see, act)
+	if s.Local.Queues != nil {
+		s.queueRoutes(see, act)
+	}
 	s.webhookRoutes(see, act)
 	s.tryRoutes(see, act)
 }
@@ -136,11 +140,13 @@ type page struct {
 	// SignedIn says that there is something to sign out of.
 	SignedIn bool
 	Now      time.Time
+	// Local says which pages there are.
+	Local Local
 }
 
 // render answers with a page. The page is whole before anything is sent.
 func (s *console) render(w http.ResponseWriter, r *http.Request, status int, name string, p page, data any) {
-	p.Data, p.Now = data, s.Now().UTC()
+	p.Data, p.Now, p.Local = data, s.Now().UTC(), s.Local
 	if session, ok := SessionOf(r.Context()); ok && session.secret != "" { // it has not ended
 		p.Session, p.CSRF, p.SignedIn = session, session.csrf(), s.SignIn != nil
 	}
