@@ -28,12 +28,15 @@ func openBrowser(t *testing.T) context.Context {
 		chromedp.NoSandbox, chromedp.DisableGPU, // it runs as root in containers, and loads only this test's pages
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("host-resolver-rules", "MAP "+reboundName+" 127.0.0.1"))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // starts it, so that it can have more pages
+		t.Fatal(err)
+	}
 	return ctx
 }
 
