@@ -126,6 +126,10 @@ func (s *console) orderPage(w http.ResponseWriter, r *http.Request, acted *answe
 		s.broken(w, r, err)
 		return
 	}
+	if r.URL.Query().Get("version") == strconv.FormatInt(view.Order.Version, 10) {
+		w.WriteHeader(http.StatusNoContent) // whoever asks shows it as it is
+		return
+	}
 	view.Open = !order.Status(view.Order.Status).End()
 	view.Story = story(view.Order)
 	if session, _ := SessionOf(r.Context()); session.Operate {
