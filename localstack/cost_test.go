@@ -156,10 +156,14 @@ func TestCost(t *testing.T) {
 	for call, n := range usage.Calls {
 		want[call] = n * orders
 	}
-	// A call that LocalStack was too slow for is made again: by its message, or by the SDK, which
-	// may write, and report, something else.
+	// A call that LocalStack was too slow for is made again: by its message, which is then put
+	// off, or by the SDK, which may write, and report, something else.
 	for call := range used.calls {
-		if extra := used.calls[call] - want[call]; extra < 0 || extra > min(used.retries, want[call]) {
+		most := used.retries
+		if call != "ChangeMessageVisibility" {
+			most = min(most, want[call])
+		}
+		if extra := used.calls[call] - want[call]; extra < 0 || extra > most {
 			t.Errorf("%d calls of %s for %d orders, with %d retries; want %d", used.calls[call], call, orders, used.retries, want[call])
 		}
 		delete(want, call)

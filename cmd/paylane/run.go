@@ -261,18 +261,7 @@ func run(ctx context.Context, c config) error {
 			log.ended.Store(true)
 			stop()
 		}
-		var platform *embedded
-		options.Platform = func(ctx context.Context, t *template.Template) (_ runner.Platform, err error) {
-			platform, err = newEmbedded(ctx, c, t, fatal)
-			return platform, err
-		}
-		before := options.Wrap
-		options.Wrap = func(next http.Handler) http.Handler {
-			if before != nil {
-				next = before(next)
-			}
-			return platform.withConsole(next)
-		}
+		c.embed(&options, fatal)
 	}
 	options.Parameters = c.parameters()
 	r, err := runner.Start(ctx, options)
@@ -286,6 +275,22 @@ func run(ctx context.Context, c config) error {
 		return errors.Join(err, r.Close())
 	}
 	return r.Wait()
+}
+
+// embed has paylane's own functions run in this process, and the console be served before all else.
+func (c config) embed(o *runner.Config, fatal func(error)) {
+	var platform *embedded
+	o.Platform = func(ctx context.Context, t *template.Template) (_ runner.Platform, err error) {
+		platform, err = newEmbedded(ctx, c, t, fatal)
+		return platform, err
+	}
+	wrap := o.Wrap
+	o.Wrap = func(next http.Handler) http.Handler {
+		if wrap != nil {
+			next = wrap(next)
+		}
+		return platform.withConsole(next)
+	}
 }
 
 // bringUp is how to have an endpoint.

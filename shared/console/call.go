@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -49,23 +50,34 @@ func (a answer) JSON() string {
 	return strings.TrimSpace(text.String())
 }
 
-// call sends a request to the API in the session of r. Body is its JSON, or empty; header are
-// pairs of name and value.
+// pathOf returns a path of the API of segments, whatever they contain.
+func pathOf(segments ...string) string {
+	var path strings.Builder
+	for _, segment := range segments {
+		path.WriteString("/" + url.PathEscape(segment))
+	}
+	return path.String()
+}
+
+// call sends a request to the API in the session of r. The path is as in a URL; body is the
+// request's JSON, or empty; header are pairs of name and value, of which empty ones are left out.
 func (s *console) call(r *http.Request, method, path string, query url.Values, body string, header ...string) answer {
-	target := &url.URL{Path: path, RawQuery: query.Encode()}
-	a := answer{Method: method, Path: target.String()}
-	request, err := http.NewRequestWithContext(r.Context(), method, target.String(), strings.NewReader(body))
-	if err != nil { // an id that no URL can have
-		a.Status = http.StatusNotFound
+	a := answer{Method: method, Path: path}
+	if len(query) > 0 {
+		a.Path += "?" + query.Encode()
+	}
+	request, err := http.NewRequestWithContext(r.Context(), method, a.Path, strings.NewReader(body))
+	if err != nil {
+		a.Status = http.StatusBadRequest
 		return a
 	}
 	request.Host, request.RemoteAddr, request.TLS = r.Host, r.RemoteAddr, r.TLS
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	for i := 0; i < len(header); i += 2 {
-		if header[i+1] != "" {
-			request.Header.Set(header[i], header[i+1])
+	for pair := range slices.Chunk(header, 2) {
+		if name, value := pair[0], pair[len(pair)-1]; value != "" {
+			request.Header.Set(name, value)
 		}
 	}
 	w := recorder{header: make(http.Header)}

@@ -71,6 +71,7 @@ func (s *console) routes(mux *http.ServeMux) {
 	act := func(pattern string, serve sessionHandler) { mux.HandleFunc("POST "+pattern, s.acted(serve)) }
 	s.boardRoutes(see)
 	s.orderRoutes(see, act)
+	s.webhookRoutes(see, act)
 }
 
 // route adds a page, or an action.
@@ -150,18 +151,21 @@ func (s *console) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "private, no-store")
-		defer func() {
-			switch p := recover(); p {
-			case nil:
-			case http.ErrAbortHandler:
-				panic(p)
-			default:
-				s.Log.ErrorContext(r.Context(), "panic in the console", "panic", p, "stack", string(debug.Stack()))
-				http.Error(w, "The page can't be made.", http.StatusInternalServerError)
-			}
-		}()
+		defer s.recovered(w, r)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// recovered answers a panic, and logs it.
+func (s *console) recovered(w http.ResponseWriter, r *http.Request) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		s.Log.ErrorContext(r.Context(), "panic in the console", "panic", p, "stack", string(debug.Stack()))
+		http.Error(w, "The page can't be made.", http.StatusInternalServerError)
+	}
 }
 
 // sessionContext returns a context with a session, for the API.

@@ -2,6 +2,9 @@ package console
 
 import (
 	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"paylane/shared/order"
@@ -38,4 +41,9 @@ func took(d time.Duration) string {
 	default:
 		return d.Round(time.Second).String()
 	}
+}
+
+// statusText writes an HTTP status as its line has it.
+func statusText(status int) string {
+	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -93,7 +94,7 @@ func (s *console) search(r *http.Request, text string) (id string, ok bool) {
 		candidates = append(candidates, order.KeyedID(session.Tenant, text))
 	}
 	for _, id := range candidates {
-		if order.ValidID(id) && s.call(r, http.MethodGet, "/orders/"+id, nil, "").OK() {
+		if order.ValidID(id) && s.call(r, http.MethodGet, pathOf("orders", id), nil, "").OK() {
 			return id, true
 		}
 	}
@@ -116,12 +117,13 @@ func (s *console) showOrder(w http.ResponseWriter, r *http.Request) { s.orderPag
 // orderPage shows an order as the API has it now, and the answer to an action on it.
 func (s *console) orderPage(w http.ResponseWriter, r *http.Request, acted *answer) {
 	id := r.PathValue("id")
-	a := s.call(r, http.MethodGet, "/orders/"+id, nil, "")
+	path := pathOf("orders", id)
+	a := s.call(r, http.MethodGet, path, nil, "")
 	if !a.OK() {
 		s.refused(w, r, a)
 		return
 	}
-	view := orderPage{Raw: a.JSON(), Curl: s.curl(r, "/orders/"+id), Answer: acted}
+	view := orderPage{Raw: a.JSON(), Curl: s.curl(r, path), Answer: acted}
 	if err := json.Unmarshal(a.Body, &view.Order); err != nil {
 		s.broken(w, r, err)
 		return
@@ -131,7 +133,8 @@ func (s *console) orderPage(w http.ResponseWriter, r *http.Request, acted *answe
 		return
 	}
 	view.Open = !order.Status(view.Order.Status).End()
-	view.Story = story(view.Order)
+	view.Story = append(story(view.Order), s.told(r, view.Order.ID)...)
+	slices.SortStableFunc(view.Story, inTime)
 	if session, _ := SessionOf(r.Context()); session.Operate {
 		view.Actions = actions(view.Order)
 	}
@@ -218,7 +221,7 @@ func (s *console) actOnOrder(w http.ResponseWriter, r *http.Request) {
 	if version := r.PostForm.Get("version"); version != "" {
 		match = strconv.Quote(version)
 	}
-	a := s.call(r, http.MethodPost, "/orders/"+id+"/"+name, nil, body,
+	a := s.call(r, http.MethodPost, pathOf("orders", id, name), nil, body,
 		"If-Match", match, "Idempotency-Key", r.PostForm.Get("key"))
 	s.orderPage(w, r, &a)
 }

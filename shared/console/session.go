@@ -102,7 +102,7 @@ func (s *console) session(w http.ResponseWriter, r *http.Request) (session Sessi
 		return session, true
 	}
 	session.secret = rand.Text()
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure, unless the console is served without TLS, as on one machine
 		Name: visitCookie, Value: session.secret, Path: Root, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	})
 	return session, true

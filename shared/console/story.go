@@ -12,6 +12,8 @@ import (
 type event struct {
 	At    time.Time
 	Title string
+	// Untimed says that At only gives the event its place.
+	Untimed bool
 	// Detail is what more there is to say; empty for nothing.
 	Detail string
 	// Tone is good, bad, wait or plain: what the event means for the order.
@@ -22,6 +24,9 @@ type event struct {
 	Until time.Time
 }
 
+// inTime orders events.
+func inTime(a, b event) int { return a.At.Compare(b.At) }
+
 // story returns what happened to an order, oldest first.
 func story(o wire.OrderBody) []event {
 	all := []event{{
@@ -31,10 +36,15 @@ func story(o wire.OrderBody) []event {
 	last := 0
 	for _, a := range o.Attempts {
 		if a.Number > last+1 {
-			all = append(all, event{Title: strconv.Itoa(a.Number-last-1) + " attempts that are not kept", Tone: "plain"})
+			all = append(all, event{
+				At: all[len(all)-1].At, Untimed: true, Title: strconv.Itoa(a.Number-last-1) + " attempts that are not kept", Tone: "plain",
+			})
 		}
 		last = a.Number
 		all = append(all, attempted("Attempt "+strconv.Itoa(a.Number), a))
+	}
+	if due := parseTime(o.NextAt); !due.IsZero() {
+		all = append(all, event{At: due, Untimed: true, Title: "Next attempt", Until: due, Tone: "wait"})
 	}
 	updated := parseTime(o.UpdatedAt)
 	switch order.Status(o.Status) {
@@ -47,7 +57,7 @@ func story(o wire.OrderBody) []event {
 	case order.Canceled:
 		all = append(all, event{At: updated, Title: "CANCELED", Tone: "plain", Detail: "It was never charged."})
 	case order.Paid, order.Refunding, order.Refunded:
-		all = append(all, event{Title: "PAID", Tone: "good", Detail: o.PaymentRef})
+		all = append(all, paid(o, all[len(all)-1]))
 	case order.Pending, order.Processing, order.Void:
 	}
 	for _, r := range o.Refunds {
@@ -56,8 +66,17 @@ func story(o wire.OrderBody) []event {
 	return all
 }
 
+// paid is the event that the order was paid: by its last attempt, whose end an order that is old
+// does not say.
+func paid(o wire.OrderBody, last event) event {
+	return event{At: last.At.Add(last.Took), Untimed: last.Took == 0, Title: "PAID", Tone: "good", Detail: o.PaymentRef}
+}
+
 func attempted(title string, a wire.AttemptBody) event {
 	e := event{At: parseTime(a.StartedAt), Title: title, Detail: a.Outcome}
+	if ended := parseTime(a.EndedAt); !ended.IsZero() {
+		e.Took = ended.Sub(e.At)
+	}
 	if a.Code != "" {
 		e.Detail += ": " + a.Code
 	}

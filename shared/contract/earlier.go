@@ -68,8 +68,8 @@ func changesOf(o order.Order) map[string]order.Order {
 	for name, change := range map[string]func() (order.Order, error){
 		"taken over":     func() (order.Order, error) { return o.TakenOver(later) },
 		"renewed":        func() (order.Order, error) { return o.Renewed(c.Kind, now) },
-		"released":       func() (order.Order, error) { return o.Released(c.Kind, order.OutcomeUnknown, "", now) },
-		"given back":     func() (order.Order, error) { return o.Returned(c.Kind, order.OutcomeUnavailable, now) },
+		"released":       func() (order.Order, error) { return o.Released(c.Kind, order.OutcomeUnknown, "", now, time.Minute) },
+		"given back":     func() (order.Order, error) { return o.Returned(c.Kind, order.OutcomeUnavailable, now, time.Minute) },
 		"paid":           func() (order.Order, error) { return o.PaidWith("PAY-1", false, now) },
 		"paid, reusable": func() (order.Order, error) { return o.PaidWith("PAY-1", true, now) },
 		"declined":       func() (order.Order, error) { return o.FailedWith(order.OutcomeDeclined, failure, now) },

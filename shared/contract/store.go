@@ -155,7 +155,7 @@ func testClaim(t *testing.T, s order.Store) {
 		}, claimAt(10_000)},
 		{"a released order", func(o order.Order) order.Order {
 			o = mustUpdate(t, s)(o.Claimed(claimAt(0)))
-			return mustUpdate(t, s)(o.Released(order.KindCharge, order.OutcomeUnavailable, "503", at(1)))
+			return mustUpdate(t, s)(o.Released(order.KindCharge, order.OutcomeUnavailable, "503", at(1), time.Minute))
 		}, claimAt(2)},
 		{"no attempt left", spent, claimAt(attempts * 20_000)},
 		{"no attempt left, and patience", spent, patient(claimAt(attempts*20_000), time.Hour)},
@@ -163,7 +163,7 @@ func testClaim(t *testing.T, s order.Store) {
 		{"twice the patience", spent, patient(claimAt(120_000), time.Minute)},
 		{"no attempt left, by a clock that is behind", func(o order.Order) order.Order {
 			o = spent(o)
-			return mustUpdate(t, s)(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(attempts*20_000)))
+			return mustUpdate(t, s)(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(attempts*20_000), time.Minute))
 		}, claimAt(-1)},
 		{"the attempts of a build that did not record when the first began", func(o order.Order) order.Order {
 			o = spent(o)

@@ -94,12 +94,13 @@ func testTimes(t *testing.T, s order.Store) {
 	o := pendingOrder(newTenant(), 0)
 	given := time.Date(2026, 5, 6, 7, 8, 9, 123_999_999, seoul)
 	want := time.Date(2026, 5, 5, 22, 8, 9, 123_000_000, time.UTC)
-	o.CreatedAt, o.UpdatedAt, o.LeaseUntil = given, given, given
-	o.Charge.Attempts = []order.Attempt{{StartedAt: given, Outcome: order.OutcomePending}}
+	o.CreatedAt, o.UpdatedAt, o.LeaseUntil, o.RetryAt = given, given, given, given
+	o.Charge.Attempts = []order.Attempt{{StartedAt: given, EndedAt: given, Outcome: order.OutcomeUnavailable}}
 	mustCreate(t, s, o)
 	got := must[order.Order](t)(s.Get(t.Context(), o.Ref))
 	for name, g := range map[string]time.Time{
 		"CreatedAt": got.CreatedAt, "UpdatedAt": got.UpdatedAt, "LeaseUntil": got.LeaseUntil,
+		"RetryAt": got.RetryAt, "EndedAt": got.Charge.Attempts[0].EndedAt,
 		"StartedAt": got.Charge.Attempts[0].StartedAt,
 	} {
 		if g.Format(time.RFC3339Nano) != want.Format(time.RFC3339Nano) {

@@ -126,7 +126,7 @@ func (m *storeModel) update(r *rapid.T) {
 		"take over": func() (order.Order, error) { return current.TakenOver(m.drawClaim(r)) },
 		"renew":     func() (order.Order, error) { return current.Renewed(kind, m.now) },
 		"release": func() (order.Order, error) {
-			return current.Released(kind, order.OutcomeUnavailable, "503", m.now)
+			return current.Released(kind, order.OutcomeUnavailable, "503", m.now, time.Minute)
 		},
 		"pay": func() (order.Order, error) { return current.PaidWith("PAY-1", true, m.now) },
 		"fail": func() (order.Order, error) {

@@ -14,7 +14,11 @@ import (
 
 // added has the attributes that this build writes and the one of commit 5dfb359 did not, each
 // with the reason why that build may leave it alone.
-var added = map[string]string{}
+var added = map[string]string{
+	"nt":     "When the next attempt is due is for people. What that build leaves of it, order.Order.NextAttempt tells.",
+	"ca[].d": "How long an attempt took is for people; that build drops it with its next update.",
+	"ra[].d": "How long an attempt took is for people; that build drops it with its next update.",
+}
 
 // dropped has the attributes that every item of that build has and one of this build may lack,
 // each with the reason why that build can do without.

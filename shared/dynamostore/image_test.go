@@ -94,7 +94,10 @@ func drawnOrder(t *rapid.T) order.Order {
 		return order.Leg{
 			KeySeq: count.Draw(t, name), Tries: count.Draw(t, name), Since: maybe.Draw(t, name), Omitted: count.Draw(t, name),
 			Attempts: some(t, name, func() order.Attempt {
-				return order.Attempt{StartedAt: instant.Draw(t, "begun"), Outcome: order.Outcome(named.Draw(t, "outcome")), Code: text.Draw(t, "code")}
+				return order.Attempt{
+					StartedAt: instant.Draw(t, "begun"), EndedAt: maybe.Draw(t, "over"),
+					Outcome: order.Outcome(named.Draw(t, "outcome")), Code: text.Draw(t, "code"),
+				}
 			}),
 		}
 	}
@@ -109,7 +112,7 @@ func drawnOrder(t *rapid.T) order.Order {
 		Metadata: rapid.OneOf(rapid.Just(map[string]string(nil)), rapid.MapOfN(text, text, 1, 3)).Draw(t, "metadata"),
 		Livemode: rapid.Bool().Draw(t, "livemode"),
 		Round:    count.Draw(t, "round"), Charge: leg("charge"), Refund: leg("refund"),
-		LeaseUntil: maybe.Draw(t, "lease"), PaymentRef: text.Draw(t, "payment"),
+		LeaseUntil: maybe.Draw(t, "lease"), RetryAt: maybe.Draw(t, "retry"), PaymentRef: text.Draw(t, "payment"),
 		CreatedAt: instant.Draw(t, "created"), UpdatedAt: instant.Draw(t, "updated"),
 		Items: some(t, "items", func() order.Item {
 			return order.Item{SKU: named.Draw(t, "sku"), Quantity: amount.Draw(t, "quantity"), UnitPrice: amount.Draw(t, "price")}

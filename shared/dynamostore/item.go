@@ -35,7 +35,8 @@ const (
 	attrFingerprint  = "f"
 	attrLivemode     = "lm" // absent: false
 	attrRound        = "r"
-	attrLease        = "l" // ms; absent: no lease
+	attrLease        = "l"  // ms; absent: no lease
+	attrRetry        = "nt" // ms; absent: no next attempt is due
 	attrPaymentRef   = "p"
 	attrRefundRef    = "rr" // of the whole refund, before there was a list
 	attrRefunds      = "rf"
@@ -66,6 +67,7 @@ const (
 	attrStarted = "t" // ms
 	attrOutcome = "o"
 	attrCode    = "c"
+	attrTook    = "d" // ms from its start to its end; absent: no end is known
 )
 
 // The attributes of a refund.
@@ -122,6 +124,9 @@ func (s *Store) encode(o order.Order) item {
 	if !o.LeaseUntil.IsZero() {
 		it[attrLease] = millis(o.LeaseUntil)
 	}
+	if !o.RetryAt.IsZero() {
+		it[attrRetry] = millis(o.RetryAt)
+	}
 	switch {
 	case o.Status == order.Void && !o.ExpiresAt.IsZero():
 		it[attrExpires] = number(o.ExpiresAt.Unix())
@@ -170,7 +175,8 @@ func (s *Store) encode(o order.Order) item {
 func names() []string {
 	return []string{
 		attrSchema, attrStatus, attrVersion, attrFirstVersion, attrAmount, attrCurrency, attrItems, attrCustomer,
-		attrToken, attrMetadata, attrFingerprint, attrLivemode, attrRound, attrLease, attrPaymentRef, attrRefundRef, attrRefunds,
+		attrToken, attrMetadata, attrFingerprint, attrLivemode, attrRound, attrLease, attrRetry,
+		attrPaymentRef, attrRefundRef, attrRefunds,
 		attrFailCode, attrFailMessage, attrCreated, attrUpdated, attrExpires, attrByTenant, attrByOutcome, attrByCustomer, attrSort,
 		chargeAttrs.keySeq, chargeAttrs.tries, chargeAttrs.since, chargeAttrs.attempts, chargeAttrs.omitted,
 		refundAttrs.keySeq, refundAttrs.tries, refundAttrs.since, refundAttrs.attempts, refundAttrs.omitted,
@@ -197,6 +203,10 @@ func setLeg(it item, names legAttrs, l order.Leg) {
 func encodeAttempt(a order.Attempt) types.AttributeValue {
 	it := item{attrStarted: millis(a.StartedAt), attrOutcome: text(string(a.Outcome))}
 	setText(it, attrCode, a.Code)
+	if !a.EndedAt.IsZero() {
+		// There may be many attempts; this has fewer digits than a time.
+		it[attrTook] = number(a.EndedAt.UnixMilli() - a.StartedAt.UnixMilli())
+	}
 	return &types.AttributeValueMemberM{Value: it}
 }
 
@@ -245,6 +255,7 @@ func decode(it item) (order.Order, error) {
 		Charge:       r.leg(chargeAttrs),
 		Refund:       r.leg(refundAttrs),
 		LeaseUntil:   r.time(attrLease),
+		RetryAt:      r.time(attrRetry),
 		PaymentRef:   r.optionalText(attrPaymentRef),
 		CreatedAt:    r.time(attrCreated),
 		UpdatedAt:    r.time(attrUpdated),

@@ -123,9 +123,13 @@ func (r *reader) leg(names legAttrs) order.Leg {
 	}
 	for _, it := range r.list(names.attempts) {
 		a := reader{item: it}
-		l.Attempts = append(l.Attempts, order.Attempt{
+		attempt := order.Attempt{
 			StartedAt: a.time(attrStarted), Outcome: order.Outcome(a.text(attrOutcome)), Code: a.optionalText(attrCode),
-		})
+		}
+		if it[attrTook] != nil {
+			attempt.EndedAt = time.UnixMilli(attempt.StartedAt.UnixMilli() + a.number(attrTook)).UTC()
+		}
+		l.Attempts = append(l.Attempts, attempt)
 		r.err = errors.Join(r.err, a.err)
 	}
 	return l

@@ -23,6 +23,8 @@ var update = flag.Bool("update", false, "write the item of the newest schema to 
 // fullOrder returns the order in the items of testdata.
 func fullOrder() order.Order {
 	unavailable := order.Attempt{StartedAt: at(0), Outcome: order.OutcomeUnavailable, Code: "503"}
+	ended := unavailable
+	ended.EndedAt = at(2)
 	return order.Order{
 		Ref:    order.Ref{Tenant: "tenant/with slash", ID: "01a204cb-dd3f-7a1f-8ee4-487272d016b5"},
 		Status: order.Failed, Version: 9, FirstVersion: 3,
@@ -33,10 +35,10 @@ func fullOrder() order.Order {
 		Livemode:    true,
 		Round:       2,
 		Charge: order.Leg{
-			KeySeq: 2, Tries: 3, Since: at(0), Attempts: []order.Attempt{unavailable, unavailable}, Omitted: 7,
+			KeySeq: 2, Tries: 3, Since: at(0), Attempts: []order.Attempt{unavailable, ended}, Omitted: 7,
 		},
 		Refund:     order.Leg{KeySeq: 1, Tries: 1, Since: at(0), Attempts: []order.Attempt{{StartedAt: at(0)}}, Omitted: 1},
-		LeaseUntil: at(60),
+		LeaseUntil: at(60), RetryAt: at(90),
 		PaymentRef: "PAY-0A1B2C3D",
 		Refunds: []order.Refund{
 			{ID: "r-1", Amount: 200, Reason: "broken", Status: order.RefundDone, Ref: "REF-1", RequestedAt: at(0), EndedAt: at(1)},
@@ -52,7 +54,7 @@ func fullOrder() order.Order {
 // has instead.
 func TestEverySchemaIsRead(t *testing.T) {
 	// Its newest attributes are new names, which older builds leave alone.
-	const newest = "order-schema-2-modes.json"
+	const newest = "order-schema-2-times.json"
 	written := itemOf(t, fullOrder())
 	if *update {
 		data, err := json.MarshalIndent(written, "", "  ")
@@ -63,7 +65,10 @@ func TestEverySchemaIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	second := fullOrder()
+	modes := fullOrder()
+	modes.RetryAt = time.Time{}
+	modes.Charge.Attempts[1].EndedAt = time.Time{}
+	second := modes
 	second.Livemode = false
 	for _, leg := range []*order.Leg{&second.Charge, &second.Refund} {
 		leg.Since, leg.Omitted = time.Time{}, 0
@@ -71,7 +76,8 @@ func TestEverySchemaIsRead(t *testing.T) {
 	first := second
 	first.Refunds = nil
 	for file, want := range map[string]order.Order{
-		"order-schema-1.json": first, "order-schema-1-by-customer.json": first, "order-schema-2.json": second, newest: fullOrder(),
+		"order-schema-1.json": first, "order-schema-1-by-customer.json": first, "order-schema-2.json": second,
+		"order-schema-2-modes.json": modes, newest: fullOrder(),
 	} {
 		item := readItem(t, file)
 		store, _ := open(t, awstest.OK(map[string]any{"Item": item}))

@@ -109,6 +109,7 @@ func claimInput(c order.Claim, token string) *dynamodb.UpdateItemInput {
 	none, one := e.value(number(0)), e.value(number(1))
 	e.set(attrStatus, text(string(to)))
 	e.set(attrLease, millis(c.Until))
+	e.remove(attrRetry)
 	e.set(attrUpdated, millis(c.Now))
 	e.set(attrWrite, text(token))
 	e.setTo(attrVersion, e.name(attrVersion)+" + "+one)

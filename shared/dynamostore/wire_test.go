@@ -113,7 +113,7 @@ func TestRequests(t *testing.T) {
 			"UpdateItem\nConditionExpression: n = 1\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET w = TOKEN, v = 1, s = CANCELED, n = 2, a = 12000, c = KRW, cu = alice/#1, r = 1," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, o = tenant#CANCELED#0, gc = 6#tenant#alice/#1," +
-				" gs = 001773480413589#" + id + " REMOVE n0, i, t, m, f, lm, l, p, rr, rf, fc, fm, x, ck, ct, cb, ca, co, rk, rt, rb, ra, ro",
+				" gs = 001773480413589#" + id + " REMOVE n0, i, t, m, f, lm, l, nt, p, rr, rf, fc, fm, x, ck, ct, cb, ca, co, rk, rt, rb, ra, ro",
 		}},
 		{"claim", func(s *dynamostore.Store) error {
 			_, err := s.Claim(t.Context(), o.Ref, claim(order.KindCharge))
@@ -124,7 +124,7 @@ func TestRequests(t *testing.T) {
 				"Key: {pk=tenant/" + id + "}\nReturnValues: ALL_NEW\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET s = PROCESSING, l = 1773480424589, up = 1773480414589, w = TOKEN, n = n + 1," +
 				" ck = if_not_exists(ck, 1), ct = if_not_exists(ct, 0) + 1, cb = if_not_exists(cb, 1773480414589)," +
-				" ca = list_append(if_not_exists(ca, []), [{o=pending t=1773480414589}])",
+				" ca = list_append(if_not_exists(ca, []), [{o=pending t=1773480414589}]) REMOVE nt",
 		}},
 		{"claim with patience, of which twice as much must have passed", func(s *dynamostore.Store) error {
 			c := claim(order.KindCharge)
@@ -138,7 +138,7 @@ func TestRequests(t *testing.T) {
 				"Key: {pk=tenant/" + id + "}\nReturnValues: ALL_NEW\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET s = PROCESSING, l = 1773480424589, up = 1773480414589, w = TOKEN, n = n + 1," +
 				" ck = if_not_exists(ck, 1), ct = if_not_exists(ct, 0) + 1, cb = if_not_exists(cb, 1773480414589)," +
-				" ca = list_append(if_not_exists(ca, []), [{o=pending t=1773480414589}])",
+				" ca = list_append(if_not_exists(ca, []), [{o=pending t=1773480414589}]) REMOVE nt",
 		}},
 		{"claim a refund", func(s *dynamostore.Store) error {
 			_, err := s.Claim(t.Context(), o.Ref, claim(order.KindRefund))
@@ -149,27 +149,27 @@ func TestRequests(t *testing.T) {
 				"Key: {pk=tenant/" + id + "}\nReturnValues: ALL_NEW\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET s = REFUNDING, l = 1773480424589, up = 1773480414589, w = TOKEN, n = n + 1," +
 				" rk = if_not_exists(rk, 1), rt = if_not_exists(rt, 0) + 1, rb = if_not_exists(rb, 1773480414589)," +
-				" ra = list_append(if_not_exists(ra, []), [{o=pending t=1773480414589}])",
+				" ra = list_append(if_not_exists(ra, []), [{o=pending t=1773480414589}]) REMOVE nt",
 		}},
 		{"settle as paid, in no index of outcomes, without the token", func(s *dynamostore.Store) error { return s.Update(t.Context(), paid) }, []string{
 			"UpdateItem\nConditionExpression: n = 2\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET w = TOKEN, v = 1, s = PAID, n = 3, a = 12000, c = KRW, r = 1, p = PAY-0A1B2C3D," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, gs = 001773480413589#" + id +
-				", ck = 1, ct = 1, cb = 1773480414589, ca = [{o=approved t=1773480414589}]" +
-				" REMOVE n0, i, cu, t, m, f, lm, l, rr, rf, fc, fm, x, o, gc, co, rk, rt, rb, ra, ro",
+				", ck = 1, ct = 1, cb = 1773480414589, ca = [{d=1000 o=approved t=1773480414589}]" +
+				" REMOVE n0, i, cu, t, m, f, lm, l, nt, rr, rf, fc, fm, x, o, gc, co, rk, rt, rb, ra, ro",
 		}},
 		{"settle as failed, in the index of outcomes", func(s *dynamostore.Store) error { return s.Update(t.Context(), failed) }, []string{
 			"UpdateItem\nConditionExpression: n = 2\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET w = TOKEN, v = 1, s = FAILED, n = 3, a = 12000, c = KRW, r = 1, fc = expired_card, fm = ," +
 				" cr = 1773480413589, up = 1773480415589, g = tenant#0, o = tenant#FAILED#0, gs = 001773480413589#" + id +
-				", ck = 1, ct = 1, cb = 1773480414589, ca = [{c=expired_card o=declined t=1773480414589}]" +
-				" REMOVE n0, i, cu, t, m, f, lm, l, p, rr, rf, x, gc, co, rk, rt, rb, ra, ro",
+				", ck = 1, ct = 1, cb = 1773480414589, ca = [{c=expired_card d=1000 o=declined t=1773480414589}]" +
+				" REMOVE n0, i, cu, t, m, f, lm, l, nt, p, rr, rf, x, gc, co, rk, rt, rb, ra, ro",
 		}},
 		{"an order in a tombstone's place", func(s *dynamostore.Store) error { return s.Update(t.Context(), o.InPlaceOf(void)) }, []string{
 			"UpdateItem\nConditionExpression: n = 1\nKey: {pk=tenant/" + id + "}\nReturnValuesOnConditionCheckFailure: ALL_OLD\n" +
 				"UpdateExpression: SET w = TOKEN, w0 = TOKEN, v = 1, s = PENDING, n = 2, n0 = 2, a = 12000, c = KRW, t = tok_ok, r = 1," +
 				" cr = 1773480413589, up = 1773480413589, g = tenant#0, gs = 001773480413589#" + id +
-				" REMOVE i, cu, m, f, lm, l, p, rr, rf, fc, fm, x, o, gc, ck, ct, cb, ca, co, rk, rt, rb, ra, ro",
+				" REMOVE i, cu, m, f, lm, l, nt, p, rr, rf, fc, fm, x, o, gc, ck, ct, cb, ca, co, rk, rt, rb, ra, ro",
 		}},
 		{"a tombstone, in no index", func(s *dynamostore.Store) error { return s.Create(t.Context(), void) }, []string{
 			"PutItem\nConditionExpression: attribute_not_exists(pk)\n" +
@@ -283,21 +283,23 @@ func TestItemSize(t *testing.T) {
 	o := order.New(order.Ref{Tenant: "3n4b5v6c7x8z9a0s1d2f3g4h5j", ID: pending().ID}, r, "some-idempotency-key", at(0))
 	o.Livemode = true
 	const attempts = 100 // as in an outage of hours
+	var waiting order.Order
 	for i := range attempts {
 		c := order.Claim{
-			Kind: order.KindCharge, Round: 1, Now: at(60 * i), Until: at(60*i + 10),
+			Kind: order.KindCharge, Round: 1, Now: at(60 * i), Until: at(60*i + 15),
 			Limits: order.Limits{Attempts: 1, Patience: 24 * time.Hour},
 		}
 		o = must[order.Order](t)(o.Claimed(c))
+		waiting = must[order.Order](t)(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(60*i+12), time.Minute))
 		if i < attempts-1 {
-			o = must[order.Order](t)(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(60*i+1)))
+			o = waiting
 		}
 	}
-	paid := must[order.Order](t)(o.PaidWith("PAY-0A1B2C3D", true, at(121)))
+	paid := must[order.Order](t)(o.PaidWith("PAY-0A1B2C3D", true, at(60*attempts-48)))
 	failed := must[order.Order](t)(o.FailedWith(order.OutcomeUnavailable, order.Failure{
 		Code: "gateway_unavailable", Message: "the payment gateway could not be reached",
-	}, at(121)))
-	for _, o := range []order.Order{paid, failed} {
+	}, at(60*attempts-48)))
+	for _, o := range []order.Order{waiting, paid, failed} {
 		item := itemOf(t, o)
 		token := map[string]any{"S": strings.Repeat("A", 16)}
 		bytes := itemBytes(with(item, map[string]any{"w": token, "w0": token}))

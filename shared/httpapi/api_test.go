@@ -213,7 +213,7 @@ func TestLivemode(t *testing.T) {
 			a.settle(t, placed.ID, func(o order.Order) (order.Order, error) {
 				return o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Limits: order.Limits{Attempts: 20}})
 			}, func(o order.Order) (order.Order, error) {
-				return o.Released(order.KindCharge, order.OutcomeUnavailable, "", time.Now())
+				return o.Released(order.KindCharge, order.OutcomeUnavailable, "", time.Now(), time.Minute)
 			})
 		}
 		o := ask(later, request{path: "/orders/" + placed.ID})
@@ -260,7 +260,12 @@ func TestOrderBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	attempt := end["attempts"].([]any)[0].(map[string]any)
-	delete(attempt, "startedAt")
+	for _, name := range []string{"startedAt", "endedAt"} {
+		if _, err := time.Parse("2006-01-02T15:04:05.000Z", attempt[name].(string)); err != nil {
+			t.Error(err)
+		}
+		delete(attempt, name)
+	}
 	delete(end, "createdAt")
 	delete(end, "updatedAt")
 	want["status"], want["version"] = "FAILED", 3.0
@@ -271,6 +276,56 @@ func TestOrderBody(t *testing.T) {
 	}
 	if strings.Contains(body, "tok_ok") {
 		t.Error("the payment token is visible")
+	}
+}
+
+// TestNextAttemptAt: an order says when its next attempt is due only while it waits for one,
+// whatever it is of, and a running attempt has no end.
+func TestNextAttemptAt(t *testing.T) {
+	a := newAPI(t)
+	id := a.create(t).ID
+	due := time.Now().Add(time.Minute)
+	release := func(kind order.Kind) func(order.Order) (order.Order, error) {
+		return func(o order.Order) (order.Order, error) {
+			now := time.Now()
+			return o.Released(kind, order.OutcomeUnavailable, "", now, due.Sub(now))
+		}
+	}
+	claimedRefund := func(o order.Order) (order.Order, error) {
+		return o.Claimed(order.Claim{Kind: order.KindRefund, Round: o.Round, Now: time.Now(), Until: time.Now().Add(time.Second)})
+	}
+	for _, step := range []struct {
+		name  string
+		to    func(order.Order) (order.Order, error)
+		waits bool
+		ended int // of its attempts to charge it
+	}{
+		{"claimed", claimed, false, 0},
+		{"released", release(order.KindCharge), true, 1},
+		{"claimed again", claimed, false, 1},
+		{"paid", paid, false, 2},
+		{"refunding", refunding, false, 2},
+		{"claimed for its refund", claimedRefund, false, 2},
+		{"its refund released", release(order.KindRefund), true, 2},
+	} {
+		a.settle(t, id, step.to)
+		o := decode[struct {
+			NextAttemptAt string
+			Attempts      []struct{ EndedAt string }
+		}](t, a.do(t, request{path: "/orders/" + id}))
+		want := ""
+		if step.waits {
+			want = due.UTC().Format("2006-01-02T15:04:05.000Z")
+		}
+		ended := 0
+		for _, attempt := range o.Attempts {
+			if attempt.EndedAt != "" {
+				ended++
+			}
+		}
+		if o.NextAttemptAt != want || ended != step.ended {
+			t.Errorf("%s: the next attempt is due %q, want %q; %d attempts ended, want %d", step.name, o.NextAttemptAt, want, ended, step.ended)
+		}
 	}
 }
 

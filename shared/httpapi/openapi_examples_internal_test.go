@@ -67,7 +67,7 @@ func examplePending() wire.OrderBody {
 func examplePaid() wire.OrderBody {
 	o := examplePending()
 	o.Status, o.PaymentRef, o.Version, o.UpdatedAt = "PAID", "PAY-5F0C21AB", 3, exampleLater
-	o.Attempts = []wire.AttemptBody{{Number: 1, StartedAt: exampleTime, Outcome: "approved"}}
+	o.Attempts = []wire.AttemptBody{{Number: 1, StartedAt: exampleTime, EndedAt: exampleLater, Outcome: "approved"}}
 	return o
 }
 
@@ -81,7 +81,7 @@ func exampleDeclined() wire.OrderBody {
 	o := examplePending()
 	o.Status, o.Version, o.UpdatedAt = "FAILED", 3, exampleLater
 	o.Failure = &wire.FailureBody{Code: "insufficient_funds", Message: "The card has insufficient funds."}
-	o.Attempts = []wire.AttemptBody{{Number: 1, StartedAt: exampleTime, Outcome: "declined", Code: "insufficient_funds"}}
+	o.Attempts = []wire.AttemptBody{{Number: 1, StartedAt: exampleTime, EndedAt: exampleLater, Outcome: "declined", Code: "insufficient_funds"}}
 	return o
 }
 
@@ -102,7 +102,7 @@ func exampleRetried() wire.OrderBody {
 	o := examplePending()
 	o.Version, o.UpdatedAt = 8, exampleLater
 	for n := 1; n <= 3; n++ {
-		o.Attempts = append(o.Attempts, wire.AttemptBody{Number: n, StartedAt: exampleTime, Outcome: "unavailable"})
+		o.Attempts = append(o.Attempts, wire.AttemptBody{Number: n, StartedAt: exampleTime, EndedAt: exampleLater, Outcome: "unavailable"})
 	}
 	o.Attempts[2].Code = "gateway_unavailable"
 	return o

@@ -96,7 +96,7 @@ func (o Order) take(event Event, c Claim) (Order, error) {
 	case o.LeaseUntil.After(c.Now):
 		return Order{}, ErrLeased
 	}
-	next.LeaseUntil = instant(c.Until)
+	next.LeaseUntil, next.RetryAt = instant(c.Until), time.Time{}
 	return next, nil
 }
 
@@ -112,9 +112,15 @@ func (o Order) Renewed(kind Kind, now time.Time) (Order, error) {
 	return next, nil
 }
 
-// Released ends the claim with an outcome that decides nothing.
-func (o Order) Released(kind Kind, outcome Outcome, code string, now time.Time) (Order, error) {
-	return o.conclude(EventRelease, kind, outcome, code, now)
+// Released ends the claim with an outcome that decides nothing. Rest is how long the message
+// then rests.
+func (o Order) Released(kind Kind, outcome Outcome, code string, now time.Time, rest time.Duration) (Order, error) {
+	next, err := o.conclude(EventRelease, kind, outcome, code, now)
+	if err != nil {
+		return Order{}, err
+	}
+	next.RetryAt = instant(now.Add(rest))
+	return next, nil
 }
 
 // CodeMisconfigured is the code of an attempt that [Order.Returned] gave back.
@@ -124,8 +130,8 @@ const CodeMisconfigured = "gateway_misconfigured"
 // refuses this side's requests: it is not counted, and the patience with the order begins
 // again, for none of that is the order's fault. The outcome is of what came before: unknown
 // if it still is.
-func (o Order) Returned(kind Kind, outcome Outcome, now time.Time) (Order, error) {
-	next, err := o.conclude(EventRelease, kind, outcome, CodeMisconfigured, now)
+func (o Order) Returned(kind Kind, outcome Outcome, now time.Time, rest time.Duration) (Order, error) {
+	next, err := o.Released(kind, outcome, CodeMisconfigured, now, rest)
 	if err != nil {
 		return Order{}, err
 	}
@@ -175,7 +181,7 @@ func (o Order) conclude(event Event, kind Kind, outcome Outcome, code string, no
 		return Order{}, err
 	}
 	leg := next.leg(kind)
-	*leg = leg.end(outcome, code)
+	*leg = leg.end(outcome, code, instant(now))
 	next.LeaseUntil = time.Time{}
 	return next, nil
 }

@@ -57,7 +57,7 @@ func TestClaimedRefusals(t *testing.T) {
 	spent := fresh
 	for i := range attempts {
 		spent = ok(spent.Claimed(claim(order.KindCharge, 1, 20*i)))
-		spent = ok(spent.Released(order.KindCharge, order.OutcomeUnknown, "", at(20*i)))
+		spent = ok(spent.Released(order.KindCharge, order.OutcomeUnknown, "", at(20*i), time.Second))
 	}
 	paid := ok(claimed.PaidWith("PAY-1", true, at(1)))
 	refunding := ok(paid.BeginRefund("r-1", order.RefundRequest{}, at(2)))
@@ -108,7 +108,7 @@ func TestLife(t *testing.T) {
 	if got := o.GatewayKey(order.KindCharge); got != o.ID+".2" {
 		t.Errorf("gateway key %s, want the second", got)
 	}
-	o = ok(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(12)))
+	o = ok(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(12), time.Second))
 	if !o.LeaseUntil.IsZero() {
 		t.Error("a released order is still leased")
 	}
@@ -151,7 +151,7 @@ func TestChangesLeaveTheirSourceAlone(t *testing.T) {
 	first := ok(pending(t).Claimed(claim(order.KindCharge, 1, 0)))
 	before := outcomes(first.Charge)
 	for range 3 {
-		ok(ok(first.Claimed(claim(order.KindCharge, 1, 10))).Released(order.KindCharge, order.OutcomeUnknown, "", at(11)))
+		ok(ok(first.Claimed(claim(order.KindCharge, 1, 10))).Released(order.KindCharge, order.OutcomeUnknown, "", at(11), time.Second))
 		ok(first.PaidWith("PAY-1", true, at(1)))
 	}
 	if diff := cmp.Diff(before, outcomes(first.Charge)); diff != "" {
@@ -230,7 +230,7 @@ func TestHistory(t *testing.T) {
 	const tries = 100
 	for i := range tries {
 		o = ok(o.Claimed(order.Claim{Kind: order.KindCharge, Round: 1, Now: at(60 * i), Until: at(60 * i), Limits: limits}))
-		o = ok(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(60*i)))
+		o = ok(o.Released(order.KindCharge, order.OutcomeUnavailable, "", at(60*i), time.Second))
 		if o.Charge.Count() != i+1 || len(o.Charge.Attempts) > 10 {
 			t.Fatalf("after %d attempts %d are counted and %d kept", i+1, o.Charge.Count(), len(o.Charge.Attempts))
 		}
@@ -253,7 +253,7 @@ func TestRefundHistory(t *testing.T) {
 	const tries = 100
 	for i := range tries {
 		o = ok(o.Claimed(claim(order.KindRefund, 1, 10*i)))
-		o = ok(o.Released(order.KindRefund, order.OutcomeUnavailable, "", at(10*i)))
+		o = ok(o.Released(order.KindRefund, order.OutcomeUnavailable, "", at(10*i), time.Second))
 	}
 	if o.Refund.Tries != tries || len(o.Refund.Attempts) > 10 {
 		t.Errorf("%d tries counted, %d kept; want %d, and at most 10", o.Refund.Tries, len(o.Refund.Attempts), tries)
@@ -300,5 +300,64 @@ func TestErased(t *testing.T) {
 	o.Status = order.Refunding
 	if _, err := o.Erased(later); err == nil {
 		t.Error("an order that is being refunded was erased")
+	}
+}
+
+// TestTimes: an attempt ends once, when its outcome is first recorded, and what is learned of it
+// later changes nothing of that. When the next is due is known from a release to the claim that
+// follows, whatever becomes of the order.
+func TestTimes(t *testing.T) {
+	ok := must(t)
+	ms := func(seconds int) time.Time { return at(seconds).Truncate(time.Millisecond) }
+	check := func(o order.Order, ends []time.Time, next time.Time) {
+		t.Helper()
+		var got []time.Time
+		for _, a := range o.Charge.Attempts {
+			got = append(got, a.EndedAt)
+		}
+		if diff := cmp.Diff(ends, got); diff != "" {
+			t.Errorf("the attempts' ends (-want +got):\n%s", diff)
+		}
+		if got, due := o.NextAttempt(); due == next.IsZero() || due && !got.Equal(next) {
+			t.Errorf("the next attempt is due %v (%t), want %v", got, due, next)
+		}
+	}
+	var none time.Time
+	o := ok(pending(t).Claimed(claim(order.KindCharge, 1, 0)))
+	check(o, []time.Time{none}, none)
+	o = ok(o.Claimed(claim(order.KindCharge, 1, 10))) // the first worker died
+	o = ok(o.Released(order.KindCharge, order.OutcomeUnknown, "", at(12), 5*time.Second))
+	check(o, []time.Time{none, ms(12)}, ms(17))
+	o = ok(o.TakenOver(claim(order.KindCharge, 1, 20)))
+	check(o, []time.Time{none, ms(12)}, none)
+	o = ok(o.Released(order.KindCharge, order.OutcomeUnknown, "", at(21), 9*time.Second))
+	check(o, []time.Time{none, ms(12)}, ms(30))
+	o = ok(o.Claimed(claim(order.KindCharge, 1, 30)))
+	check(o, []time.Time{none, ms(12), none}, none)
+	given := ok(o.Returned(order.KindCharge, order.OutcomeUnknown, at(31), time.Minute))
+	check(given, []time.Time{none, ms(12), ms(31)}, ms(91))
+	// A build that knows no RetryAt claims and releases the order, and leaves it.
+	given.UpdatedAt = ms(100)
+	check(given, []time.Time{none, ms(12), ms(31)}, none)
+
+	failed := ok(o.FailedWith(order.OutcomeUnavailable, order.Failure{}, at(32)))
+	check(failed, []time.Time{none, ms(12), ms(32)}, none)
+	check(ok(failed.Retry(at(33))), []time.Time{none, ms(12), ms(32)}, none)
+	paid := ok(o.PaidWith("PAY-1", true, at(32)))
+	check(paid, []time.Time{none, ms(12), ms(32)}, none)
+	refunding := ok(ok(paid.BeginRefund("r-1", order.RefundRequest{}, at(40))).Claimed(claim(order.KindRefund, 1, 41)))
+	waiting := ok(refunding.Released(order.KindRefund, order.OutcomeUnavailable, "", at(42), time.Second))
+	check(waiting, []time.Time{none, ms(12), ms(32)}, ms(43))
+	if last, _ := waiting.Refund.Last(); !last.EndedAt.Equal(ms(42)) {
+		t.Errorf("the refund's attempt ended %v, want %v", last.EndedAt, ms(42))
+	}
+	check(ok(refunding.RefundedWith("REF-1", at(42))), []time.Time{none, ms(12), ms(32)}, none)
+	if created := waiting.AsCreated(); !created.RetryAt.IsZero() {
+		t.Errorf("as created, its next attempt is due %v", created.RetryAt)
+	}
+	for name, o := range map[string]order.Order{"held": o, "failed": failed, "paid": paid} {
+		if !o.RetryAt.IsZero() {
+			t.Errorf("%s, it has kept when its next attempt was due: %v", name, o.RetryAt)
+		}
 	}
 }

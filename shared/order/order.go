@@ -63,6 +63,9 @@ type Order struct {
 	// LeaseUntil is when the claim of the worker that holds the order ends; the zero time if
 	// nobody holds it.
 	LeaseUntil time.Time
+	// RetryAt is when the message of an order that was released comes back. It is for people,
+	// by [Order.NextAttempt]: nothing is decided by it.
+	RetryAt time.Time
 
 	// PaymentRef is the gateway's reference for the charge.
 	PaymentRef string
@@ -121,7 +124,10 @@ type Leg struct {
 // Attempt is one claim of the order to charge or refund it.
 type Attempt struct {
 	StartedAt time.Time
-	Outcome   Outcome
+	// EndedAt is when an outcome was first recorded; the zero time while there is none, if the
+	// next attempt began before there was one, or if a build that did not record it wrote it.
+	EndedAt time.Time
+	Outcome Outcome
 	// Code is the gateway's reason, if it gave one.
 	Code string
 }
@@ -171,15 +177,20 @@ func (l Leg) begin(now time.Time) Leg {
 
 // end records the outcome of the newest attempt, and that an earlier one without an outcome
 // never reported, and leaves out what is too many.
-func (l Leg) end(outcome Outcome, code string) Leg {
+func (l Leg) end(outcome Outcome, code string, now time.Time) Leg {
 	l.Attempts = slices.Clone(l.Attempts)
-	for i := range l.Attempts {
+	newest := len(l.Attempts) - 1
+	for i := range newest {
 		if l.Attempts[i].Outcome == OutcomePending {
 			l.Attempts[i].Outcome = OutcomeUnknown
 		}
 	}
-	if n := len(l.Attempts); n > 0 {
-		l.Attempts[n-1].Outcome, l.Attempts[n-1].Code = outcome, code
+	if newest >= 0 {
+		a := &l.Attempts[newest]
+		if a.Outcome == OutcomePending { // otherwise it ended earlier, and this is what became of it
+			a.EndedAt = now
+		}
+		a.Outcome, a.Code = outcome, code
 	}
 	if n := len(l.Attempts) - firstAttempts - latestAttempts; n > 0 {
 		l.Attempts = slices.Delete(l.Attempts, firstAttempts, firstAttempts+n)
@@ -221,13 +232,22 @@ func (o Order) Declined() bool {
 	return o.Status == Failed && ok && last.Outcome == OutcomeDeclined
 }
 
+// NextAttempt returns when an order that waits for another attempt, or for word of the last,
+// is due for it; ok is false if it waits for none, or nobody knows.
+func (o Order) NextAttempt() (at time.Time, ok bool) {
+	waits := (o.Status == Processing || o.Status == Refunding) && o.LeaseUntil.IsZero()
+	// An earlier build, which does not know of RetryAt, may have left one of a former release.
+	return o.RetryAt, waits && o.RetryAt.After(o.UpdatedAt)
+}
+
 // AsCreated returns the order as it was when it was created, which is what a replay of the
 // request must answer. What was erased since, and the payment token, which no answer has, do
 // not come back.
 func (o Order) AsCreated() Order {
 	o.Status, o.Version, o.Round = Pending, o.FirstVersion, 1
 	o.Charge, o.Refund = Leg{}, Leg{}
-	o.LeaseUntil, o.PaymentRef, o.Refunds, o.Failure = time.Time{}, "", nil, nil
+	o.LeaseUntil, o.RetryAt = time.Time{}, time.Time{}
+	o.PaymentRef, o.Refunds, o.Failure = "", nil, nil
 	o.UpdatedAt = o.CreatedAt
 	return o
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -25,6 +26,8 @@ var update = flag.Bool("update", false, "write the record of the newest schema t
 func exampleOrder() order.Order {
 	at := time.Date(2026, 3, 14, 9, 26, 53, 589e6, time.UTC)
 	attempt := order.Attempt{StartedAt: at, Outcome: order.OutcomeUnavailable, Code: "503"}
+	ended := attempt
+	ended.EndedAt = at.Add(2 * time.Second)
 	return order.Order{
 		Ref:    order.Ref{Tenant: "tenant", ID: "01a204cb-dd3f-7a1f-8ee4-487272d016b5"},
 		Status: order.Failed, Version: 9, FirstVersion: 3,
@@ -34,9 +37,10 @@ func exampleOrder() order.Order {
 		Fingerprint: []byte{0, 1, 255},
 		Livemode:    true,
 		Round:       2,
-		Charge:      order.Leg{KeySeq: 2, Tries: 3, Since: at, Attempts: []order.Attempt{attempt, attempt}, Omitted: 7},
+		Charge:      order.Leg{KeySeq: 2, Tries: 3, Since: at, Attempts: []order.Attempt{attempt, ended}, Omitted: 7},
 		Refund:      order.Leg{KeySeq: 1, Tries: 1, Since: at, Attempts: []order.Attempt{{StartedAt: at}}},
 		LeaseUntil:  at.Add(time.Minute),
+		RetryAt:     at.Add(2 * time.Minute),
 		PaymentRef:  "PAY-0A1B2C3D",
 		Refunds: []order.Refund{
 			{ID: "r-1", Amount: 200, Reason: "broken", Status: order.RefundDone, Ref: "REF-1", RequestedAt: at, EndedAt: at.Add(time.Second)},
@@ -51,47 +55,59 @@ func exampleOrder() order.Order {
 // Every schema so far can still be read. If a schema lacks a field, this says what the order
 // has instead.
 func TestEverySchemaIsRead(t *testing.T) {
+	const newest = "order-schema-3-times.hex"
 	o := exampleOrder()
 	if *update {
 		record, err := appendOrder(nil, &o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join("testdata", "order-schema-3.hex"), []byte(hex.Dump(record)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join("testdata", newest), []byte(hex.Dump(record)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	second := o
+	third := withoutTimes(o)
+	second := third
 	// What is not written down follows from the attempts, as far as they go.
 	second.Livemode, second.Charge.Since, second.Charge.Omitted = false, time.Time{}, 0
 	first := second
 	first.Refunds = nil
-	wants := []order.Order{1: first, 2: second, 3: o}
-	for schema, file := range []string{1: "order-schema-1.hex", 2: "order-schema-2.hex", 3: "order-schema-3.hex"} {
-		if schema == 0 {
-			continue
-		}
+	for file, want := range map[string]order.Order{
+		"order-schema-1.hex": first, "order-schema-2.hex": second, "order-schema-3.hex": third, newest: o,
+	} {
 		dump, err := os.ReadFile(filepath.Join("testdata", file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		record := parseDump(t, string(dump))
-		if int(record[0]) != schema {
+		if schema := fmt.Sprint("order-schema-", record[0]); !strings.HasPrefix(file, schema) {
 			t.Errorf("%s has schema %d", file, record[0])
 		}
 		got, err := decodeOrder(o.Ref, record)
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
-		} else if diff := gocmp.Diff(wants[schema], got); diff != "" {
+		} else if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", file, diff)
 		}
-		if schema < schemaRefunds {
+		if record[0] < schemaRefunds {
 			continue // it had one refund at most
 		}
-		if written, err := appendOrder(nil, &wants[schema]); err != nil || !bytes.Equal(written, record) {
+		if written, err := appendOrder(nil, &want); err != nil || !bytes.Equal(written, record) {
 			t.Errorf("%s is written differently (%v): this build or the one before may not read it", file, err)
 		}
 	}
+}
+
+// withoutTimes returns the order without what earlier builds leave out.
+func withoutTimes(o order.Order) order.Order {
+	o.RetryAt = time.Time{}
+	for _, l := range []*order.Leg{&o.Charge, &o.Refund} {
+		l.Attempts = slices.Clone(l.Attempts)
+		for i := range l.Attempts {
+			l.Attempts[i].EndedAt = time.Time{}
+		}
+	}
+	return o
 }
 
 // parseDump is the inverse of hex.Dump.
@@ -122,6 +138,22 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	record[0] = messageTraced + 1
 	if _, _, err := decodeMessage(record); err == nil || !strings.Contains(err.Error(), "newer build") {
 		t.Errorf("a message: the error is %v, want one that says so", err)
+	}
+}
+
+// TestGarbledTimes: the text of the times holds one for each attempt, and nothing else.
+func TestGarbledTimes(t *testing.T) {
+	o := exampleOrder()
+	record, err := appendOrder(nil, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := appendTimes(nil, &o)
+	text := string(whole[1:]) // after its length, of one byte
+	for _, garbled := range []string{text[:len(text)-1], text + "\x00", text[:len(timesMark)]} {
+		if got, err := decodeOrder(o.Ref, bytes.Replace(record, whole, appendText(nil, garbled), 1)); !errors.Is(err, errRecord) {
+			t.Errorf("%d bytes of times, not %d: %+v, %v", len(garbled), len(text), got, err)
+		}
 	}
 }
 

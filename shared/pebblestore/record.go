@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"paylane/shared/order"
@@ -14,7 +15,8 @@ import (
 // The schemas of an order's record. To add a field: add a schema, append the field at the end
 // of appendOrder, and read it in decodeOrder only if the record's schema has it. An order is
 // written in the oldest schema that holds it, so that the build before can read what it can
-// understand. testdata has a record of every schema so far.
+// understand. testdata has a record of every schema so far. What the build before may do
+// without needs no schema; see appendTimes.
 const (
 	schemaFirst   = 1
 	schemaRefunds = 2 // with a list of refunds
@@ -87,7 +89,7 @@ func appendOrder(b []byte, o *order.Order) ([]byte, error) {
 	b = appendLeg(b, &o.Refund)
 	b = binary.BigEndian.AppendUint64(b, uint64(stampOf(o.LeaseUntil)))
 	b = appendText(b, o.PaymentRef)
-	b = appendText(b, "") // the reference of a refund, before there was a list
+	b = appendTimes(b, o)
 	if o.Failure == nil {
 		b = append(b, 0)
 	} else {
@@ -106,6 +108,30 @@ func appendOrder(b []byte, o *order.Order) ([]byte, error) {
 		}
 	}
 	return b, nil
+}
+
+// timesMark begins the text of appendTimes. No reference of a gateway's begins with it.
+const timesMark = "\x00"
+
+// appendTimes encodes when the next attempt is due and when the others ended. These are for
+// people, so no schema of their own keeps the order from the build before: they are in the text
+// that was the reference of a refund, before there was a list, and which that build skips.
+func appendTimes(b []byte, o *order.Order) []byte {
+	times := []time.Time{o.RetryAt}
+	for _, l := range []*order.Leg{&o.Charge, &o.Refund} {
+		for _, a := range l.Attempts {
+			times = append(times, a.EndedAt)
+		}
+	}
+	if !slices.ContainsFunc(times, func(t time.Time) bool { return !t.IsZero() }) {
+		return appendText(b, "")
+	}
+	b = binary.AppendUvarint(b, uint64(len(timesMark)+8*len(times)))
+	b = append(b, timesMark...)
+	for _, t := range times {
+		b = binary.BigEndian.AppendUint64(b, uint64(stampOf(t)))
+	}
+	return b
 }
 
 // plain reports whether the schemas before schemaModes hold all of a leg.
@@ -200,7 +226,8 @@ func decodeOrder(ref order.Ref, record []byte) (order.Order, error) {
 	o.Refund = r.leg()
 	o.LeaseUntil = r.stamp().time()
 	o.PaymentRef = r.text()
-	refundRef := r.text()
+	refundRef := r.text() // or times
+	r.times(&o, refundRef)
 	if r.byte() != 0 {
 		o.Failure = &order.Failure{Code: r.text(), Message: r.text()}
 	}
@@ -321,6 +348,22 @@ func (r *reader) leg() order.Leg {
 		}
 	}
 	return l
+}
+
+// times reads what appendTimes encoded, if a text is that.
+func (r *reader) times(o *order.Order, text string) {
+	text, ok := strings.CutPrefix(text, timesMark)
+	if !ok {
+		return
+	}
+	times := reader{rest: text}
+	o.RetryAt = times.stamp().time()
+	for _, l := range []*order.Leg{&o.Charge, &o.Refund} {
+		for i := range l.Attempts {
+			l.Attempts[i].EndedAt = times.stamp().time()
+		}
+	}
+	r.failed = r.failed || times.failed || times.rest != ""
 }
 
 func (r *reader) refunds() []order.Refund {

@@ -276,9 +276,9 @@ func (w worker) release(ctx context.Context, h held, d job.Delivery, outcome ord
 	v := job.Verdict{Next: job.Again, After: job.Backoff(d.ReceiveCount, w.Jitter), Result: string(outcome)}
 	var err error
 	if a.Misconfigured && h.fresh {
-		a.Order, err = h.order.Returned(h.kind, outcome, w.Now())
+		a.Order, err = h.order.Returned(h.kind, outcome, w.Now(), v.After)
 	} else {
-		a.Order, err = h.order.Released(h.kind, outcome, "", w.Now())
+		a.Order, err = h.order.Released(h.kind, outcome, "", w.Now(), v.After)
 	}
 	if err := w.write(ctx, a, err); err != nil {
 		return w.lost(h, fmt.Errorf("release the order: %w", err))

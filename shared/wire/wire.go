@@ -23,6 +23,7 @@ type OrderBody struct {
 	Refunded   int64             `json:"refundedAmount,omitempty" minimum:"1" doc:"How much was returned, in the currency's minor unit; absent if nothing was."`
 	Refunds    []RefundBody      `json:"refunds,omitempty" maxItems:"100" nullable:"false" doc:"Each refund, oldest first."`
 	Attempts   []AttemptBody     `json:"attempts" nullable:"false" doc:"The attempts to charge it, oldest first. Of many, the first and the latest: the numbers tell which are left out."`
+	NextAt     string            `json:"nextAttemptAt,omitempty" format:"date-time" doc:"When the next attempt is due, to charge or to refund it, or to learn what became of the last. Only while it waits for one."`
 	Version    int64             `json:"version" minimum:"1" doc:"Rises by one with every change; also the ETag."`
 	CreatedAt  string            `json:"createdAt" format:"date-time" doc:"When it was placed."`
 	UpdatedAt  string            `json:"updatedAt" format:"date-time" doc:"When it last changed."`
@@ -57,6 +58,7 @@ type RefundBody struct {
 type AttemptBody struct {
 	Number    int    `json:"number" minimum:"1" doc:"The first is 1." example:"1"`
 	StartedAt string `json:"startedAt" format:"date-time" doc:"When it started."`
+	EndedAt   string `json:"endedAt,omitempty" format:"date-time" doc:"When its outcome was recorded; absent if it is under way, or never reported."`
 	Outcome   string `json:"outcome" enum:"pending,approved,declined,unavailable,unknown" doc:"pending: it is under way; unavailable: it is known not to have charged; unknown: what it did is not known yet."`
 	Code      string `json:"code,omitempty" doc:"The gateway's reason."`
 }
@@ -69,6 +71,9 @@ func NewOrderBody(o order.Order) OrderBody {
 		Attempts: make([]AttemptBody, len(o.Charge.Attempts)), Version: o.Version,
 		CreatedAt: Timestamp(o.CreatedAt), UpdatedAt: Timestamp(o.UpdatedAt),
 	}
+	if at, ok := o.NextAttempt(); ok {
+		b.NextAt = Timestamp(at)
+	}
 	for _, i := range o.Items {
 		b.Items = append(b.Items, ItemBody(i))
 	}
@@ -76,18 +81,15 @@ func NewOrderBody(o order.Order) OrderBody {
 		b.Failure = &FailureBody{Code: o.Failure.Code, Message: o.Failure.Message}
 	}
 	for _, r := range o.Refunds {
-		body := RefundBody{
+		b.Refunds = append(b.Refunds, RefundBody{
 			ID: r.ID, Amount: r.Amount, Status: string(r.Status), Reason: r.Reason, Ref: r.Ref, Code: r.Code,
-			RequestedAt: Timestamp(r.RequestedAt),
-		}
-		if !r.EndedAt.IsZero() {
-			body.EndedAt = Timestamp(r.EndedAt)
-		}
-		b.Refunds = append(b.Refunds, body)
+			RequestedAt: Timestamp(r.RequestedAt), EndedAt: optionalTimestamp(r.EndedAt),
+		})
 	}
 	for i, a := range o.Charge.Attempts {
 		b.Attempts[i] = AttemptBody{
-			Number: o.Charge.Number(i), StartedAt: Timestamp(a.StartedAt), Outcome: string(a.Outcome), Code: a.Code,
+			Number: o.Charge.Number(i), StartedAt: Timestamp(a.StartedAt), EndedAt: optionalTimestamp(a.EndedAt),
+			Outcome: string(a.Outcome), Code: a.Code,
 		}
 	}
 	return b
@@ -95,3 +97,11 @@ func NewOrderBody(o order.Order) OrderBody {
 
 // Timestamp formats t by RFC 3339, in UTC with milliseconds.
 func Timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// optionalTimestamp is Timestamp, or empty for the zero time.
+func optionalTimestamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return Timestamp(t)
+}
