@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,6 +54,7 @@ type tab struct {
 	origin string
 
 	mu       sync.Mutex
+	others   []string // origins that it may visit besides
 	wrong    []string
 	refusals []string // how the console reports the statuses that are expected
 	requests []string // the paths of all requests so far
@@ -115,11 +117,15 @@ func (p *tab) hears(event any) {
 			_, _ = chromedp.Call(p.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true})
 		}()
 	case *network.EventRequestWillBeSent:
-		path, own := strings.CutPrefix(e.Request.URL, p.origin)
-		if !own || !strings.HasPrefix(path, "/") {
+		if strings.HasPrefix(e.Request.URL, "data:") {
+			return // nobody is asked
+		}
+		path, own := strings.CutPrefix(e.Request.URL, p.origin+"/")
+		other := slices.ContainsFunc(p.others, func(origin string) bool { return strings.HasPrefix(e.Request.URL, origin+"/") })
+		if !own && !other {
 			wrong("a request to another origin: %s", e.Request.URL)
 		}
-		p.requests = append(p.requests, path)
+		p.requests = append(p.requests, "/"+path)
 	}
 }
 
@@ -138,11 +144,30 @@ func (p *tab) check() {
 	p.wrong = nil
 }
 
+// visits lets the tab go to another origin, too.
+func (p *tab) visits(origin string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.others = append(p.others, origin)
+}
+
 // expect has pages answer with an error status without that being wrong.
 func (p *tab) expect(status int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refusals = append(p.refusals, fmt.Sprintf("the server responded with a status of %d ", status))
+}
+
+// complains reports whether something that has text in it went wrong, which the test expects: it
+// is forgotten.
+func (p *tab) complains(text string) bool {
+	p.Helper()
+	evaluate[int](p, `1`) // as in check
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.wrong)
+	p.wrong = slices.DeleteFunc(p.wrong, func(wrong string) bool { return strings.Contains(wrong, text) })
+	return len(p.wrong) < n
 }
 
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -312,6 +337,17 @@ func (g consoleRunner) await(t *testing.T, id, status string, attempts int) {
 	}
 }
 
+// register registers a webhook.
+func (g consoleRunner) register(t *testing.T, url string) (id string) {
+	t.Helper()
+	got := g.do(t, http.MethodPost, "/webhooks", "", `{"url": "`+url+`"}`)
+	var made struct{ ID string }
+	if err := json.Unmarshal([]byte(got.body), &made); err != nil || got.status != http.StatusCreated {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	return made.ID
+}
+
 // placeHeld places an order that has had one attempt, and waits long for the next.
 func (g consoleRunner) placeHeld(t *testing.T) (id string) {
 	t.Helper()
@@ -361,7 +397,17 @@ func consolePages(t *testing.T) []consolePage {
 		t.Fatalf("refund: %d %s", got.status, got.body)
 	}
 	g.await(t, refunded, "REFUNDED", 1)
-	const orders = "/console/orders"
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/down" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(receiver.Close)
+	for _, path := range []string{"/up", "/down"} {
+		g.register(t, receiver.URL+path)
+	}
+	told := g.place(t, `{"amount": 800}`, "PAID", 1)
+	const orders, webhooks, unfolded = "/console/orders", "/console/webhooks", `document.querySelectorAll("details").forEach((d) => d.open = true) === undefined`
 	return []consolePage{
 		{name: "orders", on: g, path: orders},
 		{name: "orders, filtered", on: g, path: orders + "?status=FAILED"},
@@ -378,6 +424,10 @@ func consolePages(t *testing.T) []consolePage {
 		{name: "order PENDING", on: idle, path: orders + "/" + pending},
 		{name: "order PENDING, to cancel", on: idle, path: orders + "/" + pending, open: "[data-dialog=act-cancel]"},
 		{name: "order REFUNDED", on: g, path: orders + "/" + refunded},
+		{name: "order PAID, and who was told", on: g, path: orders + "/" + told},
+		{name: "webhooks", on: g, path: webhooks, ready: unfolded},
+		{name: "webhooks, to delete", on: g, path: webhooks, open: "[data-dialog^=delete-]"},
+		{name: "webhooks, none", on: idle, path: webhooks},
 		{name: "no such order", on: g, path: orders + "/" + strings.Repeat("0", 8), status: http.StatusNotFound},
 		{name: "no such page", on: g, path: "/console/nothing", status: http.StatusNotFound},
 	}
