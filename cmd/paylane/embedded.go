@@ -44,7 +44,7 @@ func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func
 	}
 	db, err := pebblestore.Open(o)
 	if err != nil {
-		return nil, err
+		return nil, dataError(c.Data, err)
 	}
 	p.db = db
 	for _, q := range t.Queues {
@@ -89,9 +89,13 @@ func (p *embedded) Invoker(f template.Function) (emulator.Invoker, error) {
 	if err != nil {
 		return nil, err
 	}
-	function := emulator.NewInProcess(handler, emulator.Config{
+	options := emulator.Config{
 		ARN: f.ARN, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, Logger: p.Log,
-	})
+	}
+	if p.Verbose {
+		options.Log, options.Name, options.MemoryMB = p.Out, f.Name, f.MemoryMB
+	}
+	function := emulator.NewInProcess(handler, options)
 	p.functions = append(p.functions, function)
 	return function, nil
 }

@@ -58,7 +58,7 @@ func openIssuer(folder, addr string) (*devIssuer, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the development issuer's key: %w", err)
+		return nil, dataError(folder, fmt.Errorf("the development issuer's key: %w", err))
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
