@@ -4,7 +4,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -151,6 +153,57 @@ func TestBrowserConsoleActions(t *testing.T) {
 		p.awaits(shown("FAILED"))
 		p.says("Attempt 4")
 	})
+}
+
+// TestBrowserConsoleWebhooks registers a webhook, and does with it what can be done.
+func TestBrowserConsoleWebhooks(t *testing.T) {
+	g := startConsole(t)
+	received := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		received <- string(body)
+	}))
+	defer receiver.Close()
+	p := openTab(t, openBrowser(t), g.url)
+	act := func(name, answer string) {
+		t.Helper()
+		p.clicks("[data-dialog^=" + name + "]")
+		if status := p.follows(confirm); status != http.StatusOK {
+			t.Errorf("%s: status %d", name, status)
+		}
+		p.says(answer)
+	}
+	secret := func() string {
+		t.Helper()
+		return evaluate[string](p, `document.querySelector(".notice.good p:not(:has(code)) ")?.previousElementSibling.innerText ?? ""`)
+	}
+
+	p.open("/console/webhooks")
+	p.says("None is registered")
+	p.fills("[name=url]", receiver.URL)
+	p.clicks("[value='order.failed']")
+	if status := p.follows("form.stack button"); status != http.StatusOK {
+		t.Errorf("register: status %d", status)
+	}
+	p.says("The API answered 201 Created", "nothing sent yet", "order.failed")
+	first := secret()
+	act("test", "The API answered 202 Accepted")
+	if body := <-received; !strings.Contains(body, "webhook.test") {
+		t.Errorf("the test posts %s", body)
+	}
+	act("rotate", "The API answered 200 OK")
+	if second := secret(); !strings.HasPrefix(first, "whsec_") || !strings.HasPrefix(second, "whsec_") || first == second {
+		t.Errorf("the secrets %q and %q", first, second)
+	}
+	p.open("/console/webhooks")
+	if got := secret(); got != "" {
+		t.Errorf("the page shows %q again", got)
+	}
+	act("delete", "The API answered 204 No Content")
+	p.says("None is registered")
 }
 
 // TestBrowserConsoleOrders finds orders.

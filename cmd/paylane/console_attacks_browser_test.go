@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/page"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"paylane/shared/gateway"
@@ -289,7 +289,7 @@ func TestBrowserConsoleFrames(t *testing.T) {
 		if !p.complains("frame-ancestors") {
 			t.Errorf("%s: nothing forbids the frame", origin)
 		}
-		tree, err := chromedp.Call(p.ctx, page.GetFrameTree, cdp.Empty{})
+		tree, err := chromedp.Call(p.ctx, cdppage.GetFrameTree, cdp.Empty{})
 		if err != nil {
 			t.Fatal(err)
 		}
