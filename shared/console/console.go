@@ -26,21 +26,33 @@ type Config struct {
 	Open Session
 	// Dashboard is the URL of the dashboard of the stack; empty if there is none.
 	Dashboard string
-	Local     Local
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Tokens are what orders can be paid with.
+	Tokens Tokens
+	Local  Local
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Local is what only a process knows that runs everything, and that lives on between requests. A
 // nil part is not there: pages do without it, or say so.
-type Local struct{}
+type Local struct {
+	// Board has the figures of the live board.
+	Board Board
+	// Simulator is the simulated gateway, if orders are paid by one that runs in this process.
+	Simulator Simulator
+	// Background calls f in a goroutine of its own. Its context ends with the process, which
+	// waits for f to return.
+	Background func(f func(ending context.Context))
+}
 
 // console serves the pages.
 type console struct {
 	Config
 
-	pages  map[string]*template.Template // by the name of their file
-	assets assets
+	pages   map[string]*template.Template // by the name of their file
+	assets  assets
+	runs    runs
+	streams chan struct{} // has a place for each live stream that may be open
 }
 
 //go:embed pages
@@ -48,7 +60,7 @@ var pageFiles embed.FS
 
 // New returns the handler of everything below [Root].
 func New(c Config) (http.Handler, error) {
-	s := &console{Config: c}
+	s := &console{Config: c, streams: make(chan struct{}, maxStreams)}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
@@ -72,6 +84,7 @@ func (s *console) routes(mux *http.ServeMux) {
 	s.boardRoutes(see)
 	s.orderRoutes(see, act)
 	s.webhookRoutes(see, act)
+	s.tryRoutes(see, act)
 }
 
 // route adds a page, or an action.

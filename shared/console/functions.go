@@ -22,6 +22,8 @@ func (s *console) functions() template.FuncMap {
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 		"parse": parseTime,
 		"took":  took,
+
+		"thousands": thousands,
 	}
 }
 
@@ -46,4 +48,13 @@ func took(d time.Duration) string {
 // statusText writes an HTTP status as its line has it.
 func statusText(status int) string {
 	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+}
+
+// thousands writes a count with commas.
+func thousands(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }

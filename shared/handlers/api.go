@@ -121,7 +121,7 @@ func annotate(ctx context.Context, event events.APIGatewayV2HTTPRequest, r event
 	id := event.PathParameters["id"]
 	if location, ok := strings.CutPrefix(r.Headers["Location"], "/orders/"); ok {
 		id, _, _ = strings.Cut(location, "?")
-		if r.StatusCode == http.StatusCreated && r.Headers["Idempotency-Replayed"] == "" {
+		if placedOrder(r.StatusCode, r.Headers["Location"], r.Headers["Idempotency-Replayed"]) {
 			i.Count(telemetry.Accepted)
 			i.Time(telemetry.TimeToAccept, took)
 		}
@@ -129,6 +129,12 @@ func annotate(ctx context.Context, event events.APIGatewayV2HTTPRequest, r event
 	if id = strings.ToLower(id); order.ValidID(id) {
 		telemetry.Annotate(ctx, slog.String("order_id", id))
 	}
+}
+
+// placedOrder reports whether an answer, by its status and headers, is that of an order that was
+// placed just now.
+func placedOrder(status int, location, replayed string) bool {
+	return status == http.StatusCreated && strings.HasPrefix(location, "/orders/") && replayed == ""
 }
 
 // newID returns a UUIDv7, so that the ids of a time lie together.

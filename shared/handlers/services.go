@@ -26,8 +26,8 @@ import (
 	"paylane/shared/webhook"
 )
 
-// Services is what functions are made of, wherever they run. All fields down to Log are
-// required.
+// Services is what functions are made of, wherever they run. All fields down to Log but
+// Patience are required.
 type Services struct {
 	// Store opens the table of that name.
 	Store func(table string) Store
@@ -41,7 +41,9 @@ type Services struct {
 	Webhooks webhook.Poster
 	// Gateway opens the payment gateway of that name.
 	Gateway func(name string) (gateway.Provider, error)
-	Now     func() time.Time
+	// Patience is [pipeline.WorkerConfig]'s, besides that of the environment; nil adds nothing.
+	Patience func(began time.Time) time.Duration
+	Now      func() time.Time
 	// Jitter returns a number from 0 to n-1, for n > 0.
 	Jitter func(n int) int
 	Log    *slog.Logger
