@@ -56,7 +56,7 @@ interop-test: ## signatures of webhooks, by other languages' libraries (needs Py
 	./.ci/webhooks
 
 .PHONY: browser-test
-browser-test: ## pages of other origins that call the API, in Chromium or Chrome
+browser-test: ## the console, and pages of other origins, in Chromium or Chrome
 	go test -tags browser -count=1 -run '^TestBrowser' ./cmd/paylane
 
 .PHONY: bench
