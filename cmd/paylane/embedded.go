@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"paylane/cmd/paylane/internal/figures"
 	"paylane/cmd/paylane/internal/weather"
 	"paylane/shared/console"
 	"paylane/shared/dynamostore"
@@ -21,6 +24,7 @@ import (
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
 	"paylane/shared/queue"
+	"paylane/shared/telemetry"
 	"paylane/shared/webhook/outbound"
 )
 
@@ -32,6 +36,7 @@ type embedded struct {
 	queues    map[string]*pebblestore.Queue // by URL, which is how functions know them
 	functions []*emulator.InProcess
 	console   http.Handler
+	figures   *figures.Figures
 	tenants   sync.Map // see listened
 	// background runs what the console has going on, until stop is called.
 	background func(func(context.Context))
@@ -43,7 +48,7 @@ type embedded struct {
 // newEmbedded opens the platform. Fatal is called if the database fails later.
 func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func(error)) (*embedded, error) {
 	p := &embedded{config: c, queues: make(map[string]*pebblestore.Queue)}
-	o := pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal}
+	o := pebblestore.Options{Dir: c.Data, FS: c.FS, Now: c.Now, Logger: c.Log, Fatal: fatal, Count: true}
 	if len(t.StreamMappings) > 0 {
 		o.Feed = func(tenant string, before, after order.Status) bool {
 			return p.store().keeps(context.WithoutCancel(ctx), tenant, before, after)
@@ -65,10 +70,15 @@ func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func
 			return nil, err
 		}
 	}
+	p.figures = figures.New(figures.Sources{Orders: db.Counts, Queues: func(now time.Time) []console.QueueFigures {
+		return p.queueFigures(t, now)
+	}, Now: c.Now})
 	if p.console, err = p.newConsole(t); err != nil {
 		_ = db.Close() // as above
 		return nil, err
 	}
+	// When the program is told to end, so do the console's streams, which would hold it up.
+	p.background(p.figures.Run)
 	return p, nil
 }
 
@@ -132,6 +142,8 @@ func (p *embedded) handler(f template.Function) (any, error) {
 	switch folder := path.Clean(f.CodeURI); folder {
 	case "functions/api":
 		return handlers.API(f.Environment, services)
+	case "functions/console":
+		return handlers.Console(f.Environment, services)
 	case "functions/payment":
 		return handlers.Payment(f.Environment, services)
 	case "functions/deadletter":
@@ -170,24 +182,33 @@ func (p *embedded) services() handlers.Services {
 			}
 			return p.Gateway, nil
 		},
-		Patience: patience,
-		Now:      p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
+		Telemetry: telemetry.NewTallies(p.figures.Take), Patience: patience,
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, PlainHTTP: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}
 }
 
-// newConsole returns the web console; nil if the template has no API.
+// newConsole returns the web console; nil if the template has none.
 func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 	for _, f := range t.Functions {
-		if path.Clean(f.CodeURI) == "functions/api" && !p.Access.Tokens {
-			return handlers.NewConsole(f.Environment, p.services(), p.local())
+		if path.Clean(f.CodeURI) != "functions/console" {
+			continue
 		}
+		environment := maps.Clone(f.Environment)
+		if p.Access.Tokens {
+			environment["ISSUER"], environment["AUDIENCE"], environment["CONSOLE_CLIENT_ID"] = p.Access.Issuer, p.Access.Audience, p.Access.ConsoleClient
+		}
+		served, err := handlers.NewConsole(environment, p.services(), p.local(t))
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: Resources.%s: %w", p.Template, f.Line, f.LogicalID, err)
+		}
+		return served, nil
 	}
 	return nil, nil //nolint:nilnil // there is none
 }
 
 // local is what the console shows of this process.
-func (p *embedded) local() console.Local {
-	l := console.Local{Background: p.background}
+func (p *embedded) local(t *template.Template) console.Local {
+	l := console.Local{Board: p.figures, Queues: consoleQueues{t, p.queues}, Background: p.background}
 	if p.weather != nil {
 		l.Simulator = p.weather
 	}
@@ -218,6 +239,24 @@ func (p *embedded) withConsole(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// queueFigures looks at the queues of the template, in its order.
+func (p *embedded) queueFigures(t *template.Template, now time.Time) []console.QueueFigures {
+	all := make([]console.QueueFigures, 0, len(t.Queues))
+	for _, q := range t.Queues {
+		s := p.queues[q.URL].Stats()
+		f := console.QueueFigures{
+			Name: q.LogicalID, Visible: s.Visible, InFlight: s.InFlight, Delayed: s.Delayed,
+			DeadLetters: slices.ContainsFunc(t.Queues, func(of template.Queue) bool { return of.DeadLetterQueue == q.LogicalID }) ||
+				!slices.ContainsFunc(t.Mappings, func(m template.Mapping) bool { return m.Queue == q.LogicalID }),
+		}
+		if !s.Oldest.IsZero() {
+			f.Oldest = max(now.Sub(s.Oldest), 0)
+		}
+		all = append(all, f)
+	}
+	return all
 }
 
 // queue returns the queue at a URL.
