@@ -26,23 +26,35 @@ type Config struct {
 	Open Session
 	// Dashboard is the URL of the dashboard of the stack; empty if there is none.
 	Dashboard string
-	Local     Local
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Tokens are what orders can be paid with.
+	Tokens Tokens
+	Local  Local
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Local is what only a process knows that runs everything, and that lives on between requests. A
 // nil part is not there: pages do without it, or say so.
 type Local struct {
+	// Board has the figures of the live board.
+	Board  Board
 	Queues Queues
+	// Simulator is the simulated gateway, if orders are paid by one that runs in this process.
+	Simulator Simulator
+	// Background calls f in a goroutine of its own. Its context ends with the process, which
+	// waits for f to return.
+	Background func(f func(ending context.Context))
 }
 
 // console serves the pages.
 type console struct {
 	Config
 
-	pages  map[string]*template.Template // by the name of their file
-	assets assets
+	pages   map[string]*template.Template // by the name of their file
+	assets  assets
+	runs    runs
+	issuer  *issuer       // of SignIn
+	streams chan struct{} // has a place for each live stream that may be open
 }
 
 //go:embed pages
@@ -50,7 +62,7 @@ var pageFiles embed.FS
 
 // New returns the handler of everything below [Root].
 func New(c Config) (http.Handler, error) {
-	s := &console{Config: c}
+	s := &console{Config: c, streams: make(chan struct{}, maxStreams)}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
@@ -60,9 +72,19 @@ func New(c Config) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+assetPath+"{file...}", s.assets.serve)
-	s.routes(mux)
+	missing, text := page{Title: "No such page"}, "There is no such page in the console."
+	switch {
+	case s.SignIn == nil:
+		s.routes(mux)
+	case s.SignIn.ClientID == "":
+		missing, text = page{Title: "The console is closed"}, "Signing in is not set up: the console needs a client of its own at the issuer of the access tokens."
+	default:
+		s.issuer = newIssuer(s.SignIn, s.Now)
+		s.signInRoutes(mux)
+		s.routes(mux)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.render(w, r, http.StatusNotFound, "problem.html", page{Title: "No such page"}, "There is no such page in the console.")
+		s.render(w, r, http.StatusNotFound, "problem.html", missing, text)
 	})
 	return s.guard(mux), nil
 }
@@ -77,6 +99,7 @@ func (s *console) routes(mux *http.ServeMux) {
 		s.queueRoutes(see, act)
 	}
 	s.webhookRoutes(see, act)
+	s.tryRoutes(see, act)
 }
 
 // route adds a page, or an action.
@@ -123,9 +146,9 @@ type page struct {
 
 // render answers with a page. The page is whole before anything is sent.
 func (s *console) render(w http.ResponseWriter, r *http.Request, status int, name string, p page, data any) {
-	p.Data, p.Now, p.SignedIn, p.Local = data, s.Now().UTC(), s.SignIn != nil, s.Local
-	if session, ok := SessionOf(r.Context()); ok {
-		p.Session, p.CSRF = session, session.csrf()
+	p.Data, p.Now, p.Local = data, s.Now().UTC(), s.Local
+	if session, ok := SessionOf(r.Context()); ok && session.secret != "" { // it has not ended
+		p.Session, p.CSRF, p.SignedIn = session, session.csrf(), s.SignIn != nil
 	}
 	var text bytes.Buffer
 	if err := s.pages[name].Execute(&text, p); err != nil {

@@ -23,9 +23,10 @@ func (s *console) functions() template.FuncMap {
 		"parse": parseTime,
 		"took":  took,
 
-		"visible": visible,
-		"long":    long,
-		"ago":     ago,
+		"thousands": thousands,
+		"visible":   visible,
+		"long":      long,
+		"ago":       ago,
 	}
 }
 
@@ -52,4 +53,13 @@ func took(d time.Duration) string {
 // statusText writes an HTTP status as its line has it.
 func statusText(status int) string {
 	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+}
+
+// thousands writes a count with commas.
+func thousands(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }

@@ -123,7 +123,7 @@ func (s *console) queueRoutes(see, act route) {
 
 // seesAll reports whether a session may see what is of all tenants, or of none.
 func (s *console) seesAll(session Session) bool {
-	return s.SignIn == nil || session.Tenant == AllTenants
+	return s.SignIn == nil || session.Every
 }
 
 // whose returns the tenant whose messages the session of a request sees.

@@ -30,7 +30,7 @@ import (
 // measured returns services whose calls of store, queue and gateway are spans, and whose time
 // is on the invocation's line. What is sent carries the trace.
 func (s Services) measured() Services {
-	if s.Telemetry == nil && s.Traces == nil {
+	if !s.Telemetry.Lines() && s.Traces == nil {
 		return s
 	}
 	m, from := meter{now: s.Now, tracer: s.tracer()}, s
@@ -93,7 +93,7 @@ func answered(span trace.Span, status int) {
 // message returns what begins the span of each message of a queue, within the trace in which it
 // was sent; nil if nobody measures.
 func (s Services) message(url string) func(context.Context, *events.SQSMessage) (context.Context, func(job.Verdict)) {
-	if s.Telemetry == nil && s.Traces == nil {
+	if !s.Telemetry.Lines() && s.Traces == nil {
 		return nil
 	}
 	tracer, name := s.tracer(), path.Base(url)

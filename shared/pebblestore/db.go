@@ -31,6 +31,7 @@ type DB struct {
 	lock   *pebble.Lock
 	store  *Store
 	feed   *Feed
+	counts counts
 	// opening counts the times the database was opened; see newNumber.
 	opening uint64
 

@@ -48,6 +48,8 @@ type Options struct {
 	// Nil keeps none. Tombstones are not orders, and are never kept. It is called while the
 	// order is locked, and may read documents.
 	Feed func(tenant string, before, after order.Status) bool
+	// Count has the orders counted by status, see [DB.Counts].
+	Count bool
 	// Fatal is called once, after a write or fsync failed, for want of space too. What the
 	// disk holds is then unknown, so nothing more is acknowledged and only a new process
 	// can go on: Fatal must have this one end, and must not wait for it, or use the
@@ -83,6 +85,10 @@ func Open(o Options) (*DB, error) {
 	d.store = newStore(d)
 	d.feed = newFeed(d, o.Feed)
 	d.ops.Go(d.housekeeping)
+	if o.Count {
+		snapshot := d.pebble.NewSnapshot() // before the first write
+		d.ops.Go(func() { d.countOrders(snapshot) })
+	}
 	return d, nil
 }
 

@@ -62,6 +62,9 @@ type Stats struct {
 	Visible  int // may be received now
 	InFlight int // received, and hidden by its visibility timeout
 	Delayed  int // not yet received, and hidden by its delay
+	// Oldest is when that message was first sent which has been in the queue longest; zero
+	// without any.
+	Oldest time.Time
 }
 
 // Queue opens a queue, and creates it if it is new; the settings may differ from those of
@@ -315,6 +318,9 @@ func (q *Queue) Stats() Stats {
 	q.index.surface(now)
 	s := Stats{Visible: q.index.ready.len + len(q.index.unsynced), Delayed: q.index.numDelayed}
 	s.InFlight = len(q.index.entries) - s.Visible - s.Delayed
+	if e := q.index.first(); e != nil {
+		s.Oldest = e.sent.time()
+	}
 	return s
 }
 

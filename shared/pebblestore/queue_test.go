@@ -210,6 +210,7 @@ func TestSweepRemovesOldMessages(t *testing.T) {
 		c := queueConfig("payments")
 		c.Retention = time.Hour
 		q := openQueue(t, db, c)
+		begun := time.Now()
 		for i := range 2500 {
 			send(t, q, fmt.Sprint("old ", i), 0)
 		}
@@ -218,13 +219,14 @@ func TestSweepRemovesOldMessages(t *testing.T) {
 			t.Fatalf("receive: %d, %v", len(got), err)
 		}
 		time.Sleep(30 * time.Minute)
+		young := time.Now().UTC()
 		send(t, q, "young", 0)
 		time.Sleep(10 * time.Millisecond)
-		if diff := cmp.Diff(pebblestore.Stats{Visible: 2491, InFlight: 10}, q.Stats()); diff != "" {
+		if diff := cmp.Diff(pebblestore.Stats{Visible: 2491, InFlight: 10, Oldest: begun.UTC()}, q.Stats()); diff != "" {
 			t.Errorf("before (-want +got):\n%s", diff)
 		}
 		time.Sleep(32 * time.Minute)
-		if diff := cmp.Diff(pebblestore.Stats{Visible: 1}, q.Stats()); diff != "" {
+		if diff := cmp.Diff(pebblestore.Stats{Visible: 1, Oldest: young}, q.Stats()); diff != "" {
 			t.Errorf("after (-want +got):\n%s", diff)
 		}
 		if d := receive(t, q, 0); d.Body != "young" {
@@ -246,20 +248,23 @@ func TestStats(t *testing.T) {
 			}
 		}
 		want("nothing", pebblestore.Stats{})
+		first := time.Now().UTC()
 		send(t, q, "a", 0)
+		time.Sleep(time.Second)
+		second := time.Now().UTC()
 		send(t, q, "b", 0)
 		send(t, q, "c", 5*time.Second)
-		want("sent", pebblestore.Stats{Visible: 2, Delayed: 1})
+		want("sent", pebblestore.Stats{Visible: 2, Delayed: 1, Oldest: first})
 		d := receive(t, q, 0)
-		want("received", pebblestore.Stats{Visible: 1, InFlight: 1, Delayed: 1})
+		want("received", pebblestore.Stats{Visible: 1, InFlight: 1, Delayed: 1, Oldest: first})
 		changeVisibility(t, q, d.ReceiptHandle, 0)
-		want("shown", pebblestore.Stats{Visible: 2, Delayed: 1})
+		want("shown", pebblestore.Stats{Visible: 2, Delayed: 1, Oldest: first})
 		changeVisibility(t, q, d.ReceiptHandle, time.Minute)
-		want("hidden", pebblestore.Stats{Visible: 1, InFlight: 1, Delayed: 1})
+		want("hidden", pebblestore.Stats{Visible: 1, InFlight: 1, Delayed: 1, Oldest: first})
 		time.Sleep(5 * time.Second)
-		want("the delay is over", pebblestore.Stats{Visible: 2, InFlight: 1})
+		want("the delay is over", pebblestore.Stats{Visible: 2, InFlight: 1, Oldest: first})
 		deleteMessage(t, q, d.ReceiptHandle)
-		want("deleted", pebblestore.Stats{Visible: 2})
+		want("deleted", pebblestore.Stats{Visible: 2, Oldest: second})
 	})
 }
 

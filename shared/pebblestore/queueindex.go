@@ -24,6 +24,8 @@ type index struct {
 	hotBytes   int
 	// oldest is no later than when any message was sent.
 	oldest stamp
+	// arrived has the entries in the order in which they came here, among others that are gone.
+	arrived []*entry
 }
 
 // entry is one message, in 64 bytes.
@@ -60,6 +62,7 @@ func (x *index) add(e *entry) {
 		x.entries = make(map[uint64]*entry)
 	}
 	x.entries[e.number] = e
+	x.arrived = append(x.arrived, e)
 	if x.oldest == 0 || e.sent < x.oldest {
 		x.oldest = e.sent
 	}
@@ -147,12 +150,30 @@ func (x *index) remove(e *entry) {
 	e.place = placeGone
 	delete(x.entries, e.number)
 	if len(x.entries) == 0 {
-		x.entries, x.oldest = nil, 0 // a map keeps the size it once had
+		x.entries, x.oldest, x.arrived = nil, 0, nil // a map keeps the size it once had
+	} else if len(x.arrived) > 2*len(x.entries)+arrivedSlack {
+		x.arrived = slices.DeleteFunc(x.arrived, (*entry).gone)
 	}
 	if e.hot != nil {
 		x.hotBytes -= len(e.hot.body)
 		e.hot = nil
 	}
+}
+
+// arrivedSlack is how many entries that are gone are always let be, so that a queue of few messages
+// is not tidied all the time.
+const arrivedSlack = 64
+
+func (e *entry) gone() bool { return e.place == placeGone }
+
+// first returns the entry that has been here longest; nil if there is none.
+func (x *index) first() *entry {
+	n := slices.IndexFunc(x.arrived, func(e *entry) bool { return !e.gone() })
+	if n < 0 {
+		return nil
+	}
+	x.arrived = x.arrived[n:]
+	return x.arrived[0]
 }
 
 // takeSentBefore takes up to limit messages that were sent before a time. It looks through

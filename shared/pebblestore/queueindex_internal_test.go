@@ -33,6 +33,21 @@ func TestIndexMemory(t *testing.T) {
 	runtime.KeepAlive(&x)
 }
 
+// Messages that came and went are forgotten, though one that came before them is still here.
+func TestIndexForgets(t *testing.T) {
+	var x index
+	x.addUnsynced(&entry{number: 1}, 1)
+	for n := range uint64(10_000) {
+		e := &entry{number: n + 2}
+		x.addUnsynced(e, n+2)
+		x.synced(n+2, 0)
+		x.remove(e)
+	}
+	if len(x.arrived) > 2*arrivedSlack || x.first().number != 1 {
+		t.Errorf("of one message %d entries are kept, and message %d is the first", len(x.arrived), x.first().number)
+	}
+}
+
 func heapInUse() int {
 	runtime.GC()
 	var m runtime.MemStats
@@ -165,11 +180,15 @@ func (m *indexModel) sweep(r *rapid.T) {
 
 func (m *indexModel) check(r *rapid.T) {
 	m.x.surface(m.now)
-	delayed := 0
-	for _, message := range m.messages {
+	delayed, first := 0, ^uint64(0)
+	for number, message := range m.messages {
+		first = min(first, number)
 		if !message.taken && message.end <= m.durable && message.entry.visible > m.now && message.entry.count == 0 {
 			delayed++
 		}
+	}
+	if e := m.x.first(); (e == nil) != (len(m.messages) == 0) || e != nil && e.number != first {
+		r.Fatalf("the first message of %d is %+v, want %d", len(m.messages), e, first)
 	}
 	if m.x.ready.len != m.ready() || m.x.numDelayed != delayed || len(m.x.entries) != len(m.messages) {
 		r.Fatalf("the index has %d ready, %d delayed of %d; want %d, %d of %d",

@@ -190,6 +190,7 @@ func (s *Store) apply(st *stripe, ref order.Ref, decide func(stored) (order.Orde
 		return order.Order{}, nil, err
 	}
 	c := newCommit(b, ref, s.settle)
+	c.before, c.after = current.status, next.Status
 	if c.change, err = s.db.feed.add(b, current, &next); err != nil {
 		_ = b.Close()
 		return order.Order{}, nil, err
@@ -220,8 +221,11 @@ func (st *stripe) pending(ref order.Ref) *commit {
 
 // settle is called for each write once it is durable or has failed.
 func (s *Store) settle(c *commit) {
-	if c.err == nil && c.change != 0 {
-		s.db.feed.settle(c.change)
+	if c.err == nil {
+		s.db.counts.changed(c.before, c.after)
+		if c.change != 0 {
+			s.db.feed.settle(c.change)
+		}
 	}
 	st := s.stripe(c.ref)
 	st.mu.Lock()

@@ -58,10 +58,12 @@ type wal struct {
 type commit struct {
 	batch  *pebble.Batch
 	ref    order.Ref
-	change uint64        // its number in the feed; 0 if it is not there
-	settle func(*commit) // called when it is durable or has failed, before done is closed
-	done   chan struct{}
-	err    error // why it is not known to be durable; set before done is closed
+	change uint64 // its number in the feed; 0 if it is not there
+	// before and after are the order's statuses; equal if it is not an order's write.
+	before, after order.Status
+	settle        func(*commit) // called when it is durable or has failed, before done is closed
+	done          chan struct{}
+	err           error // why it is not known to be durable; set before done is closed
 }
 
 func newCommit(b *pebble.Batch, ref order.Ref, settle func(*commit)) *commit {

@@ -72,9 +72,11 @@ const (
 // maxValues is how many values of a metric one line may have.
 const maxValues = 100
 
-// Recorder writes the lines of one function. A nil Recorder writes none.
+// Recorder writes the lines of one function, or hands on what they would say. A nil Recorder
+// does neither.
 type Recorder struct {
-	out   io.Writer
+	out   io.Writer // nil without lines
+	take  func(Tally)
 	stack string
 	now   func() time.Time
 	warm  atomic.Bool
@@ -86,13 +88,26 @@ func NewRecorder(out io.Writer, stack string, now func() time.Time) *Recorder {
 	return &Recorder{out: out, stack: stack, now: now}
 }
 
+// Tally is what happened in one invocation. Metrics that did not are absent.
+type Tally struct {
+	Counts map[Metric]int
+	Times  map[Metric][]int64 // milliseconds
+}
+
+// NewTallies returns a recorder that writes no lines: it hands the tally of each invocation to
+// take, at its end. Take may be called concurrently, and holds up the invocation.
+func NewTallies(take func(Tally)) *Recorder { return &Recorder{take: take} }
+
+// Lines reports whether the recorder writes lines. Without them nobody sees what an invocation
+// spent where, or its details.
+func (r *Recorder) Lines() bool { return r != nil && r.out != nil }
+
 // Invocation collects what is recorded about one invocation. Its methods may be called
 // concurrently, and on nil.
 type Invocation struct {
 	cold    bool
 	mu      sync.Mutex
-	counts  map[Metric]int
-	times   map[Metric][]int64 // milliseconds
+	tally   Tally
 	spent   map[Part]time.Duration
 	details []slog.Attr
 }
@@ -101,17 +116,15 @@ type invocationKey struct{}
 
 // Begin starts an invocation and returns a context that carries it, see [From], and continues
 // the trace that Lambda names. What is logged with that context names the invocation. Call end
-// to write its line.
+// at its end.
 func (r *Recorder) Begin(ctx context.Context) (_ context.Context, end func()) {
 	ctx = WithTrace(ctx, invocationHeader(ctx))
 	if r == nil {
 		return ctx, func() {}
 	}
-	i := &Invocation{
-		cold: !r.warm.Swap(true), counts: make(map[Metric]int), times: make(map[Metric][]int64), spent: make(map[Part]time.Duration),
-	}
+	i := &Invocation{cold: !r.warm.Swap(true)}
 	ctx = context.WithValue(ctx, invocationKey{}, i)
-	return ctx, func() { r.write(ctx, i) }
+	return ctx, func() { r.end(ctx, i) }
 }
 
 // From returns the invocation that a context belongs to; nil if there is none.
@@ -127,7 +140,10 @@ func (i *Invocation) Count(m Metric) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.counts[m]++
+	if i.tally.Counts == nil {
+		i.tally.Counts = make(map[Metric]int)
+	}
+	i.tally.Counts[m]++
 }
 
 // Time adds a value to a metric that is a time.
@@ -137,7 +153,10 @@ func (i *Invocation) Time(m Metric, d time.Duration) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.times[m] = append(i.times[m], d.Milliseconds())
+	if i.tally.Times == nil {
+		i.tally.Times = make(map[Metric][]int64)
+	}
+	i.tally.Times[m] = append(i.tally.Times[m], d.Milliseconds())
 }
 
 // Spend adds time that was spent on a part. Of calls side by side each counts: a batch may have
@@ -148,6 +167,9 @@ func (i *Invocation) Spend(p Part, d time.Duration) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.spent == nil {
+		i.spent = make(map[Part]time.Duration)
+	}
 	i.spent[p] += d
 }
 
@@ -161,19 +183,28 @@ func (i *Invocation) Annotate(details ...slog.Attr) {
 	i.details = append(i.details, details...)
 }
 
+func (r *Recorder) end(ctx context.Context, i *Invocation) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if r.Lines() {
+		r.write(ctx, i)
+	}
+	if r.take != nil {
+		r.take(i.tally)
+	}
+}
+
 // write writes the line. Counts that did not happen are written as 0, so that an alarm need
 // not guess about what is missing.
 func (r *Recorder) write(ctx context.Context, i *Invocation) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
 	type definition struct{ Name, Unit string }
 	line := map[string]any{"level": "INFO", "msg": "invocation", Dimension: r.stack}
 	var metrics []definition
 	for _, m := range Metrics() {
-		switch times := i.times[m]; {
+		switch times := i.tally.Times[m]; {
 		case m != TimeToAccept && m != TimeToPaid:
 			metrics = append(metrics, definition{string(m), "Count"})
-			line[string(m)] = i.counts[m]
+			line[string(m)] = i.tally.Counts[m]
 		case len(times) > 0:
 			metrics = append(metrics, definition{string(m), "Milliseconds"})
 			line[string(m)] = times[:min(len(times), maxValues)]

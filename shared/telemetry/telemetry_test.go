@@ -101,6 +101,30 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// TestTallies: a recorder without lines hands on what was counted and timed, once and at the end.
+func TestTallies(t *testing.T) {
+	var got []telemetry.Tally
+	r := telemetry.NewTallies(func(tally telemetry.Tally) { got = append(got, tally) })
+	ctx, end := r.Begin(t.Context())
+	invocation := telemetry.From(ctx)
+	invocation.Count(telemetry.Paid)
+	invocation.Count(telemetry.Paid)
+	invocation.Time(telemetry.TimeToPaid, 1500*time.Millisecond)
+	invocation.Spend(telemetry.Store, time.Second)
+	if len(got) > 0 || r.Lines() {
+		t.Errorf("before its end: %v, and lines: %t", got, r.Lines())
+	}
+	end()
+	_, end = r.Begin(t.Context())
+	end()
+	want := []telemetry.Tally{
+		{Counts: map[telemetry.Metric]int{telemetry.Paid: 2}, Times: map[telemetry.Metric][]int64{telemetry.TimeToPaid: {1500}}}, {},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the tallies (-want +got):\n%s", diff)
+	}
+}
+
 // TestNone: without a recorder nothing is recorded, and nothing breaks.
 func TestNone(t *testing.T) {
 	var none *telemetry.Recorder
