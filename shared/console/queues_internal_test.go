@@ -48,7 +48,7 @@ func TestQueuesWithAccounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		do := func(serve sessionHandler) (int, string) {
-			r := httptest.NewRequestWithContext(sessionContext(t.Context(), Session{Tenant: tenant, Read: true, Operate: true}), http.MethodGet, "/", nil)
+			r := httptest.NewRequestWithContext(sessionContext(t.Context(), Session{Tenant: tenant, Every: all, Read: true, Operate: true}), http.MethodGet, "/", nil)
 			r.SetPathValue("name", "DLQ")
 			r.SetPathValue("message", "1")
 			w := httptest.NewRecorder()

@@ -146,15 +146,20 @@ func (h held) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // wait looks at the page Try it until it has a text.
 func (p person) wait(t *testing.T, text string) (page string) {
 	t.Helper()
+	return p.waitUntil(t, func(page string) bool { return strings.Contains(page, text) })
+}
+
+func (p person) waitUntil(t *testing.T, came func(page string) bool) (page string) {
+	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for look := time.Tick(10 * time.Millisecond); ; {
-		if _, page = p.get(t, "/console/try"); strings.Contains(page, text) {
+		if _, page = p.get(t, "/console/try"); came(page) {
 			return page
 		}
 		select {
 		case <-look:
 		case <-deadline:
-			t.Fatalf("the page does not come to have %q:\n%s", text, page)
+			t.Fatalf("the page does not come to have what is waited for:\n%s", page)
 		}
 	}
 }
@@ -267,9 +272,11 @@ func TestRunLimits(t *testing.T) {
 		t.Errorf("after the stop: %v", got)
 	}
 	close(gate)
-	for range 6 {
+	for n := range 6 {
 		p.run(t, "1", "")
-		page = p.wait(t, "1 of 1 placed: 1 open")
+		page = p.waitUntil(t, func(page string) bool {
+			return strings.Count(page, "1 of 1 placed: 1 open") == min(n+1, 5)
+		})
 	}
 	if n := strings.Count(page, "<article"); n != 5 {
 		t.Errorf("the page remembers %d runs, want 5", n)
