@@ -202,7 +202,7 @@ type messageView struct {
 	Status, Why string
 }
 
-// State says whether the message can be received.
+// State is whether the message can be received, in words.
 func (m messageView) State() string {
 	switch {
 	case m.HiddenUntil.IsZero():
