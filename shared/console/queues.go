@@ -126,11 +126,14 @@ func (s *console) seesAll(session Session) bool {
 	return s.SignIn == nil || session.Every
 }
 
-// whose returns the tenant whose messages the session of a request sees.
+// whose returns the tenant whose messages the session of a request sees; it is empty for nobody's.
 func (s *console) whose(r *http.Request) string {
 	session, _ := SessionOf(r.Context())
-	if s.seesAll(session) {
+	switch {
+	case s.seesAll(session):
 		return AllTenants
+	case session.Tenant == AllTenants:
+		return "" // an account of that name without the right to it
 	}
 	return session.Tenant
 }

@@ -2,14 +2,19 @@ package console_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"paylane/shared/accesstoken/tokentest"
 	"paylane/shared/console"
 )
 
@@ -209,4 +214,58 @@ func TestHostileQueues(t *testing.T) {
 	}
 	_, page := w.person(t).get(t, "/console/queues/DLQ")
 	has(t, page, "00 ff 3c 62 3e 1b 5b 32  4a", "⟨U&#43;001B⟩[2Ja⟨U&#43;000D⟩\nb⟨U&#43;2028⟩", "Not understood")
+}
+
+// TestQueuesWithAccounts: a tenant sees how full no queue is, and its own messages; an operator over
+// all sees everything.
+func TestQueuesWithAccounts(t *testing.T) {
+	tokens := tokentest.New(t, issuerURL)
+	for name, tt := range map[string]struct {
+		session console.Session
+		all     bool
+		whose   string
+	}{
+		"a tenant":               {console.Session{Tenant: "shop"}, false, "shop"},
+		"all":                    {console.Session{Every: true}, true, "*"},
+		"all, without the right": {console.Session{Tenant: "*"}, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := deadLetters(func(q *queues) { q.info.Moving = &console.MoveTask{Running: true, ToMove: 7774} })
+			s := siteOf(t, tokens, func(c *console.Config, _ *issuer) {
+				c.Local.Queues = q
+				c.SignIn.Verify = func(context.Context, string) (console.Session, time.Time, error) {
+					tt.session.Read, tt.session.Operate = true, true
+					return tt.session, time.Time{}, nil
+				}
+			})
+			b := s.as("token")
+			b.cookies["__Host-paylane-tenant"] = base64.RawURLEncoding.EncodeToString([]byte("shop"))
+			want := map[bool]int{true: http.StatusOK, false: http.StatusForbidden}[tt.all]
+			list := b.get("/console/queues")
+			if page := text(t, list); list.StatusCode != want || strings.Contains(page, "777") != tt.all || !strings.Contains(page, `href="/console/queues/DLQ"`) {
+				t.Errorf("all queues: %d\n%s", list.StatusCode, page)
+			}
+			one := b.get("/console/queues/DLQ")
+			page := text(t, one)
+			for _, everybodys := range []string{"777", "redrive-all", "hx-get"} {
+				if one.StatusCode != http.StatusOK || strings.Contains(page, everybodys) != tt.all {
+					t.Errorf("a queue: %d, %q is there, or is not\n%s", one.StatusCode, everybodys, page)
+				}
+			}
+			form := "csrf=" + csrf(t, page)
+			answer := b.send(http.MethodPost, "/console/queues/DLQ/messages/1/redrive", form)
+			if page := text(t, answer); answer.StatusCode != http.StatusOK || strings.Contains(page, "777") != tt.all {
+				t.Errorf("an action: %d\n%s", answer.StatusCode, page)
+			}
+			see := "see DLQ " + tt.whose + " "
+			if diff := cmp.Diff([]string{see, "move DLQ " + tt.whose + " 1", see}, q.asked); diff != "" {
+				t.Errorf("the port was asked (-want +got):\n%s", diff)
+			}
+			q.asked = nil
+			answer = b.send(http.MethodPost, "/console/queues/DLQ/redrive", form)
+			if _ = text(t, answer); answer.StatusCode != want || slices.Contains(q.asked, "move DLQ") != tt.all {
+				t.Errorf("all: %d, %q", answer.StatusCode, q.asked)
+			}
+		})
+	}
 }
