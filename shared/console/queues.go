@@ -199,7 +199,7 @@ type messageView struct {
 	Status, Why string
 }
 
-// State says whether the message can be received.
+// State is, in words, whether the message can be received.
 func (m messageView) State() string {
 	switch {
 	case m.HiddenUntil.IsZero():

@@ -12,7 +12,7 @@ import (
 
 // PeekedMessage is a message as [Queue.Peek] found it.
 type PeekedMessage struct {
-	// Number names the message in its queue for ever. Messages that came later have greater
+	// Number names the message in its queue forever. Messages that came later have greater
 	// ones.
 	Number    uint64
 	MessageID string
