@@ -384,6 +384,9 @@ type consolePage struct {
 	open   string // what to click first, as a CSS selector; optional
 }
 
+// boardLive is an expression that is true while the board gets figures.
+const boardLive = `document.getElementById("live").innerText === "Live"`
+
 // consolePages returns a row for each page, with something in it to see.
 func consolePages(t *testing.T) []consolePage {
 	t.Helper()
@@ -428,6 +431,8 @@ func consolePages(t *testing.T) []consolePage {
 		{name: "webhooks", on: g, path: webhooks, ready: unfolded},
 		{name: "webhooks, to delete", on: g, path: webhooks, open: "[data-dialog^=delete-]"},
 		{name: "webhooks, none", on: idle, path: webhooks},
+		{name: "board", on: g, path: "/console", ready: boardLive},
+		{name: "try it", on: g, path: "/console/try", ready: unfolded},
 		{name: "no such order", on: g, path: orders + "/" + strings.Repeat("0", 8), status: http.StatusNotFound},
 		{name: "no such page", on: g, path: "/console/nothing", status: http.StatusNotFound},
 	}
