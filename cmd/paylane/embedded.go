@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
 	"slices"
@@ -141,6 +142,8 @@ func (p *embedded) handler(f template.Function) (any, error) {
 	switch folder := path.Clean(f.CodeURI); folder {
 	case "functions/api":
 		return handlers.API(f.Environment, services)
+	case "functions/console":
+		return handlers.Console(f.Environment, services)
 	case "functions/payment":
 		return handlers.Payment(f.Environment, services)
 	case "functions/deadletter":
@@ -180,23 +183,32 @@ func (p *embedded) services() handlers.Services {
 			return p.Gateway, nil
 		},
 		Telemetry: telemetry.NewTallies(p.figures.Take), Patience: patience,
-		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, PlainHTTP: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}
 }
 
-// newConsole returns the web console; nil if the template has no API.
+// newConsole returns the web console; nil if the template has none.
 func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 	for _, f := range t.Functions {
-		if path.Clean(f.CodeURI) == "functions/api" && !p.Access.Tokens {
-			return handlers.NewConsole(f.Environment, p.services(), p.local())
+		if path.Clean(f.CodeURI) != "functions/console" {
+			continue
 		}
+		environment := maps.Clone(f.Environment)
+		if p.Access.Tokens {
+			environment["ISSUER"], environment["AUDIENCE"], environment["CONSOLE_CLIENT_ID"] = p.Access.Issuer, p.Access.Audience, p.Access.ConsoleClient
+		}
+		served, err := handlers.NewConsole(environment, p.services(), p.local(t))
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: Resources.%s: %w", p.Template, f.Line, f.LogicalID, err)
+		}
+		return served, nil
 	}
 	return nil, nil //nolint:nilnil // there is none
 }
 
 // local is what the console shows of this process.
-func (p *embedded) local() console.Local {
-	l := console.Local{Board: p.figures, Background: p.background}
+func (p *embedded) local(t *template.Template) console.Local {
+	l := console.Local{Board: p.figures, Queues: consoleQueues{t, p.queues}, Background: p.background}
 	if p.weather != nil {
 		l.Simulator = p.weather
 	}

@@ -74,6 +74,7 @@ in flight and stops.`,
 	flags.StringVar(&o.Access.Issuer, "issuer", "", "`URL` of the tokens' issuer (default an issuer for development, see \"paylane token\")")
 	flags.StringVar(&o.Access.Audience, "audience", "", "with --issuer, the `audiences` to accept, separated by commas")
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
+	flags.StringVar(&o.Access.ConsoleClient, "console-client", "", "with --issuer, the `id` of the client that people sign in to the console with; its redirect URI is /console/callback")
 	flags.Func("claim", "without --auth jwt, `name=value` of a claim that functions see behind an authorizer, as for \"paylane token\"; may be repeated", o.Access.Claims.add)
 	o.Payment.add(cmd)
 	flags.BoolFunc("webhook-loopback", "whether webhooks may go to loopback addresses, also without TLS (default true if --addr is one)", func(text string) error {
@@ -214,6 +215,9 @@ func (c config) check() error {
 	if err == nil && c.ShellCredentials && c.embedded() {
 		err = errors.New("--aws-credentials is for functions that are built; paylane's own run without AWS, unless there is an --endpoint")
 	}
+	if err == nil && c.Access.ConsoleClient != "" && !c.embedded() {
+		err = errors.New("--console-client is for the console, which paylane's own template has in this process: leave out --endpoint, and give that --template")
+	}
 	if err == nil && c.OTLP != "" && !isURL(c.OTLP) {
 		err = fmt.Errorf("--otlp %q is not a URL such as http://127.0.0.1:4318", c.OTLP)
 	}
@@ -252,6 +256,12 @@ func run(ctx context.Context, c config) error {
 	if c.Access.Tokens && c.Access.Issuer == "" {
 		if own, err = openIssuer(c.Data, addr); err != nil {
 			return err
+		}
+		if c.embedded() { // and has a console
+			if own.people, err = newDevSignIn(own, c.Access.TenantClaim, c.Now); err != nil {
+				return err
+			}
+			c.Access.ConsoleClient = devConsoleClient
 		}
 		c.Access.Issuer, c.Access.Audience = own.url, devAudience
 		c.Access.Client = &http.Client{Transport: own}

@@ -241,6 +241,9 @@ func (s *console) curl(r *http.Request, path string) string {
 	if r.TLS != nil || s.SignIn != nil && s.SignIn.Secure {
 		scheme = "https"
 	}
+	if session, _ := SessionOf(r.Context()); session.Every {
+		path += `\?tenant=` + url.QueryEscape(session.Tenant)
+	}
 	command := "curl " + scheme + "://" + r.Host + path
 	if s.SignIn != nil {
 		command += ` -H "Authorization: Bearer $TOKEN"`

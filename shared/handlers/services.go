@@ -54,6 +54,9 @@ type Services struct {
 	// OneOrigin says that the API and the events have one origin, as in the local program:
 	// links to events are then relative.
 	OneOrigin bool
+	// PlainHTTP says that browsers reach the console without TLS, as in the local program: its
+	// cookies are then not Secure.
+	PlainHTTP bool
 	// Caller returns a context that ends with an invocation's, or once its caller has left,
 	// where that can be known; nil where it can't, as on AWS.
 	Caller func(ctx context.Context) (context.Context, context.CancelFunc)
