@@ -406,10 +406,10 @@ func TestBrowserConsoleKeyboard(t *testing.T) {
 	p := openTab(t, browser, idle.url)
 	for path, want := range map[string][]string{
 		"/console/orders": {
-			"Skip to the page", "paylane", "Board", "Orders", "Webhooks", "Try it", "status", "customer", "Filter", "q", "Find", "Orders", id,
+			"Skip to the page", "paylane", "Board", "Orders", "Queues", "Webhooks", "Try it", "status", "customer", "Filter", "q", "Find", "Orders", id,
 		},
 		"/console/orders/" + id: {
-			"Skip to the page", "paylane", "Board", "Orders", "Webhooks", "Try it", "to-cancel", "JSON",
+			"Skip to the page", "paylane", "Board", "Orders", "Queues", "Webhooks", "Try it", "to-cancel", "JSON",
 		},
 	} {
 		p.open(path)
