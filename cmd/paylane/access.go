@@ -77,7 +77,7 @@ func (a access) checkParameters(given, filled map[string]string) error {
 		switch {
 		case !ok:
 		case a.Tokens:
-			return fmt.Errorf("--parameter %s: --auth jwt sets it: use --issuer, --audience and --tenant-claim", name)
+			return fmt.Errorf("--parameter %s: --auth jwt sets it: use --issuer, --audience, --tenant-claim and --console-client", name)
 		case role == template.RoleAuthMode && value != "none":
 			return fmt.Errorf("--parameter %s=%s: use --auth jwt instead", name, value)
 		}
@@ -114,6 +114,9 @@ func (a access) parameters() map[string]string {
 	p := map[string]string{template.RoleAuthMode: "oidc", template.RoleIssuer: a.Issuer, template.RoleAudience: a.Audience}
 	if a.TenantClaim != "" {
 		p[template.RoleTenantClaim] = a.TenantClaim
+	}
+	if a.ConsoleClient != "" {
+		p[template.RoleConsoleClient] = a.ConsoleClient
 	}
 	return p
 }

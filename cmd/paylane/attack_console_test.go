@@ -42,7 +42,7 @@ func TestAttackSessions(t *testing.T) {
 		t.Fatalf("a good token: %d %s", got.status, got.body)
 	}
 	id := g.create(t, good, `{"amount": 1, "paymentToken": "tok_declined"}`)
-	form := v.form(t, "/console/orders")
+	form := v.form(t)
 	attacks := g.issuer.Bad(t, time.Now(), map[string]any{"client_id": "mine", "scope": everything})
 	for _, soon := range []string{"not yet valid", "issued in the future"} { // by a second: the runner's clock is real
 		delete(attacks, soon)
@@ -193,7 +193,7 @@ func TestAttackConsoleTenants(t *testing.T) {
 		t.Fatal(before)
 	}
 	mine := g.visit(t, g.of(t, "mine", everything))
-	form := mine.form(t, "/console/orders")
+	form := mine.form(t)
 	for _, page := range []string{"/console/orders/" + id, "/console/orders", "/console/orders?customer=alice", "/console/orders?q=" + id, "/console/orders?q=the-same", "/console/orders?tenant=theirs", "/console/orders/" + id + "?tenant=theirs"} {
 		got := mine.open(t, page)
 		if strings.Contains(got.body, "4242.42") || strings.Contains(got.body, "424242") || strings.Contains(got.body, "424,242") || got.status == http.StatusSeeOther {
@@ -215,7 +215,7 @@ func TestAttackConsoleTenants(t *testing.T) {
 		{"an operator of no tenant yet", g.visit(t, g.of(t, "*", everything)), "", http.StatusForbidden},
 	} {
 		if row.form == "" {
-			row.form = row.person.form(t, "/console/orders")
+			row.form = row.person.form(t)
 		}
 		for _, action := range consoleActions() {
 			if !strings.Contains(action, "{id}") {
@@ -248,8 +248,8 @@ func TestAttackConsoleForms(t *testing.T) {
 	id := g.create(t, mine, `{"amount": 1, "paymentToken": "tok_declined"}`)
 	before := g.do(t, http.MethodGet, "/orders/"+id, mine, "", "Prefer", "wait=20").body
 	v := g.visit(t, mine)
-	form := v.form(t, "/console/orders")
-	other := g.visit(t, g.of(t, "mine", everything+" other")).form(t, "/console/orders")
+	form := v.form(t)
+	other := g.visit(t, g.of(t, "mine", everything+" other")).form(t)
 	if form == other {
 		t.Fatal("two sessions have the same forms")
 	}
@@ -304,7 +304,7 @@ func TestAttackOldForms(t *testing.T) {
 	g := startDevelopment(t)
 	all := as("mine", "orders/read", "orders/operate")
 	v := signIn(t, g.url, all)
-	form := v.form(t, "/console/orders")
+	form := v.form(t)
 	session := v.cookie(t, "paylane-session")
 	for v.cookie(t, "paylane-session") == session { // a token of the same second is the same
 		got := v.open(t, "/console/signin")

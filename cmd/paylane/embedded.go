@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"path"
 	"slices"
@@ -193,11 +192,7 @@ func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 		if path.Clean(f.CodeURI) != "functions/console" {
 			continue
 		}
-		environment := maps.Clone(f.Environment)
-		if p.Access.Tokens {
-			environment["ISSUER"], environment["AUDIENCE"], environment["CONSOLE_CLIENT_ID"] = p.Access.Issuer, p.Access.Audience, p.Access.ConsoleClient
-		}
-		served, err := handlers.NewConsole(environment, p.services(), p.local(t))
+		served, err := handlers.NewConsole(f.Environment, p.services(), p.local(t))
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: Resources.%s: %w", p.Template, f.Line, f.LogicalID, err)
 		}

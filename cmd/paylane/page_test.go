@@ -242,7 +242,7 @@ Outputs:
   Name: {Value: "42"}
 `)
 	program := filepath.Join(filepath.Dir(c.Template), "bootstrap")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o700); err != nil { //nolint:gosec // it must be executable
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	out := new(lines)

@@ -211,7 +211,7 @@ func TestConsoleQueues(t *testing.T) {
 
 		page := s.get(t, "/console/queues")
 		wantText(t, page, `<a href="/console/queues/`+payment+`">`, `<span class="status bad">dead letters</span> <small>of `+payment+`</small>`,
-			`<small>of Fanout</small>`, "a dead letter after 1000", "kept for 14 d", `>2 h 3 min</time>`, `hx-trigger="every 2s"`)
+			`<small>of Fanout</small>`, "kept for 13 d, a dead letter after 1000 receives", "kept for 14 d", `>2 h 3 min</time>`, `hx-trigger="every 2s"`)
 		page = s.get(t, "/console/queues/"+dead)
 		wantText(t, page, "3 ready, 0 in flight, 0 delayed",
 			`<a href="/console/orders/`+o.ID+`"><code>`+o.ID+`</code></a> <span class="status FAILED">FAILED</span>`, "insufficient_funds: The card is empty.",
@@ -242,13 +242,13 @@ func TestConsolePoison(t *testing.T) {
 		for _, poison := range []string{
 			`"><script>alert(1)</script>`, `<img src=x onerror=alert(2)>`, `</code></pre><svg onload=alert(3)>`, "{{.CSRF}}", `{"tenant":"<b>nobody</b>"}`,
 			`{"version":1,"kind":"charge","tenant":"<script>alert(4)</script>","orderId":"` + uuid.NewString() + `","round":1}`,
-			"right\u202eto left", "\x7f\u0085\u200b", strings.Repeat("é", 5000),
+			"right\u202eto left", "\x7f\u0085\u200b", "x" + strings.Repeat("é", 5000),
 		} {
 			s.send(t, "WebhookDLQ", poison)
 		}
 		page := s.get(t, path)
 		wantText(t, page, "Not understood", "&lt;script&gt;alert(1)&lt;/script&gt;", "{{.CSRF}}", "right⟨U&#43;202E⟩to left", "⟨U&#43;007F⟩⟨U&#43;0085⟩⟨U&#43;200B⟩",
-			"Body, 10000 bytes, of which the first 4096", strings.Repeat("é", 2048)+"</code>", "<dd>&lt;script&gt;alert(4)&lt;/script&gt;</dd>")
+			"Body, 10001 bytes, of which the first 4095", "x"+strings.Repeat("é", 2047)+"</code>", "<dd>&lt;script&gt;alert(4)&lt;/script&gt;</dd>")
 		for _, never := range []string{"<script>alert", "<img src=x", "<svg onload", "<b>nobody", "\u202e", "\u200b"} {
 			if strings.Contains(page, never) {
 				t.Errorf("the page has %q as it is:\n%s", never, page)
@@ -331,6 +331,17 @@ func TestConsoleRedrive(t *testing.T) {
 				t.Errorf("the message %s: %d\n%s", never, status, answer)
 			}
 		}
+
+		page = s.get(t, path)
+		received := regexp.MustCompile(`action="(` + path + `/messages/\d+/redrive)"`).FindStringSubmatch(page)[1]
+		if got, err := dead.Receive(t.Context(), queue.ReceiveRequest{Max: 1}); err != nil || len(got) != 1 {
+			t.Fatal(got, err)
+		}
+		status, answer = s.submit(t, page, received)
+		if wantText(t, answer, "The message is in flight: whoever received it has until"); status != http.StatusConflict {
+			t.Errorf("one that somebody received meanwhile: %d", status)
+		}
+		time.Sleep(time.Minute)
 
 		all := path + "/redrive"
 		status, answer = s.submit(t, page, all)

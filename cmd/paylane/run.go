@@ -254,17 +254,9 @@ func run(ctx context.Context, c config) error {
 	}
 	var own *devIssuer
 	if c.Access.Tokens && c.Access.Issuer == "" {
-		if own, err = openIssuer(c.Data, addr); err != nil {
+		if own, err = c.ownIssuer(addr); err != nil {
 			return err
 		}
-		if c.embedded() { // and has a console
-			if own.people, err = newDevSignIn(own, c.Access.TenantClaim, c.Now); err != nil {
-				return err
-			}
-			c.Access.ConsoleClient = devConsoleClient
-		}
-		c.Access.Issuer, c.Access.Audience = own.url, devAudience
-		c.Access.Client = &http.Client{Transport: own}
 		options.Wrap = own.handler
 	}
 	if c.Access.Tokens {
@@ -322,6 +314,22 @@ func (c config) embed(o *runner.Config, fatal func(error)) {
 		}
 		return platform.withConsole(next)
 	}
+}
+
+// ownIssuer opens the development issuer, and makes it the one whose tokens are accepted.
+func (c *config) ownIssuer(addr string) (*devIssuer, error) {
+	own, err := openIssuer(c.Data, addr)
+	if err != nil {
+		return nil, err
+	}
+	if c.embedded() { // and so has a console
+		if own.people, err = newDevSignIn(own, c.Access.TenantClaim, c.Now); err != nil {
+			return nil, err
+		}
+		c.Access.ConsoleClient = devConsoleClient
+	}
+	c.Access.Issuer, c.Access.Audience, c.Access.Client = own.url, devAudience, &http.Client{Transport: own}
+	return own, nil
 }
 
 // bringUp is how to have an endpoint.

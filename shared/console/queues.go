@@ -141,10 +141,11 @@ func (q QueueInfo) Rules() string {
 	if q.Delay > 0 {
 		text = "delayed by " + long(q.Delay) + ", " + text
 	}
+	text += ", kept for " + long(q.Retention)
 	if q.DeadLetterQueue != "" {
-		text += ", a dead letter after " + strconv.Itoa(q.MaxReceives)
+		text += ", a dead letter after " + strconv.Itoa(q.MaxReceives) + " receives"
 	}
-	return text + ", kept for " + long(q.Retention)
+	return text
 }
 
 // Givers are those who give up messages to the queue, in words.
@@ -269,28 +270,23 @@ func (s *console) queue(w http.ResponseWriter, r *http.Request) (queue QueueInfo
 // joined adds to a message what the API tells this session of what it is about.
 func (s *console) joined(r *http.Request, session Session, m QueueMessage) messageView {
 	v := messageView{QueueMessage: m}
-	var query url.Values
-	switch {
-	case m.Tenant == "":
+	switch m.Tenant {
+	case "":
 		return v
-	case session.Tenant == AllTenants:
-		query = url.Values{"tenant": {m.Tenant}}
-	case m.Tenant != session.Tenant:
-		v.Why = "It is another tenant's, whose orders this session can't see."
+	case session.Tenant:
+	default:
+		v.Why = "It is another tenant's, whose orders this session does not see."
 		return v
 	}
 	if m.OrderID != "" {
 		var o wire.OrderBody
-		if v.Why = s.read(r, pathOf("orders", m.OrderID), query, &o); v.Why == "" {
-			v.Status, v.Why = o.Status, why(m.Kind, o)
-			if m.Tenant == session.Tenant {
-				v.Link = Root + "/orders/" + m.OrderID
-			}
+		if v.Why = s.read(r, pathOf("orders", m.OrderID), &o); v.Why == "" {
+			v.Link, v.Status, v.Why = Root+pathOf("orders", m.OrderID), o.Status, why(m.Kind, o)
 		}
 	}
 	if m.Kind == WebhookMessage {
 		var e endpoint
-		if v.Why = s.read(r, pathOf("webhooks", m.Event.Webhook), query, &e); v.Why == "" {
+		if v.Why = s.read(r, pathOf("webhooks", m.Event.Webhook), &e); v.Why == "" {
 			v.Why = e.why(m.Event.ID)
 		}
 	}
@@ -298,8 +294,8 @@ func (s *console) joined(r *http.Request, session Session, m QueueMessage) messa
 }
 
 // read reads what the API has at a path. If it has nothing, refused says why.
-func (s *console) read(r *http.Request, path string, query url.Values, into any) (refused string) {
-	a := s.call(r, http.MethodGet, path, query, "")
+func (s *console) read(r *http.Request, path string, into any) (refused string) {
+	a := s.call(r, http.MethodGet, path, nil, "")
 	switch {
 	case !a.OK():
 		return cmp.Or(a.Problem().Detail, "The API answered "+statusText(a.Status)+".")

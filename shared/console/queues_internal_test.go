@@ -14,7 +14,7 @@ import (
 type tenantsQueues struct{ tenants []string }
 
 func (q *tenantsQueues) List(context.Context) ([]QueueInfo, error) {
-	return []QueueInfo{{Name: "DLQ", Visible: 7771, Redrives: true, DeadLettersOf: []string{"Q"}, Moving: &MoveTask{ToMove: 7772}}}, nil
+	return []QueueInfo{{Name: "DLQ", Visible: 7771, Redrives: true, DeadLettersOf: []string{"Q"}, Moving: &MoveTask{Running: true, ToMove: 7772}}}, nil
 }
 
 func (q *tenantsQueues) Messages(_ context.Context, _, tenant, _ string) (MessagePage, error) {
@@ -59,7 +59,7 @@ func TestQueuesWithAccounts(t *testing.T) {
 		if (status == http.StatusOK) != all || !all && status != http.StatusForbidden || strings.Contains(page, "777") != all {
 			t.Errorf("%q sees of all queues %d\n%s", tenant, status, page)
 		}
-		if status, page = do(s.showQueue); status != http.StatusOK || strings.Contains(page, "777") != all || strings.Contains(page, "redrive-all") != all {
+		if status, page = do(s.showQueue); status != http.StatusOK || strings.Contains(page, "777") != all || strings.Contains(page, "redrive-all") != all || strings.Contains(page, "hx-get") != all {
 			t.Errorf("%q sees of a queue %d\n%s", tenant, status, page)
 		}
 		if !strings.Contains(page, `data-dialog="one-1"`) {

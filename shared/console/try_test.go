@@ -242,14 +242,28 @@ func TestRunLimits(t *testing.T) {
 		gate <- struct{}{}
 	}
 	p.wait(t, "<dd>7</dd>")
+	oldest := w.orders(t)[6]
+	for range 100 { // so that it is on another page of the list
+		gate <- struct{}{}
+	}
+	p.wait(t, "<dd>107</dd>")
+	for _, change := range []func(order.Order, time.Time) (order.Order, error){claimed, paid} {
+		var err error
+		if oldest, err = change(oldest, time.Now()); err == nil {
+			err = w.store.Update(t.Context(), oldest)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	if status, page := p.run(t, "1", ""); status != http.StatusConflict || !strings.Contains(page, "Another run is still placing orders") {
 		t.Errorf("a second run: %d", status)
 	}
 	if status, _ := p.submit(t, "/console/try", "/console/try/stop"); status != http.StatusOK {
 		t.Errorf("stop: %d", status)
 	}
-	page := p.wait(t, "7 of 10,000 placed, then stopped: 7 open")
-	if got := counts(page); got["accepted"] != "7" || got["refused"] != "0" {
+	page := p.wait(t, "107 of 10,000 placed, then stopped: 106 open")
+	if got := counts(page); got["accepted"] != "107" || got["refused"] != "0" {
 		t.Errorf("after the stop: %v", got)
 	}
 	close(gate)
@@ -295,7 +309,7 @@ func TestWeather(t *testing.T) {
 		{"0", "3", "0", "outage", console.Weather{Declines: 3, Outage: true}, 200, "3 % declined"},
 		{"", "x", "", "fair", console.Weather{}, 200, ">fair<"},
 		{"4001", "0", "0", "rates", console.Weather{}, 422, `value="4001"`},
-		{"99999999999999", "0", "0", "rates", console.Weather{}, 422, "Nothing was changed"},
+		{"18446744073710", "0", "0", "rates", console.Weather{}, 422, "Nothing was changed"},
 		{"-1", "0", "0", "rates", console.Weather{}, 422, "4,000 ms"},
 		{"0", "101", "0", "outage", console.Weather{}, 422, "between 0 and 100 %"},
 		{"0", "0", "-1", "rates", console.Weather{}, 422, "between 0 and 100 %"},

@@ -14,8 +14,10 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"paylane/shared/accesstoken/tokentest"
 	"paylane/shared/handlers"
 	"paylane/shared/handlers/handlerstest"
+	"paylane/shared/order"
 	"paylane/shared/pebblestore/pebbletest"
 	"paylane/shared/telemetry"
 )
@@ -24,7 +26,8 @@ import (
 func consoleEvent(t *testing.T, path string) events.APIGatewayV2HTTPRequest {
 	t.Helper()
 	event := sample[events.APIGatewayV2HTTPRequest](t, "console-orders.json")
-	event.RawPath, event.PathParameters, event.RawQueryString = "/console/"+path, map[string]string{"proxy": path}, ""
+	event.RawPath, event.PathParameters = "/console/"+path, map[string]string{"proxy": path}
+	event.RawQueryString, event.QueryStringParameters = "", nil
 	return event
 }
 
@@ -101,6 +104,54 @@ func TestConsoleWithoutSignIn(t *testing.T) {
 	response, err := console(t.Context(), consoleEvent(t, "orders/"+sampleID))
 	if err != nil || response.StatusCode == http.StatusOK || response.StatusCode >= 500 || !strings.Contains(response.Body, "Signing in is not set up") {
 		t.Errorf("%d %s, %v", response.StatusCode, response.Body, err)
+	}
+}
+
+// TestConsoleOfAPool: with a user pool a stage variable names the console's client, whose tokens alone
+// are sessions, and which owns no orders: everybody sees those of the tenant that the stack names.
+func TestConsoleOfAPool(t *testing.T) {
+	store, queue := pebbletest.Open(t, time.Minute)
+	id := order.KeyedID("shop", "1")
+	if err := store.Create(t.Context(), order.New(order.Ref{Tenant: "shop", ID: id}, order.Request{Amount: 1, Currency: "KRW"}, "", time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	issuer := tokentest.New(t, "https://pool.example")
+	services := handlerstest.Services(store, queue)
+	services.Client = issuer.Client()
+	// As the template has them: no client and no audience before a request says which.
+	environment := handlerstest.Environment("AUTH_MODE", "jwt", "ISSUER", issuer.URL, "AUDIENCE", "", "CONSOLE_CLIENT_ID", "", "CONSOLE_TENANT", "shop")
+	console := handlerstest.Must[handlers.HTTPHandler](t)(handlers.Console(environment, services))
+	const operate = "orders/read orders/operate"
+	for _, tt := range []struct {
+		name          string
+		stage         string
+		client, scope string // of the token
+		status        int
+	}{
+		{"a person", "web", "web", operate, 200},
+		{"a person who may not read", "web", "web", "openid", 403},
+		{"a machine of the pool", "web", "machine", operate, 303},
+		{"the client of before", "new", "web", operate, 303},
+		{"without the stage variable", "", "web", operate, 404},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			event := consoleEvent(t, "orders/"+id)
+			if tt.stage != "" {
+				event.StageVariables = map[string]string{"consoleClientId": tt.stage}
+			}
+			token := issuer.Token(t, issuer.Claims(time.Now(), map[string]any{"aud": nil, "client_id": tt.client, "username": "kim", "scope": tt.scope}))
+			event.Cookies = []string{"__Host-paylane-session=" + token}
+			response, err := console(t.Context(), event)
+			if err != nil || response.StatusCode != tt.status {
+				t.Fatalf("%d %s, %v", response.StatusCode, response.Body, err)
+			}
+			if shown := strings.Contains(response.Body, "PENDING"); shown != (tt.status == http.StatusOK) {
+				t.Errorf("the order is shown: %v", shown)
+			}
+			if tt.status == http.StatusSeeOther && !strings.HasPrefix(response.Headers["Location"], "/console/signin?") {
+				t.Errorf("it leads to %s", response.Headers["Location"])
+			}
+		})
 	}
 }
 
