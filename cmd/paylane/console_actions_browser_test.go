@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -206,6 +207,59 @@ func TestBrowserConsoleWebhooks(t *testing.T) {
 	p.says("None is registered")
 }
 
+// TestBrowserConsoleOutage is the first walk: orders are placed while the gateway is out, wait, and are
+// all PAID once it is back.
+func TestBrowserConsoleOutage(t *testing.T) {
+	g := startConsole(t)
+	p := openTab(t, openBrowser(t), g.url)
+	p.open("/console/try")
+	p.follows("[name=set][value=outage]")
+	p.says("In force:", "outage")
+	p.follows("[name=size][value='100']")
+	p.awaits(`document.getElementById("runs").innerText.includes("100 of 100 placed: 100 open")`)
+	p.follows("[name=set][value=end]")
+	p.says("fair")
+	p.awaits(`document.getElementById("runs").innerText.includes("100 of 100 placed: all at their ends")`)
+	p.follows(".run a")
+	if got := evaluate[int](p, `document.querySelectorAll("tbody .PAID").length`); got != 25 { // a page of them
+		t.Errorf("%d orders are PAID:\n%s", got, p.text())
+	}
+
+	p.open("/console/try?token=tok_declined")
+	p.fills("[name=amount]", "77")
+	p.follows("form.stack:has([name=token]) button")
+	p.awaits(shown("FAILED"))
+	p.open("/console/try")
+	p.fills("[name=amount]", "much")
+	p.expect(http.StatusUnprocessableEntity)
+	if status := p.follows("form.stack:has([name=token]) button"); status != http.StatusUnprocessableEntity {
+		t.Errorf("status %d", status)
+	}
+	p.says("must be a whole number")
+}
+
+// TestBrowserConsoleBoard: the board shows what happens without being loaded again, and says so when it
+// can't.
+func TestBrowserConsoleBoard(t *testing.T) {
+	g := consoleRunner{}
+	url, stop := runRunner(t, testConfig(t))
+	stop = sync.OnceFunc(stop)
+	defer stop()
+	g.url = url
+	p := openTab(t, openBrowser(t), g.url)
+	p.open("/console")
+	p.awaits(boardLive)
+	g.place(t, `{"amount": 700}`, "PAID", 1)
+	p.awaits(`document.querySelector("[aria-labelledby=by-status] tr:has([href*=PAID]) .number")?.innerText === "1"`)
+	stop()
+	p.awaits(`document.getElementById("live").innerText.startsWith("Disconnected")`)
+	if !p.complains("net::ERR_") {
+		t.Error("the browser does not know that the connection is lost")
+	}
+	p.do(chromedp.Navigate("about:blank")) // it would try again
+	p.complains("net::ERR_")
+}
+
 // TestBrowserConsoleOrders finds orders.
 func TestBrowserConsoleOrders(t *testing.T) {
 	g := startConsole(t)
@@ -352,9 +406,11 @@ func TestBrowserConsoleKeyboard(t *testing.T) {
 	p := openTab(t, browser, idle.url)
 	for path, want := range map[string][]string{
 		"/console/orders": {
-			"Skip to the page", "paylane", "Orders", "status", "customer", "Filter", "q", "Find", "Orders", id,
+			"Skip to the page", "paylane", "Board", "Orders", "Queues", "Webhooks", "Try it", "status", "customer", "Filter", "q", "Find", "Orders", id,
 		},
-		"/console/orders/" + id: {"Skip to the page", "paylane", "Orders", "to-cancel", "JSON"},
+		"/console/orders/" + id: {
+			"Skip to the page", "paylane", "Board", "Orders", "Queues", "Webhooks", "Try it", "to-cancel", "JSON",
+		},
 	} {
 		p.open(path)
 		var got []string

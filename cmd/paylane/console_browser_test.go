@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -187,6 +188,9 @@ func (p *tab) goes(step chromedp.Action[chromedp.Void]) int {
 	response, err := chromedp.RunResponse(ctx, step)
 	if err != nil {
 		p.Fatal(err)
+	}
+	if response == nil {
+		p.Fatal("that led to no other page")
 	}
 	return int(response.Status)
 }
@@ -384,6 +388,9 @@ type consolePage struct {
 	open   string // what to click first, as a CSS selector; optional
 }
 
+// boardLive is an expression that is true while the board gets figures.
+const boardLive = `document.getElementById("live").innerText === "Live"`
+
 // consolePages returns a row for each page, with something in it to see.
 func consolePages(t *testing.T) []consolePage {
 	t.Helper()
@@ -407,6 +414,10 @@ func consolePages(t *testing.T) []consolePage {
 		g.register(t, receiver.URL+path)
 	}
 	told := g.place(t, `{"amount": 800}`, "PAID", 1)
+	queue := regexp.MustCompile(`/console/queues/[^"]*PaymentQueue[^"]*`).FindString(idle.do(t, http.MethodGet, "/console/queues", "", "").body)
+	if queue == "" {
+		t.Fatal("there is no queue of payments")
+	}
 	const orders, webhooks, unfolded = "/console/orders", "/console/webhooks", `document.querySelectorAll("details").forEach((d) => d.open = true) === undefined`
 	return []consolePage{
 		{name: "orders", on: g, path: orders},
@@ -428,6 +439,10 @@ func consolePages(t *testing.T) []consolePage {
 		{name: "webhooks", on: g, path: webhooks, ready: unfolded},
 		{name: "webhooks, to delete", on: g, path: webhooks, open: "[data-dialog^=delete-]"},
 		{name: "webhooks, none", on: idle, path: webhooks},
+		{name: "board", on: g, path: "/console", ready: boardLive},
+		{name: "try it", on: g, path: "/console/try", ready: unfolded},
+		{name: "queues", on: g, path: "/console/queues"},
+		{name: "queue of payments", on: idle, path: queue, ready: unfolded},
 		{name: "no such order", on: g, path: orders + "/" + strings.Repeat("0", 8), status: http.StatusNotFound},
 		{name: "no such page", on: g, path: "/console/nothing", status: http.StatusNotFound},
 	}
