@@ -254,8 +254,13 @@ func TestLive(t *testing.T) {
 	board.add(second(4))
 	want("and stays", again, 4.)
 	board.end()
-	if again.Scan() && again.Scan() || again.Err() != nil { // the last event's empty line
-		t.Errorf("after the end: %q, %v", again.Text(), again.Err())
+	for again.Scan() {
+		if again.Text() != "" { // as the last event ends
+			t.Errorf("after the end: %q", again.Text())
+		}
+	}
+	if err := again.Err(); err != nil {
+		t.Errorf("the stream ended with %v", err)
 	}
 }
 
