@@ -233,7 +233,7 @@ func TestReleaseIsPublished(t *testing.T) {
 	}
 	translated := translate(t, sets)
 	first := translated[0].versions(t)
-	if len(first) != 8 {
+	if len(first) != 9 {
 		t.Errorf("the versions are %v", first)
 	}
 	if same := translated[1].versions(t); !slices.Equal(same, first) {
@@ -280,7 +280,7 @@ func TestCanary(t *testing.T) {
 				}
 			}
 		}
-		if aliases != 8 {
+		if aliases != 9 {
 			t.Errorf("%d aliases", aliases)
 		}
 		// Before it has traffic the alias leads to the old version.

@@ -73,9 +73,10 @@ func TestQueues(t *testing.T) {
 }
 
 // TestRoutes: every route requires a token with the scope for its method, except three open
-// ones and the default route, which show nobody's data.
+// ones and the default route, which show nobody's data, and the console's, which has people sign in.
 func TestRoutes(t *testing.T) {
-	open := []string{"GET /healthz", "GET /openapi.json", "GET /docs", template.DefaultRoute}
+	console := []string{"ANY /console", "ANY /console/{proxy+}"}
+	open := append([]string{"GET /healthz", "GET /openapi.json", "GET /docs", template.DefaultRoute}, console...)
 	read := read(t)
 	for _, r := range read.APIs[0].Routes {
 		want := []string{"orders/write"}
@@ -99,9 +100,93 @@ func TestRoutes(t *testing.T) {
 		}) {
 			t.Errorf("%s has no route for HEAD, which %s would take without a token", r.Key, template.DefaultRoute)
 		}
+		if own := r.Function == "Console"; own != slices.Contains(console, r.Key) {
+			t.Errorf("%s leads to %s", r.Key, r.Function)
+		}
 		function, _ := read.Function(r.Function)
 		if longest := 30 * time.Second; function.Timeout >= longest {
 			t.Errorf("%s: API Gateway gives up after %v, the function after %v", r.Key, longest, function.Timeout)
+		}
+	}
+}
+
+// TestConsole: who may sign in to the console, by which client of whom, and whose orders it then shows.
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	const issuer = "https://id.example"
+	oidc := map[string]string{"AuthMode": "oidc", "Issuer": issuer, "Audience": "a,b"}
+	for _, tt := range []struct {
+		name string
+		with map[string]string
+		want map[string]string // CONSOLE_CLIENT_ID, CONSOLE_TENANT and AUDIENCE; the first client is "first"
+		pool bool              // whether the client is the user pool's
+	}{
+		{"cognito", nil, map[string]string{"CONSOLE_TENANT": "first"}, true},
+		{"cognito, another tenant", map[string]string{"ConsoleTenant": "7shop"}, map[string]string{"CONSOLE_TENANT": "7shop"}, true},
+		{"cognito, any tenant", map[string]string{"ConsoleTenant": "*"}, map[string]string{"CONSOLE_TENANT": "*"}, true},
+		{"cognito, by another claim", map[string]string{"TenantClaim": "sub", "ConsoleTenant": "*"}, nil, true},
+		// One that the issuer gave a token for the API has nothing to do with the console's client, so nothing
+		// but the token may name the tenant.
+		{"oidc", map[string]string{"ConsoleClientId": "web", "ConsoleTenant": "*"}, map[string]string{"CONSOLE_CLIENT_ID": "web", "AUDIENCE": "a,b"}, false},
+		{"oidc, without a client", nil, map[string]string{"AUDIENCE": "a,b"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			parameters := maps.Clone(tt.with)
+			if !tt.pool {
+				parameters = maps.Clone(oidc)
+				maps.Copy(parameters, tt.with)
+			}
+			read := readWith(t, parameters)
+			function, _ := read.Function("Console")
+			stream, _ := read.Function("Stream")
+			first, _, _ := strings.Cut(stream.Environment["AUDIENCE"], ",")
+			for _, name := range []string{"CONSOLE_CLIENT_ID", "CONSOLE_TENANT", "AUDIENCE"} {
+				want := tt.want[name]
+				if want == "first" {
+					want = first
+				}
+				if got := function.Environment[name]; got != want {
+					t.Errorf("%s is %q, want %q", name, got, want)
+				}
+			}
+			if (read.APIs[0].StageVariables["consoleClientId"] != "") != tt.pool {
+				t.Errorf("the stage variables are %v", read.APIs[0].StageVariables)
+			}
+		})
+	}
+	for _, bad := range []string{"a b", "a/b", "**"} {
+		if _, err := template.Read(path, source(t), template.Options{Parameters: map[string]string{"ConsoleTenant": bad}}); err == nil {
+			t.Errorf("the tenant %q is accepted", bad)
+		}
+	}
+}
+
+// TestConsoleClient: people sign in by a client without a secret, whose tokens are good for the
+// console alone: for reading, and for what operators do.
+func TestConsoleClient(t *testing.T) {
+	t.Parallel()
+	all := resources(t)
+	want := map[string]any{
+		"GenerateSecret": false, "AllowedOAuthFlows": []any{"code"}, "AllowedOAuthScopes": []any{"orders/read", "orders/operate"},
+		"CallbackURLs": []any{"${HttpApi.ApiEndpoint}/console/callback"}, "LogoutURLs": []any{"${HttpApi.ApiEndpoint}/console/signout"},
+	}
+	properties := all["ConsoleClient"]["Properties"].(map[string]any)
+	for name, value := range want {
+		if diff := cmp.Diff(value, properties[name]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	pool := all["UserPool"]["Properties"].(map[string]any)
+	if got := fmt.Sprint(pool["AdminCreateUserConfig"]); got != "map[AllowAdminCreateUserOnly:true]" {
+		t.Errorf("who can sign up: %s", got)
+	}
+	for name, audience := range map[string]any{
+		"HttpApi": all["HttpApi"]["Properties"].(map[string]any)["Auth"],
+		"Stream":  all["Stream"]["Properties"].(map[string]any)["Environment"],
+	} {
+		if strings.Contains(fmt.Sprint(audience), "ConsoleClient") {
+			t.Errorf("%s takes tokens of the console's client: %v", name, audience)
 		}
 	}
 }

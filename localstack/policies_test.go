@@ -11,8 +11,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +116,42 @@ func TestPolicies(t *testing.T) {
 		return ""
 	})
 
+	consoleCalls, shown, sent := client(paymentQueue)
+	pages := handlerstest.Must[handlers.HTTPHandler](t)(handlers.Console(environment, handlerstest.Services(shown, sent)))
+	visit := func(page events.APIGatewayV2HTTPRequest) events.APIGatewayV2HTTPResponse {
+		t.Helper()
+		response, err := pages(t.Context(), page)
+		if err != nil || response.StatusCode/100 != 2 {
+			t.Fatalf("%s %s: %d %s, %v", page.RouteKey, page.RawPath, response.StatusCode, response.Body, err)
+		}
+		return response
+	}
+	// act sends a form of a page.
+	act := func(path, action string, fields url.Values) (answer string) {
+		t.Helper()
+		page := visit(apiEvent(http.MethodGet, path, ""))
+		token := regexp.MustCompile(`name="csrf" value="([^"]+)"`).FindStringSubmatch(page.Body)
+		if token == nil || len(page.Cookies) == 0 {
+			t.Fatalf("nothing can be done at %s: %s", path, page.Body)
+		}
+		fields.Set("csrf", token[1])
+		event := apiEvent(http.MethodPost, action, fields.Encode())
+		event.Headers["content-type"], event.Cookies = "application/x-www-form-urlencoded", page.Cookies
+		return visit(event).Body
+	}
+	waiting, bought := create("tok_ok"), create("tok_ok")
+	deliver(payment, paymentQueue, order.KindCharge, bought, 0)
+	visit(apiEvent(http.MethodGet, "/console/orders?status=CANCELED", ""))
+	visit(apiEvent(http.MethodGet, "/console/orders?q=no-such-key", ""))
+	act("/console/orders/"+waiting, "/console/orders/"+waiting+"/cancel", url.Values{})
+	act("/console/orders/"+bought, "/console/orders/"+bought+"/refund", url.Values{})
+	registered := act("/console/webhooks", "/console/webhooks", url.Values{"url": {"https://shop.example/console"}})
+	webhookID := regexp.MustCompile(`action="/console/webhooks/([^"/]+)/delete"`).FindStringSubmatch(registered)
+	if webhookID == nil {
+		t.Fatalf("no webhook was registered: %s", registered)
+	}
+	act("/console/webhooks", "/console/webhooks/"+webhookID[1]+"/delete", url.Values{})
+
 	hooked := call(http.MethodPost, "/webhooks", `{"url": "https://shop.example/hook"}`)
 	fanoutCalls, told, webhooks := client(webhookQueue)
 	telling := handlerstest.Services(told, webhooks)
@@ -200,6 +238,7 @@ func TestPolicies(t *testing.T) {
 	poller := []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"}
 	for function, want := range map[string][]string{
 		"Api":        slices.Collect(maps.Keys(apiCalls.calls)),
+		"Console":    slices.Collect(maps.Keys(consoleCalls.calls)), // all that api does
 		"Read":       {"GetItem"},
 		"Payment":    append(slices.Collect(maps.Keys(paymentCalls.calls)), poller...),
 		"Fanout":     append(slices.Collect(maps.Keys(fanoutCalls.calls)), "DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"),

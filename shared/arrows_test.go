@@ -43,7 +43,7 @@ var rooms = map[string][]string{
 	"shared/httpapi": {
 		"paylane/shared/wire", "paylane/shared/webhook", "paylane/shared/order", "paylane/shared/gateway", "paylane/shared/pipeline", "github.com/danielgtaylor/huma/v2", "github.com/go-json-experiment/json", "github.com/google/uuid",
 	},
-	"shared/console": {"paylane/shared/order", "paylane/shared/wire"},
+	"shared/console": {"paylane/shared/order", "paylane/shared/wire", "golang.org/x/oauth2"},
 	"shared/telemetry": {
 		"github.com/aws/aws-lambda-go/lambdacontext", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/trace",
 	},

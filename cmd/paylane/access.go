@@ -25,6 +25,9 @@ type access struct {
 	Audience string
 	// TenantClaim is the claim that names the tenant; empty leaves it to the template.
 	TenantClaim string
+	// ConsoleClient is the console's client id at the issuer; empty closes the console while
+	// Tokens are required.
+	ConsoleClient string
 	// Claims are those of the caller that functions see behind an authorizer while anyone
 	// may call.
 	Claims claims
@@ -47,14 +50,16 @@ func (a access) check(addr string) error {
 		return fmt.Errorf("--addr %q is not host:port: %w", addr, err)
 	}
 	switch ip := net.ParseIP(host); {
-	case !a.Tokens && (a.Issuer != "" || a.Audience != "" || a.TenantClaim != ""):
-		return errors.New("--issuer, --audience and --tenant-claim are about access tokens: add --auth jwt")
+	case !a.Tokens && (a.Issuer != "" || a.Audience != "" || a.TenantClaim != "" || a.ConsoleClient != ""):
+		return errors.New("--issuer, --audience, --tenant-claim and --console-client are about access tokens: add --auth jwt")
 	case a.Tokens && a.Claims != nil:
 		return errors.New("--claim is for callers without access tokens; \"paylane token --claim\" makes tokens with claims")
 	case !a.Tokens && host != "localhost" && (ip == nil || !ip.IsLoopback()):
 		return fmt.Errorf("--addr %s: without --auth jwt, only a loopback address such as 127.0.0.1:3000 is allowed", addr)
 	case (a.Issuer == "") != (len(a.audience()) == 0):
 		return errors.New("--issuer and --audience go together; without both, --auth jwt has an issuer of its own")
+	case a.Issuer == "" && a.ConsoleClient != "":
+		return errors.New("--console-client goes with --issuer; the issuer of --auth jwt alone knows the console")
 	case a.Issuer == "":
 		return nil
 	}
@@ -72,7 +77,7 @@ func (a access) checkParameters(given, filled map[string]string) error {
 		switch {
 		case !ok:
 		case a.Tokens:
-			return fmt.Errorf("--parameter %s: --auth jwt sets it: use --issuer, --audience and --tenant-claim", name)
+			return fmt.Errorf("--parameter %s: --auth jwt sets it: use --issuer, --audience, --tenant-claim and --console-client", name)
 		case role == template.RoleAuthMode && value != "none":
 			return fmt.Errorf("--parameter %s=%s: use --auth jwt instead", name, value)
 		}
@@ -109,6 +114,9 @@ func (a access) parameters() map[string]string {
 	p := map[string]string{template.RoleAuthMode: "oidc", template.RoleIssuer: a.Issuer, template.RoleAudience: a.Audience}
 	if a.TenantClaim != "" {
 		p[template.RoleTenantClaim] = a.TenantClaim
+	}
+	if a.ConsoleClient != "" {
+		p[template.RoleConsoleClient] = a.ConsoleClient
 	}
 	return p
 }

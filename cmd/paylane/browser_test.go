@@ -18,8 +18,11 @@ import (
 )
 
 // reboundName is a name that leads the browser to this machine, as one does whose owner
-// rebinds it.
-const reboundName = "rebind.test"
+// rebinds it; otherName is that of another site, which is here, too.
+const (
+	reboundName = "rebind.test"
+	otherName   = "other.test"
+)
 
 // openBrowser starts a browser with a page of its own until the test ends.
 func openBrowser(t *testing.T) context.Context {
@@ -27,13 +30,16 @@ func openBrowser(t *testing.T) context.Context {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, chromedp.DisableGPU, // it runs as root in containers, and loads only this test's pages
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("host-resolver-rules", "MAP "+reboundName+" 127.0.0.1"))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		chromedp.Flag("host-resolver-rules", "MAP "+reboundName+" 127.0.0.1, MAP "+otherName+" 127.0.0.1"))
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // starts it, so that it can have more pages
+		t.Fatal(err)
+	}
 	return ctx
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -25,19 +24,20 @@ not known; it is listed. The exit status is 1 if there is a problem.`,
 		RunE: func(*cobra.Command, []string) error {
 			t, err := runner.Check(runner.Config{Template: o.Template, Parameters: o.parameters(), Imports: o.Imports, Addr: o.Addr})
 			if err != nil {
-				return err
+				return templateError(o.Template, err)
 			}
-			page := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintf(page, "%s can be run\n", o.Template)
+			table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+			p := page{table, c.styleOn(c.outTerminal)}
+			fmt.Fprintf(p, "%s can be run\n", o.Template)
 			if _, own := o.filled(); !own {
-				pageNeeds(page, t)
+				pageNeeds(p, t)
 			}
-			pageTemplate(page, t, "http://"+o.Addr)
-			pageExternals(page, t, madeByRun)
-			pageLookups(page, t)
-			pageOutputs(page, t)
-			pageSkipped(page, t)
-			return page.Flush()
+			pageTemplate(p, t, "http://"+o.Addr)
+			pageExternals(p, t, madeByRun(p))
+			pageLookups(p, t)
+			pageOutputs(p, t)
+			pageSkipped(p, t)
+			return table.Flush()
 		},
 	}
 	cmd.Flags().SortFlags = false
@@ -46,32 +46,32 @@ not known; it is listed. The exit status is 1 if there is a problem.`,
 }
 
 // pageNeeds prints for what the template needs an endpoint.
-func pageNeeds(page io.Writer, t *template.Template) {
+func pageNeeds(p page, t *template.Template) {
 	var needing []string
 	for _, p := range runner.NeedsEndpoint(t) {
 		needing = append(needing, strings.TrimPrefix(p.Path, "Resources."))
 	}
 	if needing != nil {
-		fmt.Fprintf(page, "it needs --endpoint for %s\n", strings.Join(needing, ", "))
+		fmt.Fprintf(p, "it needs --endpoint for %s\n", strings.Join(needing, ", "))
 	}
 }
 
 // madeByRun says where a resource will be.
-func madeByRun(x template.External) string {
-	if provision.Makes(x.Type) {
-		return "made at --endpoint; without it, " + notThere
+func madeByRun(p page) func(template.External) string {
+	return func(x template.External) string {
+		if provision.Makes(x.Type) {
+			return p.warning("made at --endpoint; without it, " + notThere)
+		}
+		return p.warning(notThere)
 	}
-	return notThere
 }
 
 // pageLookups prints the values that the start will read.
-func pageLookups(page io.Writer, t *template.Template) {
-	title := "\nRead at --endpoint by the start"
+func pageLookups(p page, t *template.Template) {
+	if len(t.Lookups) > 0 {
+		p.title("Read at --endpoint by the start")
+	}
 	for _, ref := range t.Lookups {
-		if title != "" {
-			fmt.Fprintln(page, title)
-		}
-		fmt.Fprintf(page, "  %s\n", ref)
-		title = ""
+		fmt.Fprintf(p, "  %s\n", ref)
 	}
 }

@@ -16,9 +16,11 @@ type cli struct {
 	in       io.Reader
 	out, err io.Writer
 	terminal bool // err is one
-	getenv   func(string) string
-	now      func() time.Time
-	jitter   func(n int) int
+	// outTerminal is the same of out.
+	outTerminal bool
+	getenv      func(string) string
+	now         func() time.Time
+	jitter      func(n int) int
 }
 
 // The exit statuses.
@@ -52,10 +54,11 @@ func (c cli) execute(ctx context.Context, args []string) int {
 	case errors.Is(err, errReported):
 		return exitFailed
 	case started && !errors.As(err, &usage):
-		fmt.Fprintf(c.err, "%s: %v\n", cmd.CommandPath(), err)
+		fmt.Fprintf(c.err, "%s %v\n", c.styleOn(c.terminal).failure(cmd.CommandPath()+":"), err)
 		return exitFailed
 	default:
-		fmt.Fprintf(c.err, "%s: %s\nSee \"%[1]s --help\".\n", cmd.CommandPath(), strings.TrimSpace(err.Error()))
+		fmt.Fprintf(c.err, "%s %s\nSee \"%s --help\".\n",
+			c.styleOn(c.terminal).failure(cmd.CommandPath()+":"), strings.TrimSpace(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
 }

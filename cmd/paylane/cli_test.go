@@ -5,15 +5,24 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"paylane/shared/pebblestore"
 )
 
 // outcome is what a command line did.
@@ -126,6 +135,115 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// TestStartFails: what keeps the runner from starting is one line that says what to do.
+func TestStartFails(t *testing.T) {
+	own := filepath.Join(root, "template.yaml")
+	used, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = used.Close() }()
+	locked := t.TempDir()
+	db, err := pebblestore.Open(pebblestore.Options{Dir: locked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mistaken := writeTemplate(t, "Transform: AWS::Serverless-2016-10-31\nResources:\n  Jobs: {Type: AWS::SQS::Quee}\n")
+	for name, row := range map[string]struct {
+		args []string
+		want string
+	}{
+		"port in use": {
+			[]string{"--addr", used.Addr().String()},
+			used.Addr().String() + " is in use by another program: stop it, or choose another address with --addr 127.0.0.1:0",
+		},
+		"another machine's address": {
+			[]string{"--addr", "192.0.2.1:3000", "--auth", "jwt"},
+			"192.0.2.1:3000 is not an address of this machine: choose another with --addr",
+		},
+		"no port": {
+			[]string{"--addr", "127.0.0.1:99999"},
+			"--addr 127.0.0.1:99999: listen tcp: address 99999: invalid port",
+		},
+		"folder in use": {
+			[]string{"--data", locked},
+			"the data folder " + locked + " is in use by another process: stop that one, or choose another folder with --data",
+		},
+		"folder is a file": {
+			[]string{"--data", file},
+			"the data folder " + file + " can't be used (mkdir " + file + ": not a directory): choose another with --data",
+		},
+		"folder of the key is a file": {
+			[]string{"--data", file, "--auth", "jwt"},
+			"the data folder " + file + " can't be used (open " + file + "/issuer.pem: not a directory): choose another with --data",
+		},
+		"no template": {
+			[]string{"--template", "nope.yaml"},
+			"there is no template nope.yaml: run this in its folder, or name it with --template",
+		},
+		"template is a folder": {
+			[]string{"--template", "testdata"},
+			"the template testdata can't be read (is a directory): name another with --template",
+		},
+		"mistake in the template": {
+			[]string{"--template", mistaken},
+			mistaken + " can't be run: line 3: Resources.Jobs: the resource type AWS::SQS::Quee is not supported",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := execute(t, append([]string{"run", "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--template", own}, row.args...)...)
+			if want := (outcome{exitFailed, "", "paylane run: " + row.want + "\n"}); got != want {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+	if got := execute(t, "check", "--template", "nope.yaml"); got.status != exitFailed || !strings.HasPrefix(got.err, "paylane check: there is no template nope.yaml: ") {
+		t.Errorf("check: %+v", got)
+	}
+}
+
+// TestStartIsDenied: what the system refuses is one line too. The user who runs the tests may
+// have every permission, so the refusals are made up.
+func TestStartIsDenied(t *testing.T) {
+	damaged := fmt.Errorf("%w: %w", pebblestore.ErrDamaged, &fs.PathError{Op: "open", Path: "data/1.sst", Err: fs.ErrNotExist})
+	for _, row := range []struct {
+		denied error
+		want   string
+	}{
+		{
+			&fs.PathError{Op: "mkdir", Path: "data", Err: syscall.EACCES},
+			"the data folder data can't be used (mkdir data: permission denied): choose another with --data",
+		},
+		{
+			&fs.PathError{Op: "mkdir", Path: "data", Err: syscall.ENOSPC},
+			"open the database in data: mkdir data: no space left on device: make space, or choose another folder with --data",
+		},
+		// Another folder would have none of the orders.
+		{damaged, "open the database in data: " + damaged.Error()},
+	} {
+		c := testConfig(t)
+		c.Data = "data"
+		c.FS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpMkdirAll {
+				return row.denied
+			}
+			return nil
+		}))
+		if err := run(t.Context(), c); err == nil || err.Error() != row.want {
+			t.Errorf("the folder: %v, want %s", err, row.want)
+		}
+	}
+	err := addrError("127.0.0.1:80", &net.OpError{Op: "listen", Err: syscall.EACCES})
+	if want := "127.0.0.1:80 needs privileges that this program does not have: choose a port above 1023 with --addr"; err.Error() != want {
+		t.Errorf("the port: %v, want %s", err, want)
+	}
+}
+
 // TestCompletion: a shell can complete the commands.
 func TestCompletion(t *testing.T) {
 	if got := execute(t, "completion", "bash"); got.status != exitOK || !strings.Contains(got.out, "paylane") {
@@ -176,8 +294,8 @@ Resources:
 	}
 }
 
-// TestRunCommand: the program runs with the word and without it, and logs what it is told
-// to log.
+// TestRunCommand: the program runs with the word and without it. With --json each line that it
+// prints is JSON: what is served comes first, then what functions print, and the log.
 func TestRunCommand(t *testing.T) {
 	for _, command := range [][]string{nil, {"run"}} {
 		ctx, stop := context.WithCancel(t.Context())
@@ -185,23 +303,124 @@ func TestRunCommand(t *testing.T) {
 		var log bytes.Buffer
 		ended := make(chan int, 1)
 		args := append(slices.Clip(command), "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--template", filepath.Join(root, "template.yaml"), "--verbose", "--json")
-		go func() { ended <- newCLI(out, &log, false).execute(ctx, args) }()
-		if status, body := fetch(t, address(t, page)+"/healthz"); status != 200 {
+		go func() {
+			ended <- newCLI(out, &log, false).execute(ctx, args)
+			_ = out.Close()
+		}()
+		var served struct {
+			Address, Console  string
+			Access            struct{ Tokens bool }
+			Routes            []struct{ Method, Path, Function string }
+			Queues, Functions []struct{ Name string }
+			WithoutEffect     []struct{ Path, Reason string }
+		}
+		first := bufio.NewReader(page)
+		if err := json.Unmarshal(nextLine(t, first), &served); err != nil {
+			t.Fatal(err)
+		}
+		printed := make(chan []byte, 1)
+		go func() {
+			rest, _ := io.ReadAll(first)
+			printed <- rest
+		}()
+		if status, body := fetch(t, served.Address+"/healthz"); status != 200 {
 			t.Errorf("%d %s", status, body)
 		}
 		stop()
 		if status := <-ended; status != exitOK {
 			t.Errorf("%v: status %d, %s", command, status, &log)
 		}
-		lines := 0
-		for scanner := bufio.NewScanner(&log); scanner.Scan(); lines++ {
-			var line struct{ Level, Msg string }
-			if err := json.Unmarshal(scanner.Bytes(), &line); err != nil || line.Level == "" || line.Msg == "" {
-				t.Errorf("%s: %v", scanner.Text(), err)
+		if served.Console != served.Address+"/console" || len(served.Queues) == 0 || len(served.Functions) == 0 || len(served.WithoutEffect) == 0 ||
+			!slices.Contains(served.Routes, struct{ Method, Path, Function string }{"POST", "/orders", "Api"}) {
+			t.Errorf("what is served is %+v", served)
+		}
+		rest := <-printed
+		if !bytes.Contains(rest, []byte(`"local-Api | REPORT RequestId: `)) {
+			t.Errorf("what functions print is not in %s", rest)
+		}
+		for name, text := range map[string][]byte{"output": rest, "log": log.Bytes()} {
+			if len(text) == 0 {
+				t.Errorf("the %s is empty", name)
+			}
+			for line := range bytes.Lines(text) {
+				var record struct{ Level, Msg string }
+				if err := json.Unmarshal(line, &record); err != nil || record.Level == "" || record.Msg == "" {
+					t.Errorf("%s: %s: %v", name, line, err)
+				}
 			}
 		}
-		if lines == 0 {
-			t.Error("nothing was logged")
-		}
+	}
+}
+
+func nextLine(t *testing.T, from *bufio.Reader) []byte {
+	t.Helper()
+	line, err := from.ReadBytes('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line
+}
+
+// TestFailureAsJSON: with --json the reason why the program ends is a record, too.
+func TestFailureAsJSON(t *testing.T) {
+	got := execute(t, "run", "--json", "--template", "nope.yaml", "--addr", "127.0.0.1:0")
+	var record struct{ Level, Msg string }
+	if err := json.Unmarshal([]byte(got.err), &record); err != nil {
+		t.Errorf("%s: %v", got.err, err)
+	}
+	if got.status != exitFailed || got.out != "" || record.Level != "ERROR" || !strings.HasPrefix(record.Msg, "paylane run: there is no template nope.yaml: ") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestColours: headings, addresses and what is wrong stand out on a terminal, and nowhere else;
+// NO_COLOR and a terminal that can't show colours are respected.
+func TestColours(t *testing.T) {
+	own := filepath.Join(root, "template.yaml")
+	const none, set = "", "1"
+	for _, row := range []struct {
+		name, noColour, term string
+		terminal, want       bool
+	}{
+		{"a terminal", none, "xterm-256color", true, true},
+		{"NO_COLOR", set, "xterm-256color", true, false},
+		{"a dumb terminal", none, "dumb", true, false},
+		{"a file", none, "xterm-256color", false, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var out, err bytes.Buffer
+			c := newCLI(&out, &err, row.terminal)
+			c.outTerminal = row.terminal
+			c.getenv = func(name string) string { return map[string]string{"NO_COLOR": row.noColour, "TERM": row.term}[name] }
+			expect := func(what, text, coloured, plain string) {
+				t.Helper()
+				want := plain
+				if row.want {
+					want = coloured
+				}
+				if !strings.Contains(text, want) || !row.want && strings.Contains(text, "\x1b") {
+					t.Errorf("%s: %q is not in %q", what, want, text)
+				}
+			}
+			c.execute(t.Context(), []string{"check", "--template", own})
+			expect("a heading", out.String(), "\n\x1b[1mQueues\x1b[m\n", "\nQueues\n")
+			expect("a warning", out.String(), "\x1b[33mmade at --endpoint; without it, not there: calls to it will fail\x1b[m\n", "made at --endpoint")
+			c.execute(t.Context(), []string{"check", "--template", "nope.yaml"})
+			expect("an error", err.String(), "\x1b[31mpaylane check:\x1b[m there is no", "paylane check: there is no")
+			err.Reset()
+			c.execute(t.Context(), []string{"chek"})
+			expect("wrong usage", err.String(), "\x1b[31mpaylane:\x1b[m unknown", "paylane: unknown")
+			err.Reset()
+			c.newLogger(true, false).Error("it says level=ERROR itself")
+			expect("the log", err.String(), " \x1b[31mlevel=ERROR\x1b[m msg=\"it says level=ERROR itself\"", " level=ERROR msg=")
+			err.Reset()
+			c.newLogger(true, false).Warn("no level=ERROR here")
+			expect("the log", err.String(), " \x1b[33mlevel=WARN\x1b[m msg=\"no level=ERROR here\"", " level=WARN msg=")
+
+			address := testConfig(t)
+			address.Style = c.styleOn(c.outTerminal)
+			page := pageOf(t, address)
+			expect("an address", page, "paylane serves \x1b[4mhttp://127.0.0.1:", "paylane serves http://")
+		})
 	}
 }

@@ -373,6 +373,13 @@ func TestRefusals(t *testing.T) {
 		{"an issuer without tokens", func(c *config) { c.Access.Issuer = "https://i.test" }, []string{"--issuer", "--auth jwt"}},
 		{"an audience without tokens", func(c *config) { c.Access.Audience = "a" }, []string{"--audience", "--auth jwt"}},
 		{"a tenant claim without tokens", func(c *config) { c.Access.TenantClaim = "sub" }, []string{"--tenant-claim", "--auth jwt"}},
+		{"a console's client without tokens", func(c *config) { c.Access.ConsoleClient = "c" }, []string{"--console-client", "add --auth jwt"}},
+		{"a console's client without an issuer", func(c *config) {
+			c.Access = access{Tokens: true, ConsoleClient: "c"}
+		}, []string{"--console-client goes with --issuer"}},
+		{"a console's client, and no console", func(c *config) {
+			c.Access, c.Endpoint = access{Tokens: true, Issuer: "https://i.test", Audience: "a", ConsoleClient: "c"}, "http://127.0.0.1:1"
+		}, []string{"--console-client is for the console", "leave out --endpoint"}},
 		{"an issuer without an audience", func(c *config) {
 			c.Access = access{Tokens: true, Issuer: "https://i.test"}
 		}, []string{"--issuer and --audience go together"}},

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"paylane/shared/emulator/runner"
 )
@@ -29,13 +28,15 @@ func (c cli) credentials(shells bool) (runner.Credentials, error) {
 }
 
 // pageCredentials prints what functions that are built are given.
-func pageCredentials(page io.Writer, c config) {
+func pageCredentials(p page, c config) {
 	switch {
 	case c.embedded(): // none are built
 	case c.ShellCredentials:
-		fmt.Fprintln(page, "\nCredentials\n  the functions have the shell's, and may call AWS")
+		p.title("Credentials")
+		fmt.Fprintln(p, "  the functions have the shell's, "+p.warning("and may call AWS"))
 	default:
-		fmt.Fprintln(page, "\nCredentials\n  the functions have made-up ones, and their calls to AWS are refused; "+
+		p.title("Credentials")
+		fmt.Fprintln(p, "  the functions have made-up ones, and their calls to AWS are refused; "+
 			"--aws-credentials gives them the shell's and lets them call AWS")
 	}
 }

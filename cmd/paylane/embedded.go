@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"paylane/cmd/paylane/internal/figures"
+	"paylane/cmd/paylane/internal/weather"
 	"paylane/shared/console"
 	"paylane/shared/dynamostore"
 	"paylane/shared/emulator"
 	"paylane/shared/emulator/template"
 	"paylane/shared/feed"
 	"paylane/shared/gateway"
-	"paylane/shared/gateway/gateways"
+	"paylane/shared/gateway/simulator"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
@@ -35,10 +36,12 @@ type embedded struct {
 	functions []*emulator.InProcess
 	console   http.Handler
 	figures   *figures.Figures
-	// stopFigures ends the figures, and background is then over.
-	stopFigures context.CancelFunc
-	background  sync.WaitGroup
-	tenants     sync.Map // see listened
+	tenants   sync.Map // see listened
+	// background runs what the console has going on, until stop is called.
+	background func(func(context.Context))
+	stop       func()
+	// weather is the simulated gateway; nil if another may be in use.
+	weather *weather.Gateway
 }
 
 // newEmbedded opens the platform. Fatal is called if the database fails later.
@@ -52,12 +55,17 @@ func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func
 	}
 	db, err := pebblestore.Open(o)
 	if err != nil {
-		return nil, err
+		return nil, dataError(c.Data, err)
 	}
 	p.db = db
+	p.background, p.stop = inBackground(ctx)
+	if err := p.openWeather(ctx); err != nil {
+		_ = db.Close() // what went wrong before matters more
+		return nil, err
+	}
 	for _, q := range t.Queues {
 		if err := p.open(t, q); err != nil {
-			_ = db.Close() // what went wrong before matters more
+			_ = db.Close() // as above
 			return nil, err
 		}
 	}
@@ -69,12 +77,25 @@ func newEmbedded(ctx context.Context, c config, t *template.Template, fatal func
 		return nil, err
 	}
 	// When the program is told to end, so do the console's streams, which would hold it up.
-	ctx, p.stopFigures = context.WithCancel(ctx)
-	p.background.Go(func() { p.figures.Run(ctx) })
+	p.background(p.figures.Run)
 	return p, nil
 }
 
 func (p *embedded) store() listened { return listened{Store: p.db.Store(), tenants: &p.tenants} }
+
+// openWeather puts the console's panel before the simulator, if that is the gateway.
+func (p *embedded) openWeather(ctx context.Context) error {
+	simulated := p.Gateway
+	if simulated == nil {
+		simulated = simulator.New(p.Now)
+	}
+	if _, ok := simulated.(*simulator.Simulator); !ok {
+		return nil
+	}
+	var err error
+	p.weather, err = weather.Open(ctx, simulated, p.db.Store(), p.Now)
+	return err
+}
 
 // open opens a queue. A dead-letter queue comes before the queues that lead to it.
 func (p *embedded) open(t *template.Template, q template.Queue) error {
@@ -103,9 +124,13 @@ func (p *embedded) Invoker(f template.Function) (emulator.Invoker, error) {
 	if err != nil {
 		return nil, err
 	}
-	function := emulator.NewInProcess(handler, emulator.Config{
+	options := emulator.Config{
 		ARN: f.ARN, Timeout: f.Timeout, ReservedConcurrency: f.ReservedConcurrency, Logger: p.Log,
-	})
+	}
+	if p.Verbose {
+		options.Log, options.Name, options.MemoryMB = p.Out, f.Name, f.MemoryMB
+	}
+	function := emulator.NewInProcess(handler, options)
 	p.functions = append(p.functions, function)
 	return function, nil
 }
@@ -116,6 +141,8 @@ func (p *embedded) handler(f template.Function) (any, error) {
 	switch folder := path.Clean(f.CodeURI); folder {
 	case "functions/api":
 		return handlers.API(f.Environment, services)
+	case "functions/console":
+		return handlers.Console(f.Environment, services)
 	case "functions/payment":
 		return handlers.Payment(f.Environment, services)
 	case "functions/deadletter":
@@ -136,6 +163,10 @@ func (p *embedded) handler(f template.Function) (any, error) {
 // services are what functions are made of here.
 func (p *embedded) services() handlers.Services {
 	webhooks := p.webhookPolicy()
+	var patience func(time.Time) time.Duration
+	if p.weather != nil {
+		patience = p.weather.Patience
+	}
 	return handlers.Services{
 		Store:        func(string) handlers.Store { return p.store() },
 		Queue:        p.queue,
@@ -143,26 +174,52 @@ func (p *embedded) services() handlers.Services {
 		CheckWebhook: webhooks.CheckURL, Webhooks: outbound.New(webhooks, p.Now),
 		Gateway: func(name string) (gateway.Provider, error) {
 			switch {
-			case p.Gateway != nil:
-				return p.Gateway, nil
-			case name != gatewaySimulator:
+			case p.Gateway == nil && name != gatewaySimulator:
 				return nil, fmt.Errorf("the parameter Gateway is %s: here the flag --gateway chooses it", name)
+			case p.weather != nil:
+				return p.weather, nil
 			}
-			return gateways.New(name, gateways.Config{Now: p.Now})
+			return p.Gateway, nil
 		},
-		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, Caller: emulator.Caller, Client: p.Access.Client,
-		Telemetry: telemetry.NewTallies(p.figures.Take),
+		Telemetry: telemetry.NewTallies(p.figures.Take), Patience: patience,
+		Now: p.Now, Jitter: p.Jitter, Log: p.Log, Traces: p.Traces, OneOrigin: true, PlainHTTP: true, Caller: emulator.Caller, Client: p.Access.Client,
 	}
 }
 
-// newConsole returns the web console; nil if the template has no API.
+// newConsole returns the web console; nil if the template has none.
 func (p *embedded) newConsole(t *template.Template) (http.Handler, error) {
 	for _, f := range t.Functions {
-		if path.Clean(f.CodeURI) == "functions/api" && !p.Access.Tokens {
-			return handlers.NewConsole(f.Environment, p.services(), console.Local{Board: p.figures})
+		if path.Clean(f.CodeURI) != "functions/console" {
+			continue
 		}
+		served, err := handlers.NewConsole(f.Environment, p.services(), p.local(t))
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: Resources.%s: %w", p.Template, f.Line, f.LogicalID, err)
+		}
+		return served, nil
 	}
 	return nil, nil //nolint:nilnil // there is none
+}
+
+// local is what the console shows of this process.
+func (p *embedded) local(t *template.Template) console.Local {
+	l := console.Local{Board: p.figures, Queues: consoleQueues{t, p.queues}, Background: p.background}
+	if p.weather != nil {
+		l.Simulator = p.weather
+	}
+	return l
+}
+
+// inBackground returns what calls functions in goroutines of their own, until the context ends;
+// stop ends it, and waits for them.
+func inBackground(ctx context.Context) (run func(func(context.Context)), stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	run = func(f func(context.Context)) { running.Go(func() { f(ctx) }) }
+	return run, func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // withConsole serves the console before next.
@@ -220,10 +277,9 @@ func (p *embedded) Watch(context.Context) {}
 
 // Close implements [runner.Platform]. Invocations end within their timeouts.
 func (p *embedded) Close(context.Context) error {
+	p.stop()
 	for _, f := range p.functions {
 		f.Close()
 	}
-	p.stopFigures()
-	p.background.Wait()
 	return p.db.Close()
 }

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type devIssuer struct {
 	url string
 	key *rsa.PrivateKey
 	kid string
+	// people sign in to the console with it; nil if there is none.
+	people *devSignIn
 }
 
 // openIssuer reads the key in the folder, and makes one if there is none. The issuer's URL
@@ -58,7 +61,7 @@ func openIssuer(folder, addr string) (*devIssuer, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the development issuer's key: %w", err)
+		return nil, dataError(folder, fmt.Errorf("the development issuer's key: %w", err))
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
@@ -108,8 +111,12 @@ func makeKey(path string) error {
 func (i *devIssuer) documents() map[string]any {
 	const document, keys = "/.well-known/openid-configuration", "/.well-known/jwks.json"
 	encode := base64.RawURLEncoding.EncodeToString
+	about := map[string]any{"issuer": i.url, "jwks_uri": i.url + keys}
+	if i.people != nil {
+		maps.Copy(about, i.people.metadata())
+	}
 	return map[string]any{
-		document: map[string]string{"issuer": i.url, "jwks_uri": i.url + keys},
+		document: about,
 		keys: map[string]any{"keys": []map[string]string{{
 			"kty": "RSA", "use": "sig", "alg": "RS256", "kid": i.kid,
 			"n": encode(i.key.N.Bytes()), "e": encode(big.NewInt(int64(i.key.E)).Bytes()),
@@ -117,24 +124,41 @@ func (i *devIssuer) documents() map[string]any {
 	}
 }
 
-// RoundTrip implements [http.RoundTripper]. The runner reads its own documents without a
-// connection to itself, because callers may hold all the connections that it accepts.
+// RoundTrip implements [http.RoundTripper]. The runner reads its own documents, and gets tokens for
+// codes, without a connection to itself, because callers may hold all the connections that it
+// accepts.
 func (i *devIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		defer func() { _ = r.Body.Close() }()
+	}
 	status := http.StatusOK
 	document, ok := i.documents()[r.URL.Path]
-	if !ok {
+	switch {
+	case r.URL.Path == devTokenPath && i.people != nil:
+		status, document = i.people.exchange(r.Clone(r.Context()))
+	case !ok:
 		status = http.StatusNotFound
 	}
 	body, err := json.Marshal(document)
-	return &http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, err
+	return &http.Response{
+		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status,
+		Body: io.NopCloser(bytes.NewReader(body)), Request: r,
+	}, err
 }
 
-// handler serves the documents, and leaves everything else to next.
+// handler serves the documents and the pages, and leaves everything else to next.
 func (i *devIssuer) handler(next http.Handler) http.Handler {
 	answers := i.documents()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, ok := answers[r.URL.Path]
-		if !ok || r.Method != http.MethodGet {
+		switch {
+		case i.people != nil && r.URL.Path == devAuthorizePath:
+			i.people.ServeHTTP(w, r)
+			return
+		case i.people != nil && r.URL.Path == devTokenPath:
+			i.people.serveToken(w, r)
+			return
+		case !ok || r.Method != http.MethodGet:
 			next.ServeHTTP(w, r)
 			return
 		}

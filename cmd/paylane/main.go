@@ -16,14 +16,17 @@ import (
 	"math/rand/v2"
 	"os"
 	"time"
+
+	"golang.org/x/term"
 )
 
 func main() {
-	info, err := os.Stderr.Stat()
 	c := cli{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
-		getenv:   os.Getenv, now: time.Now, jitter: rand.IntN,
+		terminal: isTerminal(os.Stderr), outTerminal: isTerminal(os.Stdout),
+		getenv: os.Getenv, now: time.Now, jitter: rand.IntN,
 	}
 	os.Exit(c.execute(context.Background(), os.Args[1:]))
 }
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -16,38 +16,30 @@ import (
 	"paylane/shared/emulator/template"
 )
 
+// consolePath is where paylane's own template has the console.
+const consolePath = "/console"
+
+// page is where a page is printed, and how text stands out there.
+type page struct {
+	io.Writer
+	style
+}
+
+func (p page) title(text string) { fmt.Fprintf(p, "\n%s\n", p.heading(text)) }
+
 // startPage prints what is served, in one Write.
 func startPage(c config, r *runner.Runner, own *devIssuer) error {
-	t, url := r.Template(), r.URL()
 	var text bytes.Buffer
-	page := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	if url == "" {
-		fmt.Fprintln(page, "paylane runs the template; it has no HTTP API")
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	p := page{table, c.Style}
+	fmt.Fprintln(p, whatRuns(p.address(r.URL())))
+	if c.Verbose {
+		wholePage(p, c, r, own)
 	} else {
-		fmt.Fprintf(page, "paylane serves %s\n", url)
-		pageAccess(page, c, t, own)
-		if by := c.Payment.describe(); by != "" {
-			fmt.Fprintf(page, "\nPayments\n  %s\n", by)
-		}
+		shortPage(p, c, r, own)
 	}
-	pageTemplate(page, t, url)
-	pageExternals(page, t, func(x template.External) string {
-		for _, absent := range r.Absent() {
-			if absent.LogicalID == x.LogicalID {
-				return fmt.Sprintf("%s (%s)", notThere, absent.Reason)
-			}
-		}
-		return "at the endpoint: " + x.Name
-	})
-	pageOutputs(page, t)
-	pageSkipped(page, t)
-	pageCredentials(page, c)
-	fmt.Fprintln(page)
-	if url != "" { // what has no effect fills a screen
-		fmt.Fprintf(page, "%s is ready. ", url)
-	}
-	fmt.Fprintln(page, "Ctrl-C finishes what is in flight and stops.")
-	err := page.Flush()
+	fmt.Fprintln(p, "Ctrl-C finishes what is in flight and stops.")
+	err := table.Flush()
 	if err == nil {
 		_, err = c.Out.Write(text.Bytes())
 	}
@@ -57,26 +49,78 @@ func startPage(c config, r *runner.Runner, own *devIssuer) error {
 	return nil
 }
 
-func pageAccess(page io.Writer, c config, t *template.Template, own *devIssuer) {
-	fmt.Fprintln(page, "\nAccess")
+// whatRuns is the first line of all, from which programs may take the URL.
+func whatRuns(url string) string {
+	if url == "" {
+		return "paylane runs the template; it has no HTTP API"
+	}
+	return "paylane serves " + url
+}
+
+// wholePage prints everything.
+func wholePage(p page, c config, r *runner.Runner, own *devIssuer) {
+	t, url := r.Template(), r.URL()
+	if url != "" {
+		p.title("Access")
+		for _, line := range accessLines(c, t, own) {
+			fmt.Fprintf(p, "  %s\n", line)
+		}
+		if by := c.Payment.describe(); by != "" {
+			p.title("Payments")
+			fmt.Fprintf(p, "  %s\n", by)
+		}
+	}
+	if c.embedded() {
+		p.title("Console")
+		fmt.Fprintf(p, "  %s\n", p.address(url+consolePath))
+		p.title("Data")
+		fmt.Fprintf(p, "  %s\n", printable(c.Data))
+	}
+	pageTemplate(p, t, url)
+	pageExternals(p, t, whereAt(p, r))
+	pageOutputs(p, t)
+	pageSkipped(p, t)
+	pageCredentials(p, c)
+	fmt.Fprintln(p)
+	if url != "" { // what has no effect fills a screen
+		fmt.Fprintf(p, "%s is ready. ", url)
+	}
+}
+
+// whereAt says where a resource is that is not emulated.
+func whereAt(p page, r *runner.Runner) func(template.External) string {
+	return func(x template.External) string {
+		for _, absent := range r.Absent() {
+			if absent.LogicalID == x.LogicalID {
+				return p.warning(printable(fmt.Sprintf("%s (%s)", notThere, absent.Reason)))
+			}
+		}
+		return printable("at the endpoint: " + x.Name)
+	}
+}
+
+// accessLines say who may call, and how.
+func accessLines(c config, t *template.Template, own *devIssuer) (lines []string) {
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	all := authorizers(t)
 	if !c.Access.Tokens {
-		fmt.Fprintln(page, "  any program on this machine; --auth jwt requires access tokens")
+		add("any program on this machine; --auth jwt requires access tokens")
 		if len(all) > 0 && !c.embedded() {
-			fmt.Fprintln(page, "  functions behind an authorizer see a caller called local; --claim changes what they see")
+			add("functions behind an authorizer see a caller called local; --claim changes what they see")
 		}
-		return
+		return lines
 	}
-	fmt.Fprintf(page, "  access tokens of %s for %s\n", c.Access.Issuer, c.Access.Audience)
+	add("access tokens of %s for %s", c.Access.Issuer, c.Access.Audience)
 	if own == nil {
-		return
+		return lines
 	}
-	fmt.Fprintf(page, "  for development: %s\n", own.example(c, scopes(t, "")))
+	add("for development: %s", own.example(c, scopes(t, "")))
 	for _, a := range all {
 		if a.Issuer != own.url {
-			fmt.Fprintf(page, "  for %s alone: %s\n", a.Name, own.example(c, scopes(t, a.Name), "--claim", "iss="+a.Issuer, "--claim", "aud="+a.Audience[0]))
+			add("for %s alone: %s", a.Name, own.example(c, scopes(t, a.Name), "--claim", "iss="+a.Issuer, "--claim", "aud="+a.Audience[0]))
 		}
 	}
+	return lines
 }
 
 // scopes returns the scopes of the routes with an authorizer, or with any, separated by
@@ -107,70 +151,87 @@ func authorizers(t *template.Template) (all []template.JWTAuthorizer) {
 }
 
 // pageTemplate prints what is served of a template at a URL, as it was understood.
-func pageTemplate(page io.Writer, t *template.Template, url string) {
+func pageTemplate(p page, t *template.Template, url string) {
 	for _, api := range t.APIs {
-		pageRoutes(page, api)
+		pageRoutes(p, api)
 	}
-	pageURLs(page, t.Functions, url)
+	pageURLs(p, t.Functions, url)
 	if len(t.Queues) > 0 {
-		fmt.Fprintln(page, "\nQueues")
+		p.title("Queues")
 	}
 	for _, q := range t.Queues {
-		fmt.Fprintf(page, "  %s\tvisibility timeout %s\tretention %s", q.LogicalID, q.VisibilityTimeout, q.Retention)
+		fmt.Fprintf(p, "  %s\tvisibility timeout %s\tretention %s", q.LogicalID, q.VisibilityTimeout, q.Retention)
 		if q.DeadLetterQueue != "" {
-			fmt.Fprintf(page, "\tafter %d receives → %s", q.MaxReceiveCount, q.DeadLetterQueue)
+			fmt.Fprintf(p, "\tafter %d receives → %s", q.MaxReceiveCount, q.DeadLetterQueue)
 		}
-		fmt.Fprintln(page)
+		fmt.Fprintln(p)
 	}
-	fmt.Fprintln(page, "\nFunctions")
+	p.title("Functions")
 	for _, f := range t.Functions {
-		fmt.Fprintf(page, "  %s\ttimeout %s", f.LogicalID, f.Timeout)
+		fmt.Fprintf(p, "  %s\ttimeout %s", f.LogicalID, f.Timeout)
 		if !runner.IsInvoked(t, f.LogicalID) {
-			fmt.Fprint(page, "\tnothing here invokes it")
+			fmt.Fprint(p, "\tnothing here invokes it")
 		}
 		for _, s := range t.Schedules {
 			if s.Function == f.LogicalID && s.Enabled {
-				fmt.Fprintf(page, "\t← %s", s.Expression)
+				fmt.Fprintf(p, "\t← %s", s.Expression)
 			}
 		}
 		for _, m := range t.Mappings {
 			if m.Function == f.LogicalID {
-				fmt.Fprintf(page, "\t%s", mapping(m))
+				fmt.Fprintf(p, "\t%s", mapping(m))
 			}
 		}
 		for _, m := range t.StreamMappings {
 			if m.Function == f.LogicalID {
-				fmt.Fprintf(page, "\t%s", streamMapping(m))
+				fmt.Fprintf(p, "\t%s", streamMapping(m))
 			}
 		}
-		fmt.Fprintln(page)
+		fmt.Fprintln(p)
 	}
 }
 
-func pageRoutes(page io.Writer, api template.HTTPAPI) {
-	fmt.Fprintln(page, "\nRoutes")
+func pageRoutes(p page, api template.HTTPAPI) {
+	p.title("Routes")
+	for _, r := range sortedRoutes(api) {
+		if r.Key == template.DefaultRoute {
+			fmt.Fprintf(p, "  any other\t\t→ %s\n", r.Function)
+		} else {
+			fmt.Fprintf(p, "  %s\t%s\t→ %s\n", r.Method, r.Path, r.Function)
+		}
+	}
+}
+
+// sortedRoutes returns an API's routes by their paths.
+func sortedRoutes(api template.HTTPAPI) []template.Route {
 	routes := slices.Clone(api.Routes)
 	slices.SortStableFunc(routes, func(a, b template.Route) int { return cmp.Compare(a.Path, b.Path) })
-	for _, r := range routes {
-		if r.Key == template.DefaultRoute {
-			fmt.Fprintf(page, "  any other\t\t→ %s\n", r.Function)
-		} else {
-			fmt.Fprintf(page, "  %s\t%s\t→ %s\n", r.Method, r.Path, r.Function)
-		}
-	}
+	return routes
 }
 
-func pageURLs(page io.Writer, functions []template.Function, url string) {
-	title := "\nFunction URLs\n"
+// urlPaths returns the paths of a function's URL.
+func urlPaths(f template.Function) []string {
+	if f.URL == nil {
+		return nil
+	}
+	return append([]string{template.LocalURLPath + f.LogicalID + "/"}, f.URL.LocalPaths...)
+}
+
+func pageURLs(p page, functions []template.Function, url string) {
+	first := true
 	for _, f := range functions {
-		if f.URL == nil {
-			continue
+		for i, path := range urlPaths(f) {
+			switch {
+			case first:
+				p.title("Function URLs")
+				fallthrough
+			case i == 0:
+				fmt.Fprintf(p, "  %s\t%s%s\n", f.LogicalID, url, path)
+			default:
+				fmt.Fprintf(p, "  \tand %s%s\n", url, path)
+			}
+			first = false
 		}
-		fmt.Fprintf(page, "%s  %s\t%s%s%s/\n", title, f.LogicalID, url, template.LocalURLPath, f.LogicalID)
-		for _, path := range f.URL.LocalPaths {
-			fmt.Fprintf(page, "  \tand %s%s\n", url, path)
-		}
-		title = ""
 	}
 }
 
@@ -217,34 +278,34 @@ func streamMapping(m template.StreamMapping) string {
 const notThere = "not there: calls to it will fail"
 
 // pageExternals prints the resources that are not emulated, and where each is.
-func pageExternals(page io.Writer, t *template.Template, where func(template.External) string) {
+func pageExternals(p page, t *template.Template, where func(template.External) string) {
 	if len(t.Externals) > 0 {
-		fmt.Fprintln(page, "\nOther resources")
+		p.title("Other resources")
 	}
 	for _, x := range t.Externals {
-		fmt.Fprintf(page, "  %s\t%s\t%s\n", x.LogicalID, x.Type, printable(where(x)))
+		fmt.Fprintf(p, "  %s\t%s\t%s\n", x.LogicalID, x.Type, where(x))
 	}
 }
 
-func pageOutputs(page io.Writer, t *template.Template) {
+func pageOutputs(p page, t *template.Template) {
 	if len(t.Outputs) > 0 {
-		fmt.Fprintln(page, "\nOutputs")
+		p.title("Outputs")
 	}
 	for _, o := range t.Outputs {
 		value := o.Value
 		if o.Unknown != "" {
 			value = "unknown: " + o.Unknown
 		}
-		fmt.Fprintf(page, "  %s\t%s\n", o.Name, printable(value))
+		fmt.Fprintf(p, "  %s\t%s\n", o.Name, printable(value))
 	}
 }
 
 // pageSkipped prints what has no effect here: each reason with what it stands for.
-func pageSkipped(page io.Writer, t *template.Template) {
+func pageSkipped(p page, t *template.Template) {
 	if len(t.Skipped) == 0 {
 		return
 	}
-	fmt.Fprintln(page, "\nWithout effect here")
+	p.title("Without effect here")
 	var reasons []string
 	by := make(map[string][]template.Skipped)
 	for _, s := range t.Skipped {
@@ -254,7 +315,7 @@ func pageSkipped(page io.Writer, t *template.Template) {
 		by[s.Reason] = append(by[s.Reason], s)
 	}
 	for _, reason := range reasons {
-		fmt.Fprintln(page, wrapped(reason+" — "+subjects(by[reason])))
+		fmt.Fprintln(p, wrapped(reason+" — "+subjects(by[reason])))
 	}
 }
 

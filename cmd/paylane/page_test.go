@@ -4,16 +4,20 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
 	"paylane/shared/emulator/runner"
+	"paylane/shared/emulator/template"
 )
 
 // hello is an application that is not paylane's, and that needs nothing beside it.
@@ -138,20 +142,173 @@ Resources:
 	}
 }
 
-// TestOwnPage: the address comes first, and last with the way out; in between everything without
-// effect is named, in lines that fit a terminal.
-func TestOwnPage(t *testing.T) {
-	c := testConfig(t)
-	written := make(writes, 1)
+// pageOf returns the start page, and checks that a single Write printed it.
+func pageOf(t *testing.T, c config) string {
+	t.Helper()
+	written := make(writes, 100)
 	c.Out = written
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, c) }()
-	page := string(<-written)
-	cancel()
-	if err := <-ended; err != nil {
+	select {
+	case page := <-written:
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		return string(page)
+	case err := <-ended:
+		cancel()
+		t.Fatal(err)
+		return ""
+	}
+}
+
+// TestShortPage: what is served fits a terminal: the address, the console, who may call, the data,
+// each route, each queue with its settings, and each function. What has no effect is a number.
+func TestShortPage(t *testing.T) {
+	c := testConfig(t)
+	page := pageOf(t, c)
+	lines := strings.Split(strings.TrimSpace(page), "\n")
+	url, ok := strings.CutPrefix(lines[0], "paylane serves ")
+	if !ok || len(lines) > 45 || lines[len(lines)-1] != "Ctrl-C finishes what is in flight and stops." {
+		t.Errorf("the page has %d lines:\n%s", len(lines), page)
+	}
+	for _, line := range lines {
+		if n := utf8.RuneCountInString(line); n > 80 && !strings.Contains(line, c.Data) {
+			t.Errorf("a line has %d columns: %s", n, line)
+		}
+	}
+	read, err := runner.Check(runner.Config{Template: c.Template, Parameters: c.parameters()})
+	if err != nil {
 		t.Fatal(err)
 	}
+	wants := []string{
+		"  console  " + url + "/console\n", "  data     " + c.Data + "\n", "  access   any program on this machine; ",
+		"  PaymentQueue    visibility 1m     retention 13d  1000 receives → PaymentDLQ\n",
+		"  ReconcileQueue  visibility 1h30m  retention 1d\n",
+		"  Payment     timeout 10s  ← PaymentQueue\n", "  Stream      timeout 5m30s\n", "  Smoke       timeout 2m  nothing here invokes it\n",
+		"  Stream  /_url/Stream/, /orders/{id}/events\n", " any other\n",
+		fmt.Sprintf("\nWithout effect here: %d settings, which --verbose and \"paylane check\" list.\n", len(read.Skipped)),
+	}
+	for _, q := range read.Queues {
+		wants = append(wants, "\n  "+q.LogicalID+" ")
+	}
+	for _, f := range read.Functions {
+		wants = append(wants, "\n  "+f.LogicalID+" ")
+	}
+	for _, want := range wants {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in:\n%s", want, page)
+		}
+	}
+	// "Api  GET /docs, GET HEAD POST /orders," is four routes of Api, in lines of which the further
+	// ones are indented.
+	routes := make(map[string]string)
+	function := ""
+	for _, line := range section(page, "Routes") {
+		if line[2] != ' ' {
+			function, line, _ = strings.Cut(line[2:], " ")
+		}
+		routes[function] += line
+	}
+	for _, r := range read.APIs[0].Routes {
+		if !slices.ContainsFunc(strings.Split(routes[r.Function], ","), func(entry string) bool {
+			words := strings.Fields(entry)
+			last := len(words) - 1
+			return words[last] == r.Path && slices.Contains(words[:last], r.Method) || r.Key == template.DefaultRoute && words[0] == "any"
+		}) {
+			t.Errorf("%s is not in %s", r.Key, routes[r.Function])
+		}
+	}
+}
+
+// TestShortPageOfOthers: of another template the short page still names what is silently different
+// here, each thing.
+func TestShortPageOfOthers(t *testing.T) {
+	c := testConfig(t)
+	c.Template = writeTemplate(t, `Transform: AWS::Serverless-2016-10-31
+Resources:
+  News: {Type: AWS::SNS::Topic}
+  Greeter:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: .
+      Handler: bootstrap
+      Runtime: provided.al2023
+      Tracing: Active
+      Events: {Greet: {Type: HttpApi, Properties: {Method: GET, Path: "/greet/{name}"}}}
+Outputs:
+  Name: {Value: "42"}
+`)
+	program := filepath.Join(filepath.Dir(c.Template), "bootstrap")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	out := new(lines)
+	c.Out = out
+	url, stop := runRunner(t, c)
+	stop()
+	_, page, _ := strings.Cut(out.String(), "paylane serves ")
+	want := url + `
+
+  access  any program on this machine; --auth jwt requires access tokens
+
+Routes
+  Greeter  GET /greet/{name}
+
+Functions
+  Greeter  timeout 3s
+
+Other resources
+  News  AWS::SNS::Topic  not there: calls to it will fail (there is no endpoint)
+
+Outputs
+  Name  42
+
+Without effect here
+  there is no X-Ray locally — Greeter.Tracing
+
+Credentials
+  the functions have made-up ones, and their calls to AWS are refused; --aws-credentials gives them the shell's and lets them call AWS
+
+Ctrl-C finishes what is in flight and stops.
+`
+	if d := cmp.Diff(want, page); d != "" {
+		t.Errorf("the page (-want +got):\n%s", d)
+	}
+}
+
+// TestSources: what is disabled is named, and says so.
+func TestSources(t *testing.T) {
+	read := &template.Template{
+		Schedules:      []template.Schedule{{Function: "F", Expression: "rate(1 day)"}, {Function: "G", Expression: "rate(2 days)", Enabled: true}},
+		Mappings:       []template.Mapping{{Function: "F", Queue: "Q", Enabled: true}, {Function: "F", Queue: "R"}},
+		StreamMappings: []template.StreamMapping{{Function: "F", Table: "T", Enabled: true}},
+	}
+	want := []string{"rate(1 day) (disabled)", "Q", "R (disabled)", "changes of T"}
+	if d := cmp.Diff(want, sources(read, "F")); d != "" {
+		t.Errorf("sources (-want +got):\n%s", d)
+	}
+}
+
+func TestBrief(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		30 * time.Second: "30s", time.Minute: "1m", 90 * time.Second: "1m30s", time.Hour: "1h", 90 * time.Minute: "1h30m", 10 * time.Minute: "10m",
+		24 * time.Hour: "1d", 25 * time.Hour: "25h", time.Hour + time.Second: "1h0m1s", 0: "0s",
+	} {
+		if got := brief(d); got != want {
+			t.Errorf("%v is %s, want %s", d, got, want)
+		}
+	}
+}
+
+// TestOwnPage: with --verbose the page is whole. The address comes first, and last with the way out;
+// in between everything without effect is named, in lines that fit a terminal.
+func TestOwnPage(t *testing.T) {
+	c := testConfig(t)
+	c.Verbose = true
+	page := pageOf(t, c)
 	lines := strings.Split(strings.TrimSpace(page), "\n")
 	if !strings.HasPrefix(lines[0], "paylane serves http://") || !strings.HasSuffix(lines[len(lines)-1], " is ready. Ctrl-C finishes what is in flight and stops.") {
 		t.Errorf("the page begins with %s and ends with %s", lines[0], lines[len(lines)-1])

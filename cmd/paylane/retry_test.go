@@ -128,7 +128,7 @@ func TestRetryOfMany(t *testing.T) {
 		t.Errorf("the exit status is %d, the output %q", got.status, got.out)
 	}
 	for _, text := range []string{
-		"] 3 of 4", "4 found, 2 retried, 1 changed meanwhile, 1 failed\n", "paylane retry: retry the order b: 500: try again later\n",
+		"] 3 of 4", "4 found, 2 retried, 1 changed meanwhile, 1 failed\n", "\x1b[31mpaylane retry:\x1b[m retry the order b: 500: try again later\n",
 	} {
 		if !strings.Contains(got.err, text) {
 			t.Errorf("the terminal does not show %q: %q", text, got.err)

@@ -42,7 +42,7 @@ const gcPercent = 800
 
 func (c cli) runCommand() *cobra.Command {
 	o := config{Out: c.out, Now: c.now, Jitter: c.jitter}
-	var verbose, json bool
+	var json bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Take and pay orders on this machine",
@@ -52,27 +52,17 @@ are made at --endpoint, and without them it needs none. Ctrl-C finishes what is
 in flight and stops.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Log = newLogger(c.err, verbose, json)
-			if !o.embedded() {
-				o.Region = cmp.Or(c.getenv("AWS_REGION"), c.getenv("AWS_DEFAULT_REGION"))
-				var err error
-				if o.Credentials, err = c.credentials(o.ShellCredentials); err != nil {
-					return err
-				}
+			o.Style, o.Log = c.styleOn(c.outTerminal), c.newLogger(o.Verbose, json)
+			if json {
+				o.JSON = slog.New(slog.NewJSONHandler(c.out, nil))
+				o.Out = jsonLines{o.JSON}
 			}
-			var err error
-			if o.Gateway, err = o.Payment.open(c, o.embedded()); err != nil {
+			err := c.run(cmd.Context(), o)
+			if usage := (usageError{}); err == nil || !json || errors.As(err, &usage) {
 				return err
 			}
-			if c.getenv("GOGC") == "" {
-				// Little is alive at a time, so Go's default would collect many times a second.
-				debug.SetGCPercent(gcPercent)
-			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			// After the first signal the second one ends the process at once.
-			context.AfterFunc(ctx, stop)
-			return run(ctx, o)
+			o.Log.ErrorContext(cmd.Context(), cmd.CommandPath()+": "+err.Error())
+			return errReported
 		},
 	}
 	flags := cmd.Flags()
@@ -84,6 +74,7 @@ in flight and stops.`,
 	flags.StringVar(&o.Access.Issuer, "issuer", "", "`URL` of the tokens' issuer (default an issuer for development, see \"paylane token\")")
 	flags.StringVar(&o.Access.Audience, "audience", "", "with --issuer, the `audiences` to accept, separated by commas")
 	flags.StringVar(&o.Access.TenantClaim, "tenant-claim", "", "`claim` of a token that names the tenant (default client_id)")
+	flags.StringVar(&o.Access.ConsoleClient, "console-client", "", "with --issuer, the `id` of the client that people sign in to the console with; its redirect URI is /console/callback")
 	flags.Func("claim", "without --auth jwt, `name=value` of a claim that functions see behind an authorizer, as for \"paylane token\"; may be repeated", o.Access.Claims.add)
 	o.Payment.add(cmd)
 	flags.BoolFunc("webhook-loopback", "whether webhooks may go to loopback addresses, also without TLS (default true if --addr is one)", func(text string) error {
@@ -94,20 +85,42 @@ in flight and stops.`,
 	flags.StringVar(&o.Endpoint, "endpoint", "", "`URL` of AWS's services, such as LocalStack's: the template's functions are built, and run on it")
 	flags.BoolVar(&o.ShellCredentials, "aws-credentials", false, "give the functions that are built the shell's AWS credentials and let them call AWS")
 	flags.StringVar(&o.OTLP, "otlp", "", "`URL` of a collector that takes OTLP/HTTP, such as http://127.0.0.1:4318: the spans of requests, payments and calls go there")
-	flags.BoolVar(&verbose, "verbose", false, "log everything, not only what goes wrong")
-	flags.BoolVar(&json, "json", false, "log JSON lines")
+	flags.BoolVar(&o.Verbose, "verbose", false, "show all that is served and logged, and Lambda's START, END and REPORT of each invocation")
+	flags.BoolVar(&json, "json", false, "print JSON lines only: what is served and what functions print to standard output, the log to standard error")
 	return cmd
 }
 
-func newLogger(w io.Writer, verbose, json bool) *slog.Logger {
+// run completes what flags can't say, and runs until a signal comes.
+func (c cli) run(ctx context.Context, o config) (err error) {
+	if !o.embedded() {
+		o.Region = cmp.Or(c.getenv("AWS_REGION"), c.getenv("AWS_DEFAULT_REGION"))
+		if o.Credentials, err = c.credentials(o.ShellCredentials); err != nil {
+			return err
+		}
+	}
+	if o.Gateway, err = o.Payment.open(c, o.embedded()); err != nil {
+		return err
+	}
+	if c.getenv("GOGC") == "" {
+		// Little is alive at a time, so Go's default would collect many times a second.
+		debug.SetGCPercent(gcPercent)
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// After the first signal the second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	return run(ctx, o)
+}
+
+func (c cli) newLogger(verbose, json bool) *slog.Logger {
 	o := &slog.HandlerOptions{Level: slog.LevelWarn}
 	if verbose {
 		o.Level = slog.LevelDebug
 	}
 	if json {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(slog.NewJSONHandler(c.err, o))
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(slog.NewTextHandler(colouredLog{c.err, c.styleOn(c.terminal)}, o))
 }
 
 // firstFailure logs nothing after the database failed: each request in flight fails then,
@@ -151,7 +164,14 @@ type config struct {
 
 	// Out receives the start page, and the lines of functions that run as programs. It
 	// must be safe for concurrent use.
-	Out    io.Writer
+	Out io.Writer
+	// Verbose makes the start page whole, and adds Lambda's lines of each invocation, of all
+	// functions, to Out.
+	Verbose bool
+	// JSON logs what is served, in place of the start page, unless nil.
+	JSON *slog.Logger
+	// Style is that of the start page.
+	Style  style
 	Log    *slog.Logger
 	Now    func() time.Time
 	Jitter func(n int) int
@@ -195,6 +215,9 @@ func (c config) check() error {
 	if err == nil && c.ShellCredentials && c.embedded() {
 		err = errors.New("--aws-credentials is for functions that are built; paylane's own run without AWS, unless there is an --endpoint")
 	}
+	if err == nil && c.Access.ConsoleClient != "" && !c.embedded() {
+		err = errors.New("--console-client is for the console, which paylane's own template has in this process: leave out --endpoint, and give that --template")
+	}
 	if err == nil && c.OTLP != "" && !isURL(c.OTLP) {
 		err = fmt.Errorf("--otlp %q is not a URL such as http://127.0.0.1:4318", c.OTLP)
 	}
@@ -217,7 +240,7 @@ func run(ctx context.Context, c config) error {
 	// template is read.
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
-		return err
+		return addrError(c.Addr, err)
 	}
 	defer func() { _ = listener.Close() }() // it is, if it was served
 	addr, err := c.reachedAt(listener.Addr())
@@ -227,15 +250,13 @@ func run(ctx context.Context, c config) error {
 	options := runner.Config{
 		Template: c.Template, Imports: c.Imports, Addr: addr, Listener: listener,
 		Endpoint: c.Endpoint, Region: c.Region, Credentials: c.Credentials, AllowAWS: c.ShellCredentials,
-		Output: c.Out, Logger: c.Log, Now: c.Now, Jitter: c.Jitter, Identity: c.Access.Claims,
+		Output: c.Out, Verbose: c.Verbose, Logger: c.Log, Now: c.Now, Jitter: c.Jitter, Identity: c.Access.Claims,
 	}
 	var own *devIssuer
 	if c.Access.Tokens && c.Access.Issuer == "" {
-		if own, err = openIssuer(c.Data, addr); err != nil {
+		if own, err = c.ownIssuer(addr); err != nil {
 			return err
 		}
-		c.Access.Issuer, c.Access.Audience = own.url, devAudience
-		c.Access.Client = &http.Client{Transport: own}
 		options.Wrap = own.handler
 	}
 	if c.Access.Tokens {
@@ -269,9 +290,11 @@ func run(ctx context.Context, c config) error {
 		return fmt.Errorf("%w\n%s", err, bringUp)
 	}
 	if err != nil {
-		return err
+		return templateError(c.Template, err)
 	}
-	if err := startPage(c, r, own); err != nil {
+	if c.JSON != nil {
+		logServed(ctx, c.JSON, c, r)
+	} else if err := startPage(c, r, own); err != nil {
 		return errors.Join(err, r.Close())
 	}
 	return r.Wait()
@@ -291,6 +314,22 @@ func (c config) embed(o *runner.Config, fatal func(error)) {
 		}
 		return platform.withConsole(next)
 	}
+}
+
+// ownIssuer opens the development issuer, and makes it the one whose tokens are accepted.
+func (c *config) ownIssuer(addr string) (*devIssuer, error) {
+	own, err := openIssuer(c.Data, addr)
+	if err != nil {
+		return nil, err
+	}
+	if c.embedded() { // and so has a console
+		if own.people, err = newDevSignIn(own, c.Access.TenantClaim, c.Now); err != nil {
+			return nil, err
+		}
+		c.Access.ConsoleClient = devConsoleClient
+	}
+	c.Access.Issuer, c.Access.Audience, c.Access.Client = own.url, devAudience, &http.Client{Transport: own}
+	return own, nil
 }
 
 // bringUp is how to have an endpoint.

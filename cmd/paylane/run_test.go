@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -58,7 +59,7 @@ func startRunner(t testing.TB, c config) string {
 func runRunner(t testing.TB, c config) (url string, stop func()) {
 	t.Helper()
 	page, out := io.Pipe()
-	c.Out = out
+	c.Out = io.MultiWriter(c.Out, out)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
@@ -172,5 +173,32 @@ func TestWaitsTakeNoOrders(t *testing.T) {
 	}
 	if status, _ := fetch(t, url+"/orders"); status != http.StatusOK {
 		t.Errorf("while others wait, the list answers %d", status)
+	}
+}
+
+// TestVerbose: with --verbose, and only with it, the output has Lambda's lines of each
+// invocation: of functions in this process, and of those that are built.
+func TestVerbose(t *testing.T) {
+	for _, row := range []struct{ name, template, path, function string }{
+		{"in this process", filepath.Join(root, "template.yaml"), "/healthz", "local-Api"},
+		{"built", hello, "/greet/ann", "local-Greeter"},
+	} {
+		for _, verbose := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, %v", row.name, verbose), func(t *testing.T) {
+				c := testConfig(t)
+				c.Template, c.Verbose = row.template, verbose
+				out := new(lines)
+				c.Out = out
+				url, stop := runRunner(t, c)
+				if status, body := fetch(t, url+row.path); status != http.StatusOK {
+					t.Errorf("%d %s", status, body)
+				}
+				stop()
+				got := strings.Contains(out.String(), row.function+" | START RequestId: ") && strings.Contains(out.String(), row.function+" | REPORT RequestId: ")
+				if got != verbose {
+					t.Errorf("the output is\n%s", out)
+				}
+			})
+		}
 	}
 }

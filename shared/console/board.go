@@ -26,7 +26,7 @@ type boardPage struct {
 
 func (s *console) board(w http.ResponseWriter, r *http.Request) {
 	p := page{Title: "Board", Area: "board"}
-	if s.seesAll(r) {
+	if s.seesBoard(r) {
 		s.render(w, r, http.StatusOK, "board.html", p, boardPage{Live: newLivePage(s.Local.Board.Seconds(time.Time{}))})
 		return
 	}
@@ -45,11 +45,10 @@ func (s *console) board(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, a.Status, "board.html", p, boardPage{Known: &known})
 }
 
-// seesAll reports whether a request's session may see the figures of the whole system, and there
-// are any. Where people sign in, that takes an operator of all tenants.
-func (s *console) seesAll(r *http.Request) bool {
+// seesBoard reports whether there are figures, and a request's session may see them.
+func (s *console) seesBoard(r *http.Request) bool {
 	session, _ := SessionOf(r.Context())
-	return s.Local.Board != nil && (s.SignIn == nil || session.Operate && session.Tenant == "*")
+	return s.Local.Board != nil && s.seesAll(session)
 }
 
 // knownOrders is how many of the newest orders the board looks at where it can't see all.

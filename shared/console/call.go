@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -60,8 +61,16 @@ func pathOf(segments ...string) string {
 }
 
 // call sends a request to the API in the session of r. The path is as in a URL; body is the
-// request's JSON, or empty; header are pairs of name and value, of which empty ones are left out.
+// request's JSON, or empty; header are pairs of name and value, of which empty ones are left out. A
+// session of every tenant names the one that it is about.
 func (s *console) call(r *http.Request, method, path string, query url.Values, body string, header ...string) answer {
+	if session, _ := SessionOf(r.Context()); session.Every {
+		query = maps.Clone(query)
+		if query == nil {
+			query = make(url.Values)
+		}
+		query.Set("tenant", session.Tenant)
+	}
 	a := answer{Method: method, Path: path}
 	if len(query) > 0 {
 		a.Path += "?" + query.Encode()

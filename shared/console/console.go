@@ -26,16 +26,24 @@ type Config struct {
 	Open Session
 	// Dashboard is the URL of the dashboard of the stack; empty if there is none.
 	Dashboard string
-	Local     Local
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Tokens are what orders can be paid with.
+	Tokens Tokens
+	Local  Local
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Local is what only a process knows that runs everything, and that lives on between requests. A
 // nil part is not there: pages do without it, or say so.
 type Local struct {
 	// Board has the figures of the live board.
-	Board Board
+	Board  Board
+	Queues Queues
+	// Simulator is the simulated gateway, if orders are paid by one that runs in this process.
+	Simulator Simulator
+	// Background calls f in a goroutine of its own. Its context ends with the process, which
+	// waits for f to return.
+	Background func(f func(ending context.Context))
 }
 
 // console serves the pages.
@@ -44,6 +52,8 @@ type console struct {
 
 	pages   map[string]*template.Template // by the name of their file
 	assets  assets
+	runs    runs
+	issuer  *issuer       // of SignIn
 	streams chan struct{} // has a place for each live stream that may be open
 }
 
@@ -62,9 +72,19 @@ func New(c Config) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+assetPath+"{file...}", s.assets.serve)
-	s.routes(mux)
+	missing, text := page{Title: "No such page"}, "There is no such page in the console."
+	switch {
+	case s.SignIn == nil:
+		s.routes(mux)
+	case s.SignIn.ClientID == "":
+		missing, text = page{Title: "The console is closed"}, "Signing in is not set up: the console needs a client of its own at the issuer of the access tokens."
+	default:
+		s.issuer = newIssuer(s.SignIn, s.Now)
+		s.signInRoutes(mux)
+		s.routes(mux)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.render(w, r, http.StatusNotFound, "problem.html", page{Title: "No such page"}, "There is no such page in the console.")
+		s.render(w, r, http.StatusNotFound, "problem.html", missing, text)
 	})
 	return s.guard(mux), nil
 }
@@ -75,7 +95,11 @@ func (s *console) routes(mux *http.ServeMux) {
 	act := func(pattern string, serve sessionHandler) { mux.HandleFunc("POST "+pattern, s.acted(serve)) }
 	s.boardRoutes(see)
 	s.orderRoutes(see, act)
+	if s.Local.Queues != nil {
+		s.queueRoutes(see, act)
+	}
 	s.webhookRoutes(see, act)
+	s.tryRoutes(see, act)
 }
 
 // route adds a page, or an action.
@@ -116,13 +140,15 @@ type page struct {
 	// SignedIn says that there is something to sign out of.
 	SignedIn bool
 	Now      time.Time
+	// Local says which pages there are.
+	Local Local
 }
 
 // render answers with a page. The page is whole before anything is sent.
 func (s *console) render(w http.ResponseWriter, r *http.Request, status int, name string, p page, data any) {
-	p.Data, p.Now, p.SignedIn = data, s.Now().UTC(), s.SignIn != nil
-	if session, ok := SessionOf(r.Context()); ok {
-		p.Session, p.CSRF = session, session.csrf()
+	p.Data, p.Now, p.Local = data, s.Now().UTC(), s.Local
+	if session, ok := SessionOf(r.Context()); ok && session.secret != "" { // it has not ended
+		p.Session, p.CSRF, p.SignedIn = session, session.csrf(), s.SignIn != nil
 	}
 	var text bytes.Buffer
 	if err := s.pages[name].Execute(&text, p); err != nil {

@@ -18,12 +18,19 @@ func (s *console) functions() template.FuncMap {
 			return order.Money{Amount: amount, Currency: order.Currency(currency)}.String()
 		},
 		"clock": func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
-		"stamp": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"stamp": stamp,
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 		"parse": parseTime,
 		"took":  took,
+
+		"thousands": thousands,
+		"visible":   visible,
+		"long":      long,
+		"ago":       ago,
 	}
 }
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // parseTime reads a time of the API; the zero time is none.
 func parseTime(text string) time.Time {
@@ -46,4 +53,13 @@ func took(d time.Duration) string {
 // statusText writes an HTTP status as its line has it.
 func statusText(status int) string {
 	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+}
+
+// thousands writes a count with commas.
+func thousands(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }

@@ -244,7 +244,7 @@ func grouped(n int) string {
 // live streams the board as Server-Sent Events, one a second. Whoever comes back gets what it has
 // missed.
 func (s *console) live(w http.ResponseWriter, r *http.Request) {
-	if !s.seesAll(r) {
+	if !s.seesBoard(r) {
 		s.render(w, r, http.StatusNotFound, "problem.html", page{Title: "No live board"}, "The live board shows the whole system, to operators of all tenants.")
 		return
 	}

@@ -128,6 +128,10 @@ func (s *console) orderPage(w http.ResponseWriter, r *http.Request, acted *answe
 		s.broken(w, r, err)
 		return
 	}
+	if r.URL.Query().Get("version") == strconv.FormatInt(view.Order.Version, 10) {
+		w.WriteHeader(http.StatusNoContent) // whoever asks shows it as it is
+		return
+	}
 	view.Open = !order.Status(view.Order.Status).End()
 	view.Story = append(story(view.Order), s.told(r, view.Order.ID)...)
 	slices.SortStableFunc(view.Story, inTime)
@@ -236,6 +240,9 @@ func (s *console) curl(r *http.Request, path string) string {
 	scheme := "http"
 	if r.TLS != nil || s.SignIn != nil && s.SignIn.Secure {
 		scheme = "https"
+	}
+	if session, _ := SessionOf(r.Context()); session.Every {
+		path += `\?tenant=` + url.QueryEscape(session.Tenant)
 	}
 	command := "curl " + scheme + "://" + r.Host + path
 	if s.SignIn != nil {

@@ -11,8 +11,11 @@ import (
 
 // Session is who uses the console.
 type Session struct {
-	// Tenant is whose orders it shows.
+	// Tenant is whose orders it shows. In a session of every tenant it is the one chosen last, and
+	// empty if none is yet.
 	Tenant string
+	// Every lets the session choose its tenant among all.
+	Every bool
 	// Name is who it is, for the page's head; empty if nobody signs in.
 	Name string
 	// Read and Operate are what it may do: see, and act.
@@ -32,10 +35,10 @@ func SessionOf(ctx context.Context) (Session, bool) {
 }
 
 // csrf returns the token that the session's forms carry. Nobody computes it who does not have the
-// session's secret.
+// session's secret. A form that was opened for one tenant is not for another that was chosen since.
 func (s Session) csrf() string {
 	mac := hmac.New(sha256.New, []byte(s.secret))
-	mac.Write([]byte("paylane console form"))
+	mac.Write([]byte("paylane console form of " + s.Tenant))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
@@ -53,17 +56,36 @@ func (s *console) seen(serve sessionHandler) http.HandlerFunc {
 			return
 		}
 		r = r.WithContext(sessionContext(r.Context(), session))
-		if !session.Read {
+		switch {
+		case !session.Read:
 			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Not allowed"},
 				"Your account lacks the scope orders/read, which seeing orders takes.")
-			return
+		case session.Every && session.Tenant == "":
+			s.noTenant(w, r)
+		default:
+			serve(w, r)
 		}
-		serve(w, r)
 	}
 }
 
 // acted serves an action to a session that may act, if it comes from a form of that session.
 func (s *console) acted(serve sessionHandler) http.HandlerFunc {
+	return s.posted(func(w http.ResponseWriter, r *http.Request) {
+		session, _ := SessionOf(r.Context())
+		switch {
+		case !session.Operate:
+			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Not allowed"},
+				"Your account lacks the scope orders/operate, which the console's actions take.")
+		case session.Every && session.Tenant == "":
+			s.noTenant(w, r)
+		default:
+			serve(w, r)
+		}
+	})
+}
+
+// posted serves a form, if it is one of the session that sends it.
+func (s *console) posted(serve sessionHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		session, ok := s.session(w, r)
 		if !ok {
@@ -75,17 +97,19 @@ func (s *console) acted(serve sessionHandler) http.HandlerFunc {
 			s.render(w, r, http.StatusBadRequest, "problem.html", page{Title: "Not understood"}, "The form could not be read.")
 			return
 		}
-		switch {
-		case !hmac.Equal([]byte(r.PostForm.Get("csrf")), []byte(session.csrf())):
+		if !hmac.Equal([]byte(r.PostForm.Get("csrf")), []byte(session.csrf())) {
 			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Refused"},
 				"The form is not one of this session: open the page again, and send it from there.")
-		case !session.Operate:
-			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Not allowed"},
-				"Your account lacks the scope orders/operate, which the console's actions take.")
-		default:
-			serve(w, r)
+			return
 		}
+		serve(w, r)
 	}
+}
+
+// noTenant has a session of every tenant choose one, in the page's head.
+func (s *console) noTenant(w http.ResponseWriter, r *http.Request) {
+	s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Whose orders?"},
+		"Your account is an operator's over all tenants: name one above.")
 }
 
 // visitCookie tells the sessions of an open console apart, so that a form can be held to its own.

@@ -149,6 +149,9 @@ func RunGateway(t *testing.T, g gateway.Provider, refused order.Token) {
 		if tokens.Default != "" {
 			accepted = append(accepted, tokens.Default)
 		}
+		for _, e := range tokens.Examples {
+			accepted = append(accepted, e.Token)
+		}
 		for _, token := range accepted {
 			if err := g.CheckToken(token); err != nil || !pattern.MatchString(string(token)) {
 				t.Errorf("a token of the description: %v, matches its pattern: %v", err, pattern.MatchString(string(token)))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"paylane/shared/emulator/internal/aws"
 	"paylane/shared/emulator/internal/pipe"
+	"paylane/shared/emulator/internal/platformlog"
 )
 
 // Config is what an [InProcess] invoker knows about its function.
@@ -26,6 +28,12 @@ type Config struct {
 	ReservedConcurrency *int
 	// Logger records each invocation that fails; nil discards it.
 	Logger *slog.Logger
+	// Log receives Lambda's own lines of each invocation, START, END and REPORT, as
+	// "<Name> | <line>\n": whole lines in each Write. It must be safe for concurrent use. A
+	// Write that blocks holds up the invocation. Nil is none. MemoryMB is for the REPORT.
+	Log      io.Writer
+	Name     string
+	MemoryMB int
 	// Now is the clock; nil is time.Now. It must keep pace with the time package's
 	// timers, on which timeouts run.
 	Now func() time.Time
@@ -80,30 +88,33 @@ func NewInProcess(handler any, c Config) *InProcess {
 type outcome struct {
 	result Result
 	err    *FunctionError
+	// byPlatform is set if the error is not one that the function's process would post on
+	// Lambda.
+	byPlatform bool
 }
 
 // Invoke implements [Invoker].
 //
 //nolint:contextcheck // a handler sees nothing of its caller's context, and outlives it
 func (f *InProcess) Invoke(ctx context.Context, i Invocation) (Result, error) {
-	run, cancel, err := f.begin(context.Background(), &i)
+	a, err := f.begin(context.Background(), i)
 	if err != nil {
 		return Result{}, err
 	}
 	done := make(chan outcome, 1)
-	f.start(invocation{Invocation: i, ctx: run, done: func(out outcome) { done <- out }})
+	f.start(invocation{Invocation: a.Invocation, ctx: a.ctx, done: func(out outcome) { done <- out }})
 	select {
 	case out := <-done:
-		return f.finish(run, cancel, i, out)
-	case <-run.Done():
-		return f.finish(run, cancel, i, outcome{})
+		return f.finish(a, out)
+	case <-a.ctx.Done():
+		return f.finish(a, outcome{})
 	case <-ctx.Done():
 		go func() { // the caller has left, but the function may use its time
 			select {
 			case out := <-done:
-				_, _ = f.finish(run, cancel, i, out)
-			case <-run.Done():
-				_, _ = f.finish(run, cancel, i, outcome{})
+				_, _ = f.finish(a, out)
+			case <-a.ctx.Done():
+				_, _ = f.finish(a, outcome{})
 			}
 		}()
 		return Result{}, ctx.Err()
@@ -115,7 +126,7 @@ func (f *InProcess) Invoke(ctx context.Context, i Invocation) (Result, error) {
 //
 //nolint:contextcheck // as Invoke
 func (f *InProcess) InvokeStream(ctx context.Context, i Invocation) (*Stream, error) {
-	run, cancel, err := f.begin(f.open, &i)
+	a, err := f.begin(f.open, i)
 	if err != nil {
 		return nil, err
 	}
@@ -124,25 +135,25 @@ func (f *InProcess) InvokeStream(ctx context.Context, i Invocation) (*Stream, er
 	var failure error
 	end := func(out outcome) {
 		once.Do(func() {
-			_, failure = f.finish(run, cancel, i, out)
+			_, failure = f.finish(a, out)
 			s.End(failure)
 			close(over)
 		})
 	}
 	// Not the end of the context, which Close ends too: a handler may use its time then.
 	timeout := time.AfterFunc(f.config.Timeout, func() {
-		end(outcome{err: TimeoutError(i.RequestID, f.config.Timeout)})
+		end(outcome{err: TimeoutError(a.RequestID, f.config.Timeout), byPlatform: true})
 	})
-	f.start(invocation{Invocation: i, ctx: run, stream: s, done: func(out outcome) {
+	f.start(invocation{Invocation: a.Invocation, ctx: a.ctx, stream: s, done: func(out outcome) {
 		timeout.Stop()
 		end(out)
 	}})
 	contentType, body, err := s.Await(ctx, over, func() error { return failure })
 	if err != nil {
-		cancel() // the caller may have left before there was a body to close
+		a.cancel() // the caller may have left before there was a body to close
 		return nil, err
 	}
-	return &Stream{ContentType: contentType, Body: &abandonable{body, cancel}}, nil
+	return &Stream{ContentType: contentType, Body: &abandonable{body, a.cancel}}, nil
 }
 
 // abandonable is a stream's body that ends the handler's context when it is closed.
@@ -159,11 +170,19 @@ func (a *abandonable) Close() error {
 	return a.ReadCloser.Close()
 }
 
-// begin admits an invocation, completes its ids and returns the context for its handler.
-func (f *InProcess) begin(parent context.Context, i *Invocation) (run context.Context, cancel context.CancelFunc, err error) {
+// admitted is an invocation from begin to finish.
+type admitted struct {
+	Invocation
+	ctx    context.Context //nolint:containedctx // the handler's
+	cancel context.CancelFunc
+	began  time.Time
+}
+
+// begin admits an invocation, completes its ids and makes the context for its handler.
+func (f *InProcess) begin(parent context.Context, i Invocation) (admitted, error) {
 	if f.inUse.Add(1) > limit(f.config.ReservedConcurrency) {
 		f.inUse.Add(-1)
-		return nil, nil, ErrThrottled
+		return admitted{}, ErrThrottled
 	}
 	f.underWay.Add(1)
 	i.RequestID = cmp.Or(i.RequestID, aws.UUID(f.config.Random))
@@ -174,8 +193,17 @@ func (f *InProcess) begin(parent context.Context, i *Invocation) (run context.Co
 	if i.Caller != nil {
 		parent = context.WithValue(parent, callerKey{}, i.Caller)
 	}
-	run, cancel = f.context(parent, *i, now)
-	return run, cancel, nil
+	if f.config.Log != nil {
+		f.log(platformlog.Start(i.RequestID))
+	}
+	run, cancel := f.context(parent, i, now)
+	return admitted{Invocation: i, ctx: run, cancel: cancel, began: now}, nil
+}
+
+// log writes lines to the log, in one Write.
+func (f *InProcess) log(lines ...string) {
+	prefix := f.config.Name + platformlog.Separator
+	_, _ = io.WriteString(f.config.Log, prefix+strings.Join(lines, "\n"+prefix)+"\n") // a log that can't be written stops nothing
 }
 
 type callerKey struct{}
@@ -253,7 +281,7 @@ func (f *InProcess) run(i invocation) {
 		if value := recover(); value != nil {
 			out.err = panicError(value)
 		} else if !returned { // runtime.Goexit
-			out.err = ExitError(i.RequestID, "")
+			out = outcome{err: ExitError(i.RequestID, ""), byPlatform: true}
 		}
 		i.done(out)
 	}()
@@ -279,19 +307,36 @@ func (f *InProcess) run(i invocation) {
 
 // finish ends an invocation: its context, and its share of the concurrency. A result at
 // the deadline or after it is too late: on Lambda the process would be gone.
-func (f *InProcess) finish(run context.Context, cancel context.CancelFunc, i Invocation, out outcome) (Result, error) {
-	if errors.Is(run.Err(), context.DeadlineExceeded) {
-		out.err = TimeoutError(i.RequestID, f.config.Timeout)
+func (f *InProcess) finish(a admitted, out outcome) (Result, error) {
+	if errors.Is(a.ctx.Err(), context.DeadlineExceeded) {
+		out = outcome{err: TimeoutError(a.RequestID, f.config.Timeout), byPlatform: true}
 	}
-	cancel()
+	a.cancel()
+	if f.config.Log != nil {
+		f.report(a, out)
+	}
 	f.inUse.Add(-1)
 	f.underWay.Done()
 	if out.err == nil {
 		return out.result, nil
 	}
-	f.config.Logger.ErrorContext(run, "function failed", "function", f.config.ARN, "requestId", i.RequestID,
+	f.config.Logger.ErrorContext(a.ctx, "function failed", "function", f.config.ARN, "requestId", a.RequestID,
 		"errorType", out.err.Type, "payload", string(out.err.Payload))
 	return Result{}, out.err
+}
+
+// report writes the lines at the end of an invocation. The memory used is that of all functions,
+// which says nothing about one.
+func (f *InProcess) report(a admitted, out outcome) {
+	report := platformlog.Report{
+		RequestID: a.RequestID, Took: min(f.config.Now().Sub(a.began), f.config.Timeout), MemoryMB: f.config.MemoryMB,
+	}
+	if !out.byPlatform {
+		f.log(platformlog.End(a.RequestID), report.String())
+		return
+	}
+	report.Failure = out.err.Type
+	f.log(platformlog.End(a.RequestID), report.String(), out.err.Message)
 }
 
 // Close returns when no invocation is in progress, each having ended or timed out. It ends

@@ -111,9 +111,17 @@ type TokenDescription struct {
 	Approved, Declined order.Token
 	// Doc says, for the API's document, what the tokens stand for.
 	Doc string
+	// Examples are tokens to try, the console's; none will do.
+	Examples []TokenExample
 	// Reused says that Refund and Resolve read the token of an order that was PAID; otherwise
 	// it is forgotten then.
 	Reused bool
+}
+
+// TokenExample is a payment token and what it stands for, which goes on from the token.
+type TokenExample struct {
+	Token order.Token
+	Doc   string
 }
 
 // Request is one request to a gateway.

@@ -110,15 +110,10 @@ func received(event events.APIGatewayV2HTTPRequest, began time.Time) time.Time {
 // running an HTTP API").
 const gatewayPatience = 30 * time.Second
 
-// annotate records what came of a request. The path is the route's, or an id would be in it
-// twice; nothing of query, headers or body is recorded.
+// annotate records what came of a request of the API.
 func annotate(ctx context.Context, event events.APIGatewayV2HTTPRequest, r events.APIGatewayV2HTTPResponse, took time.Duration) {
-	i := telemetry.From(ctx)
-	i.Annotate(slog.String("route", event.RouteKey), slog.Int("status", r.StatusCode))
-	if r.StatusCode == http.StatusInternalServerError {
-		i.Count(telemetry.Failed)
-	}
-	id := event.PathParameters["id"]
+	annotateAnswer(ctx, event, r)
+	i, id := telemetry.From(ctx), event.PathParameters["id"]
 	if location, ok := strings.CutPrefix(r.Headers["Location"], "/orders/"); ok {
 		id, _, _ = strings.Cut(location, "?")
 		if placedOrder(r.StatusCode, r.Headers["Location"], r.Headers["Idempotency-Replayed"]) {
@@ -128,6 +123,16 @@ func annotate(ctx context.Context, event events.APIGatewayV2HTTPRequest, r event
 	}
 	if id = strings.ToLower(id); order.ValidID(id) {
 		telemetry.Annotate(ctx, slog.String("order_id", id))
+	}
+}
+
+// annotateAnswer records what was answered to a request. The path is the route's, or an id would be
+// in it twice; nothing of query, headers or body is recorded.
+func annotateAnswer(ctx context.Context, event events.APIGatewayV2HTTPRequest, r events.APIGatewayV2HTTPResponse) {
+	i := telemetry.From(ctx)
+	i.Annotate(slog.String("route", event.RouteKey), slog.Int("status", r.StatusCode))
+	if r.StatusCode == http.StatusInternalServerError {
+		i.Count(telemetry.Failed)
 	}
 }
 

@@ -40,7 +40,7 @@ func sample[T any](t *testing.T, name string) T {
 
 // functions holds the handlers, on one store in memory.
 type functions struct {
-	api                 handlers.HTTPHandler
+	api, console        handlers.HTTPHandler
 	payment, deadletter handlers.SQSHandler
 	reconcile           handlers.ReconcileHandler
 }
@@ -55,6 +55,7 @@ func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 		worker := handlerstest.Must[handlers.SQSHandler](t)
 		test(t, functions{
 			api:        handlerstest.Must[handlers.HTTPHandler](t)(handlers.API(environment, services)),
+			console:    handlerstest.Must[handlers.HTTPHandler](t)(handlers.Console(environment, services)),
 			payment:    worker(handlers.Payment(environment, services)),
 			deadletter: worker(handlers.DeadLetter(environment, services)),
 			reconcile:  handlerstest.Must[handlers.ReconcileHandler](t)(handlers.Reconcile(environment, services)),
@@ -65,10 +66,10 @@ func inBubble(t *testing.T, test func(t *testing.T, f functions)) {
 // TestEvents handles every sample event, following the life of an order.
 func TestEvents(t *testing.T) {
 	handled := map[string]bool{}
-	http := func(t *testing.T, f functions, name string, status int, parts ...string) {
+	http := func(t *testing.T, function handlers.HTTPHandler, name string, status int, parts ...string) {
 		t.Helper()
 		handled[name] = true
-		response, err := f.api(t.Context(), sample[events.APIGatewayV2HTTPRequest](t, name))
+		response, err := function(t.Context(), sample[events.APIGatewayV2HTTPRequest](t, name))
 		if err != nil || response.StatusCode != status {
 			t.Fatalf("%s: %d %s, %v", name, response.StatusCode, response.Body, err)
 		}
@@ -95,10 +96,11 @@ func TestEvents(t *testing.T) {
 	}
 	t.Run("an order is paid", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, f functions) {
-			http(t, f, "api-create-order.json", 201, `"status":"PENDING"`)
+			http(t, f.api, "api-create-order.json", 201, `"status":"PENDING"`)
+			http(t, f.console, "console-orders.json", 200, "PENDING")
 			// The second record is not one of our messages and is reported.
 			batch(t, f.payment, "payment-batch.json", "6f1c0d1e-3b1f-4c57-9a0e-0d8f0f2a9b11")
-			http(t, f, "api-get-order.json", 200, `"status":"PAID"`, `"paymentRef":"PAY-`)
+			http(t, f.api, "api-get-order.json", 200, `"status":"PAID"`, `"paymentRef":"PAY-`)
 			for name, apply := range map[string]bool{"reconcile-by-hand.json": false, "reconcile-schedule.json": true} {
 				handled[name] = true
 				got, err := f.reconcile(t.Context(), sample[json.RawMessage](t, name))
@@ -111,12 +113,12 @@ func TestEvents(t *testing.T) {
 	})
 	t.Run("an order that payments never got to", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, f functions) {
-			http(t, f, "api-create-order.json", 201, `"status":"PENDING"`)
+			http(t, f.api, "api-create-order.json", 201, `"status":"PENDING"`)
 			batch(t, f.deadletter, "deadletter-batch.json")
-			http(t, f, "api-get-order.json", 200, `"status":"PENDING"`) // its message went back
+			http(t, f.api, "api-get-order.json", 200, `"status":"PENDING"`) // its message went back
 			time.Sleep(24 * time.Hour)
 			batch(t, f.deadletter, "deadletter-batch.json")
-			http(t, f, "api-get-order.json", 200, `"status":"FAILED"`, `"code":"not_processed"`)
+			http(t, f.api, "api-get-order.json", 200, `"status":"FAILED"`, `"code":"not_processed"`)
 		})
 	})
 	files, err := filepath.Glob(filepath.Join("..", "..", "events", "*.json"))

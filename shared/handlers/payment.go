@@ -39,6 +39,7 @@ func Payment(environment map[string]string, s Services) (SQSHandler, error) {
 		return nil, err
 	}
 	worker.Limits = order.Limits{Attempts: int(e.Attempts), Patience: time.Duration(e.Patience)}
+	worker.Patience = s.Patience
 	return s.job(pipeline.NewPayments(worker), e.Payments.Variable(), e.Payments.URL)
 }
 

@@ -26,8 +26,8 @@ import (
 	"paylane/shared/webhook"
 )
 
-// Services is what functions are made of, wherever they run. All fields down to Log are
-// required.
+// Services is what functions are made of, wherever they run. All fields down to Log but
+// Patience are required.
 type Services struct {
 	// Store opens the table of that name.
 	Store func(table string) Store
@@ -41,7 +41,9 @@ type Services struct {
 	Webhooks webhook.Poster
 	// Gateway opens the payment gateway of that name.
 	Gateway func(name string) (gateway.Provider, error)
-	Now     func() time.Time
+	// Patience is [pipeline.WorkerConfig]'s, besides that of the environment; nil adds nothing.
+	Patience func(began time.Time) time.Duration
+	Now      func() time.Time
 	// Jitter returns a number from 0 to n-1, for n > 0.
 	Jitter func(n int) int
 	Log    *slog.Logger
@@ -52,6 +54,9 @@ type Services struct {
 	// OneOrigin says that the API and the events have one origin, as in the local program:
 	// links to events are then relative.
 	OneOrigin bool
+	// PlainHTTP says that browsers reach the console without TLS, as in the local program: its
+	// cookies are then not Secure.
+	PlainHTTP bool
 	// Caller returns a context that ends with an invocation's, or once its caller has left,
 	// where that can be known; nil where it can't, as on AWS.
 	Caller func(ctx context.Context) (context.Context, context.CancelFunc)

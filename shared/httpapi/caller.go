@@ -16,10 +16,10 @@ const (
 	ScopeOperate = "orders/operate"
 )
 
-// everyTenant is the tenant claim of an operator over all tenants. Such a caller names in
+// EveryTenant is the tenant claim of an operator over all tenants. Such a caller names in
 // the query parameter tenant whose orders a request is about; for everybody else the
 // parameter is ignored.
-const everyTenant = "*"
+const EveryTenant = "*"
 
 // maxTenant bounds a tenant in the query, in bytes.
 const maxTenant = 128
@@ -76,7 +76,7 @@ func (a *api) authorize(ctx huma.Context, next func(huma.Context)) {
 	if r.URL.RawQuery != "" {
 		names = queryNames(ctx.Operation())
 	}
-	c, p := callerBy(tenant, tenant == everyTenant && a.Operator(ctx.Context()), r.URL, names)
+	c, p := callerBy(tenant, tenant == EveryTenant && a.Operator(ctx.Context()), r.URL, names)
 	if p != nil {
 		writeProblem(w, p)
 		return
@@ -86,19 +86,19 @@ func (a *api) authorize(ctx huma.Context, next func(huma.Context)) {
 }
 
 // callerBy returns the caller whose token claims a tenant: that tenant, or the one in the
-// query if the claim is everyTenant and the token is an operator's. The query may have no
+// query if the claim is EveryTenant and the token is an operator's. The query may have no
 // parameters but those named.
 func callerBy(claimed string, operator bool, at *url.URL, names []string) (caller, *Problem) {
 	switch {
 	case claimed == "":
 		return caller{}, noTenant()
-	case claimed == everyTenant && !operator:
+	case claimed == EveryTenant && !operator:
 		return caller{}, everyTenantForbidden()
 	}
 	if p := checkQuery(at.RawQuery, names...); p != nil {
 		return caller{}, p
 	}
-	if claimed != everyTenant {
+	if claimed != EveryTenant {
 		return caller{tenant: claimed}, nil
 	}
 	named := at.Query().Get("tenant")

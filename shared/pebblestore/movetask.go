@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"paylane/shared/queue"
 )
 
 // MoveStatus is the status of a [MoveTask].
@@ -40,9 +42,8 @@ const (
 // no receives. The error is a [*queue.RequestError] if no queue has this one for its
 // dead-letter queue, or a task is running.
 func (q *Queue) StartMoveTask(ctx context.Context) (MoveTask, error) {
-	sources := q.sources()
-	if len(sources) == 0 {
-		return MoveTask{}, invalid("Source queue must be configured as a Dead Letter Queue.")
+	if len(q.sources()) == 0 {
+		return MoveTask{}, errNoSources()
 	}
 	if err := q.db.begin(ctx); err != nil {
 		return MoveTask{}, fmt.Errorf("start to move messages: %w", err)
@@ -63,12 +64,59 @@ func (q *Queue) StartMoveTask(ctx context.Context) (MoveTask, error) {
 	return q.move, nil
 }
 
+// MoveMessage moves one message back as a task does, by the number that [Queue.Peek] told. SQS has
+// no such action. The error is a [*queue.RequestError] if no queue has this one for its dead-letter
+// queue, if the message has left the queue or is hidden by a receive or a delay, or if it is unknown
+// where it came from; then nothing has changed.
+func (q *Queue) MoveMessage(ctx context.Context, number uint64) error {
+	if len(q.sources()) == 0 {
+		return errNoSources()
+	}
+	if err := q.db.begin(ctx); err != nil {
+		return fmt.Errorf("move a message: %w", err)
+	}
+	defer q.db.ops.Done()
+	e, refusal := q.takeNumber(number)
+	if refusal != nil {
+		return refusal
+	}
+	return q.sendBack([]*entry{e})
+}
+
+// takeNumber takes a message that can be received now. It waits for a call that is writing about
+// it.
+func (q *Queue) takeNumber(number uint64) (*entry, *queue.RequestError) {
+	now := stampOf(q.db.now())
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.index.entries[number]
+	for e != nil && e.place == placeTaken {
+		q.untaken.Wait()
+		e = q.index.entries[number]
+	}
+	q.refresh(now)
+	switch {
+	case e == nil || e.place == placeUnsynced || e.sent+millis(q.config.Retention) <= now:
+		return nil, invalid("The message is no longer in the queue.")
+	case e.place == placeHidden && e.count == 0:
+		return nil, invalid("The message is delayed until %s.", e.visible.time().Format(time.RFC3339))
+	case e.place == placeHidden:
+		return nil, invalid("The message is in flight: whoever received it has until %s to finish it.", e.visible.time().Format(time.RFC3339))
+	}
+	q.index.take(e)
+	return e, nil
+}
+
 // MoveTask returns the newest task of this queue; ok is false if there was none since the
 // database was opened.
 func (q *Queue) MoveTask() (task MoveTask, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.move, q.move.Status != ""
+}
+
+func errNoSources() error {
+	return invalid("Source queue must be configured as a Dead Letter Queue.")
 }
 
 // sources returns the queues that have this one for their dead-letter queue.
@@ -132,7 +180,7 @@ func (q *Queue) sendBack(taken []*entry) error {
 		}
 		if to.config.ARN != m.source && (m.source != "" || len(sources) > 1) {
 			w.abandon()
-			return fmt.Errorf("move messages: the queue that message %s came from is unknown", m.id)
+			return invalid("The queue that message %s came from is unknown.", m.id)
 		}
 		w.sendBack(i, to, m)
 	}

@@ -75,7 +75,8 @@ func (w worker) claim(ctx context.Context, m order.Message) order.Claim {
 	if !ok {
 		until = now.Add(defaultLease)
 	}
-	return order.Claim{Kind: m.Kind, Round: m.Round, Now: now, Until: until, Limits: w.Limits}
+	// The order has not been read: whether its round is over is also asked after each attempt.
+	return order.Claim{Kind: m.Kind, Round: m.Round, Now: now, Until: until, Limits: w.limits(time.Time{})}
 }
 
 // drop gives up a message that was early for too long, after a fence. It returns false if

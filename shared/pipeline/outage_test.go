@@ -127,6 +127,27 @@ func TestOutageWithoutPatience(t *testing.T) {
 	})
 }
 
+// TestPatienceByBegin: patience with some orders is not patience with all.
+func TestPatienceByBegin(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		ended := time.Now().Add(time.Hour)
+		w.patience = func(began time.Time) time.Duration {
+			if began.After(ended) {
+				return 0
+			}
+			return 24 * time.Hour
+		}
+		w.wire()
+		if o := w.runToEnd(w.create("tok_flaky_9").Ref, time.Hour); o.Status != order.Paid || o.Charge.Count() != 10 {
+			t.Errorf("with patience: %s after %v", o.Status, outcomes(o))
+		}
+		time.Sleep(time.Until(ended) + time.Second)
+		if o := w.runToEnd(w.create("tok_flaky_9").Ref, time.Hour); o.Status != order.Failed || o.Charge.Count() != 3 {
+			t.Errorf("without: %s after %v", o.Status, outcomes(o))
+		}
+	})
+}
+
 // TestPatienceEnds: an outage that outlasts the patience ends in FAILED, by an attempt that
 // came after the patience ended: however late its message comes, nothing fails by time alone.
 func TestPatienceEnds(t *testing.T) {

@@ -23,8 +23,8 @@ const (
 	defaultLease = 10 * time.Second
 )
 
-// WorkerConfig is what [Payments] and [DeadLetters] need. All fields but ReusesTokens and
-// Observe are required.
+// WorkerConfig is what [Payments] and [DeadLetters] need. All fields but ReusesTokens, Patience
+// and Observe are required.
 type WorkerConfig struct {
 	Store   order.Store
 	Gateway gateway.Gateway
@@ -32,7 +32,11 @@ type WorkerConfig struct {
 	ReusesTokens bool
 	// Limits are for Payments, which alone charges.
 	Limits order.Limits
-	Now    func() time.Time
+	// Patience returns the patience with a round whose attempts began at a time; the longer of it
+	// and that of Limits counts. For the zero time it is the longest with any round. Nil adds
+	// nothing.
+	Patience func(began time.Time) time.Duration
+	Now      func() time.Time
 	// Jitter returns a number from 0 to n-1, for n > 0.
 	Jitter func(n int) int
 	// Observe is called, by many goroutines at once, with what came of each attempt, once it
@@ -176,11 +180,20 @@ func (w worker) act(ctx context.Context, h held, d job.Delivery) job.Verdict {
 	case errors.As(err, &declined):
 		return w.fail(ctx, h, order.OutcomeDeclined, order.Failure{Code: declined.Code, Message: declined.Message})
 	case outcome == order.OutcomeUnavailable && !errors.Is(err, gateway.ErrMisconfigured) &&
-		h.kind == order.KindCharge && w.Limits.Over(h.order.Charge, w.Now()):
+		h.kind == order.KindCharge && w.limits(h.order.Charge.Since).Over(h.order.Charge, w.Now()):
 		return w.fail(ctx, h, outcome, notCharged(h))
 	default:
 		return w.release(ctx, h, d, outcome, err)
 	}
+}
+
+// limits returns the limits of a round whose attempts began at a time.
+func (w worker) limits(began time.Time) order.Limits {
+	l := w.Limits
+	if w.Patience != nil {
+		l.Patience = max(l.Patience, w.Patience(began))
+	}
+	return l
 }
 
 // ask makes the request within what is left of the invocation.

@@ -44,6 +44,7 @@ type world struct {
 	payments *pipeline.Payments
 	dead     *pipeline.DeadLetters
 	limits   order.Limits
+	patience func(began time.Time) time.Duration
 	// tokensOnce says that the gateway takes each payment token once.
 	tokensOnce bool
 	jitter     func(n int) int
@@ -103,7 +104,8 @@ func (w *world) wire() {
 		},
 	})
 	c := pipeline.WorkerConfig{
-		Store: w.store, Gateway: w.gateway, ReusesTokens: !w.tokensOnce, Limits: w.limits, Now: time.Now, Jitter: w.jitter,
+		Store: w.store, Gateway: w.gateway, ReusesTokens: !w.tokensOnce, Limits: w.limits, Patience: w.patience,
+		Now: time.Now, Jitter: w.jitter,
 	}
 	w.payments, w.dead = pipeline.NewPayments(c), pipeline.NewDeadLetters(c, w.queue)
 }

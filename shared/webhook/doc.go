@@ -15,6 +15,7 @@
 // long as they are young; see [Worker]. What does not end with a 2xx within 10 seconds is
 // tried again, [MaxReceives] times over at least 24 hours, and then lies in the dead-letter
 // queue. An endpoint at which nothing has succeeded for [DisableAfter] is disabled.
+// [Endpoints.Resend] sends an event once more on request, with its id, also to an endpoint that has it.
 //
 // # Where the state is
 //

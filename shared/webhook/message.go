@@ -23,6 +23,8 @@ type Message struct {
 	// OrderID is empty for an event that is of no order.
 	OrderID string
 	Event   Event
+	// Again says that the endpoint gets the event even if it has taken it.
+	Again bool
 }
 
 type messageJSON struct {
@@ -36,6 +38,7 @@ type messageJSON struct {
 	Number   int             `json:"number,omitempty"`
 	Before   *previousJSON   `json:"before,omitempty"`
 	Data     json.RawMessage `json:"data"`
+	Again    bool            `json:"again,omitempty"`
 }
 
 type previousJSON struct {
@@ -47,7 +50,7 @@ type previousJSON struct {
 func (m Message) Encode() (string, error) {
 	out := messageJSON{
 		Version: MessageVersion, Tenant: m.Tenant, Endpoint: m.EndpointID, OrderID: m.OrderID, EventID: m.Event.ID,
-		Type: m.Event.Type, At: m.Event.At, Number: m.Event.Number, Data: m.Event.Data,
+		Type: m.Event.Type, At: m.Event.At, Number: m.Event.Number, Data: m.Event.Data, Again: m.Again,
 	}
 	if m.Event.Before.Type != "" {
 		out.Before = (*previousJSON)(&m.Event.Before)
@@ -72,7 +75,7 @@ func ParseMessage(body string) (Message, error) {
 	case in.Number < 0 || (in.OrderID == "") != (in.Number == 0):
 		return Message{}, fmt.Errorf("%w: it has an order or a number, and not both", ErrMessage)
 	}
-	m := Message{Tenant: in.Tenant, EndpointID: in.Endpoint, OrderID: in.OrderID, Event: Event{
+	m := Message{Tenant: in.Tenant, EndpointID: in.Endpoint, OrderID: in.OrderID, Again: in.Again, Event: Event{
 		ID: in.EventID, Type: in.Type, At: in.At.UTC(), Number: in.Number, Data: in.Data,
 	}}
 	if in.Before != nil {

@@ -133,7 +133,7 @@ func (w *Worker) deliver(ctx context.Context, m Message, receives int) job.Verdi
 	switch {
 	case err != nil:
 		return failed(err)
-	case m.Event.Number > 0 && order.number >= m.Event.Number:
+	case order.has(m.Event) && !m.Again:
 		return done(resultRepeated)
 	case w.early(m, endpoint, order):
 		return waits(resultWaits)
@@ -315,11 +315,18 @@ type sent struct {
 	number int // of the newest
 }
 
+// has reports whether an event of an order is one of them.
+func (s sent) has(e Event) bool { return e.Number > 0 && s.number >= e.Number }
+
 func (w *Worker) readSent(ctx context.Context, m Message) (sent, error) {
 	if m.Event.Number == 0 {
 		return sent{}, nil
 	}
-	d, err := w.Documents.Document(ctx, document.Key{Tenant: m.Tenant, Name: "sent." + m.EndpointID + "." + m.OrderID})
+	return readSent(ctx, w.Documents, m.Tenant, m.EndpointID, m.OrderID)
+}
+
+func readSent(ctx context.Context, documents document.Store, tenant, endpointID, orderID string) (sent, error) {
+	d, err := documents.Document(ctx, document.Key{Tenant: tenant, Name: "sent." + endpointID + "." + orderID})
 	s := sent{Document: d}
 	if err == nil && d.Version > 0 {
 		err = json.Unmarshal([]byte(d.Body), &s.number)
@@ -332,7 +339,7 @@ func (w *Worker) readSent(ctx context.Context, m Message) (sent, error) {
 
 // writeSent notes that the endpoint has the message's event.
 func (w *Worker) writeSent(ctx context.Context, m Message, s sent) error {
-	if m.Event.Number == 0 {
+	if m.Event.Number == 0 || s.has(m.Event) {
 		return nil
 	}
 	err := retryConflict(func() error {
@@ -341,7 +348,7 @@ func (w *Worker) writeSent(ctx context.Context, m Message, s sent) error {
 		err := w.Documents.PutDocument(ctx, s.Document)
 		if errors.Is(err, document.ErrConflict) {
 			var current sent
-			if current, err = w.readSent(ctx, m); err != nil || current.number >= m.Event.Number {
+			if current, err = w.readSent(ctx, m); err != nil || current.has(m.Event) {
 				return err
 			}
 			s = current

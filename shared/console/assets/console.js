@@ -3,7 +3,12 @@
 
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-dialog]");
-  if (opener) document.getElementById(opener.dataset.dialog).showModal();
+  if (opener) {
+    const dialog = document.getElementById(opener.dataset.dialog);
+    dialog.showModal();
+    dialog.tabIndex = -1;
+    dialog.focus(); // instead of its first button, which a key that is held down would press
+  }
   if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
 });
 

@@ -153,7 +153,7 @@ func (p *built) runtime(f template.Function, program string) runtimeapi.Config {
 	f.Environment = p.environment(f)
 	return runtimeapi.Config{
 		Function: f, Binary: program, Region: p.region, Credentials: p.config.Credentials,
-		Log: p.config.Output, Logger: p.config.Logger, Now: p.config.Now,
+		Log: p.config.Output, Verbose: p.config.Verbose, Logger: p.config.Logger, Now: p.config.Now,
 	}
 }
 

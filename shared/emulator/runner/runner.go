@@ -81,6 +81,9 @@ type Config struct {
 	// and what the functions write: whole lines in each Write. It must be safe for
 	// concurrent use, as an os.File is. Nil discards.
 	Output io.Writer
+	// Verbose adds Lambda's own lines to the Output, START, END and REPORT of each invocation of
+	// a function that was built.
+	Verbose bool
 	// Logger receives what goes wrong. Nil discards.
 	Logger *slog.Logger
 	// Now is the clock; nil is time.Now. Only a clock that keeps pace with the time

@@ -25,11 +25,13 @@ type Config struct {
 	Region string
 	// Credentials sign the function's calls to AWS.
 	Credentials Credentials
-	// Log receives what the function writes to stdout and stderr, and Lambda's START, END
-	// and REPORT: each line in a separate Write, as "<Name> | <line>\n", so that functions
-	// can share a Log. It must be safe for concurrent use, as an os.File is. A Write that
-	// blocks holds up the function. Nil discards all.
+	// Log receives what the function writes to stdout and stderr: each line in a separate
+	// Write, as "<Name> | <line>\n", so that functions can share a Log. It must be safe for
+	// concurrent use, as an os.File is. A Write that blocks holds up the function. Nil
+	// discards all.
 	Log io.Writer
+	// Verbose adds Lambda's own lines to the Log, START, END and REPORT of each invocation.
+	Verbose bool
 	// Logger records each invocation that fails; nil discards it.
 	Logger *slog.Logger
 	// IdleTimeout is how long an environment may wait for its next invocation before

@@ -44,7 +44,7 @@ func (e *environment) register(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, map[string]string{
-		"functionName": c.Name, "functionVersion": version, "handler": c.Handler,
+		"functionName": c.Name, "functionVersion": aws.Version, "handler": c.Handler,
 	})
 }
 

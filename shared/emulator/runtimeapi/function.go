@@ -14,9 +14,6 @@ import (
 	"paylane/shared/emulator/internal/pipe"
 )
 
-// version is every function's version here: nothing is published.
-const version = "$LATEST"
-
 // ErrClosed is the error of an invocation if the function was closed before it or during
 // it.
 var ErrClosed = errors.New("the function is closed")

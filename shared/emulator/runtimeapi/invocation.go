@@ -33,7 +33,7 @@ func (f *Function) run(inv *invocation) {
 	usable := false
 	if e != nil {
 		f.startClock(inv)
-		e.journal.start(inv.id)
+		e.begin(inv)
 		if err == nil {
 			usable, err = e.invoke(inv)
 		}

@@ -4,15 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 
 	"paylane/shared/emulator"
+	"paylane/shared/emulator/internal/platformlog"
 )
 
 // journal is an environment's log: a pipe that is its process's stdout and stderr. The
@@ -36,7 +34,7 @@ func newJournal(to io.Writer, function string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{prefix: function + " | ", in: in, out: out, copied: make(chan struct{})}
+	j := &journal{prefix: function + platformlog.Separator, in: in, out: out, copied: make(chan struct{})}
 	go j.copy(to)
 	return j, nil
 }
@@ -89,54 +87,35 @@ func (j *journal) write(lines ...string) {
 	}
 }
 
-func (j *journal) start(requestID string) {
-	j.write("START RequestId: " + requestID + " Version: " + version)
+// begin writes Lambda's line at the start of an invocation.
+func (e *environment) begin(inv *invocation) {
+	if e.function.config.Verbose {
+		e.journal.write(platformlog.Start(inv.id))
+	}
 }
 
-// report writes Lambda's lines at the end of an invocation, in its format: the fields of a
-// REPORT are separated by tabs.
+// report writes Lambda's lines at the end of an invocation.
 func (e *environment) report(inv *invocation, err error) {
-	if e.journal == nil {
+	config := &e.function.config
+	if e.journal == nil || !config.Verbose {
 		return
 	}
 	if peak := peakMemoryMB(e.cmd.Process.Pid); peak > 0 {
 		e.memoryMB = peak
 	}
-	config := &e.function.config
-	took := config.Now().Sub(inv.began)
-	fields := []string{
-		"REPORT RequestId: " + inv.id,
-		fmt.Sprintf("Duration: %.2f ms", milliseconds(took)),
-		// Lambda bills the init too.
-		fmt.Sprintf("Billed Duration: %.0f ms", math.Ceil(milliseconds(took+e.initTook))),
-		fmt.Sprintf("Memory Size: %d MB", config.MemoryMB),
+	report := platformlog.Report{
+		RequestID: inv.id, Took: min(config.Now().Sub(inv.began), config.Timeout), Init: e.initTook,
+		MemoryMB: config.MemoryMB, MaxMemoryMB: e.memoryMB,
 	}
-	if e.memoryMB > 0 {
-		fields = append(fields, fmt.Sprintf("Max Memory Used: %d MB", e.memoryMB))
-	}
-	if e.initTook > 0 {
-		fields = append(fields, fmt.Sprintf("Init Duration: %.2f ms", milliseconds(e.initTook)))
-		e.initTook = 0
-	}
-	lines := []string{"END RequestId: " + inv.id}
+	e.initTook = 0
 	var failed *emulator.FunctionError
 	if errors.As(err, &failed) && err != inv.err { //nolint:errorlint // whether it is what the function posted
-		fields = append(fields, "Status: "+status(failed))
-		lines = append(lines, strings.Join(fields, "\t"), failed.Message)
-	} else {
-		lines = append(lines, strings.Join(fields, "\t")+"\t")
+		report.Failure = failed.Type
+		e.journal.write(platformlog.End(inv.id), report.String(), failed.Message)
+		return
 	}
-	e.journal.write(lines...)
+	e.journal.write(platformlog.End(inv.id), report.String())
 }
-
-func status(failed *emulator.FunctionError) string {
-	if failed.Type == "Sandbox.Timedout" {
-		return "timeout"
-	}
-	return "error\tError Type: " + failed.Type
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // close returns when everything the environment's processes wrote has been passed on. It
 // does not wait for a process that left its process group and may still hold the pipe.

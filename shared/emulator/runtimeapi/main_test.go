@@ -83,7 +83,7 @@ type function struct {
 func start(t *testing.T, changes ...func(*runtimeapi.Config)) function {
 	t.Helper()
 	l := &log{wrote: make(chan struct{}, 1)}
-	c := runtimeapi.Config{Function: described(), Binary: program, Log: l, Region: "eu-central-1"}
+	c := runtimeapi.Config{Function: described(), Binary: program, Log: l, Verbose: true, Region: "eu-central-1"}
 	for _, change := range changes {
 		if change != nil {
 			change(&c)

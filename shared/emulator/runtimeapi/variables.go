@@ -16,7 +16,7 @@ func (c *Config) variables(address, binary string) []string {
 	taskRoot := filepath.Dir(binary)
 	all := map[string]string{
 		"AWS_LAMBDA_FUNCTION_NAME":        c.Name,
-		"AWS_LAMBDA_FUNCTION_VERSION":     version,
+		"AWS_LAMBDA_FUNCTION_VERSION":     aws.Version,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(c.MemoryMB),
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
 		"AWS_LAMBDA_LOG_GROUP_NAME":       c.Logging.Group,
@@ -52,5 +52,5 @@ func (c *Config) variables(address, binary string) []string {
 // "2026/07/10/[$LATEST]b33e12be6c054d53918d3142fbea7cef".
 func (c *Config) logStream() string {
 	day := c.Now().UTC().Format("2006/01/02")
-	return day + "/[" + version + "]" + strings.ReplaceAll(aws.UUID(c.Random), "-", "")
+	return day + "/[" + aws.Version + "]" + strings.ReplaceAll(aws.UUID(c.Random), "-", "")
 }

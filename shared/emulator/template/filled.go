@@ -8,14 +8,15 @@ import (
 // What a local program fills a parameter with, according to the template's Metadata
 // ([Filled]).
 const (
-	RoleAuthMode    = "AuthMode"    // none, or oidc if access tokens are required
-	RoleIssuer      = "Issuer"      // the URL of the tokens' issuer
-	RoleAudience    = "Audience"    // the audiences to accept, separated by commas
-	RoleTenantClaim = "TenantClaim" // the claim that names the tenant
+	RoleAuthMode      = "AuthMode"      // none, or oidc if access tokens are required
+	RoleIssuer        = "Issuer"        // the URL of the tokens' issuer
+	RoleAudience      = "Audience"      // the audiences to accept, separated by commas
+	RoleTenantClaim   = "TenantClaim"   // the claim that names the tenant
+	RoleConsoleClient = "ConsoleClient" // the issuer's client by which people sign in to a console
 )
 
 //nolint:gochecknoglobals // a table, never written
-var roles = []string{RoleAuthMode, RoleIssuer, RoleAudience, RoleTenantClaim}
+var roles = []string{RoleAuthMode, RoleIssuer, RoleAudience, RoleTenantClaim, RoleConsoleClient}
 
 // ownSection is the section of Metadata by which a template says that it is paylane's own.
 const ownSection = "Paylane"

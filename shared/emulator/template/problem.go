@@ -38,6 +38,9 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s can't be run:", e.File)
+	if len(e.Problems) == 1 {
+		return b.String() + " " + e.Problems[0].String()
+	}
 	for _, p := range e.Problems {
 		b.WriteString("\n  ")
 		b.WriteString(p.String())

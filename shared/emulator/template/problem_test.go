@@ -358,7 +358,7 @@ func TestTemplateProblems(t *testing.T) {
 				`line 6: Parameters.F: its value "ab" does not match its AllowedPattern`}},
 		{name: "parameters for the program to fill", source: "Parameters: {A: {Type: String, Default: x}}\nMetadata:\n  Paylane:\n    Parameters:\n" +
 			"      Colour: A\n      Issuer: B\n      Audience: [A]\n    Parameter: {}\nResources: {}\n", want: []string{
-			"line 5: Metadata.Paylane.Parameters.Colour: the program fills no parameter with it; it knows AuthMode, Issuer, Audience, TenantClaim",
+			"line 5: Metadata.Paylane.Parameters.Colour: the program fills no parameter with it; it knows AuthMode, Issuer, Audience, TenantClaim, ConsoleClient",
 			`line 6: Metadata.Paylane.Parameters.Issuer: the template has no parameter "B"`,
 			"line 7: Metadata.Paylane.Parameters.Audience: it must be a string, not a list",
 			`line 8: Metadata.Paylane: "Parameter" is unknown: Metadata.Paylane has no such property, or the emulator does not support it`}},

@@ -31,6 +31,7 @@ type rule struct {
 	// matches. Empty if the token has none.
 	number      string
 	least, most int
+	example     int
 	digits      string
 	doc         string
 }
@@ -43,18 +44,18 @@ func rules() []rule {
 		{token: "tok_insufficient_funds", kind: decline, doc: "is declined"},
 		{token: "tok_expired_card", kind: decline, doc: "is declined"},
 		{
-			token: "tok_flaky_", kind: flaky, number: "N", least: 1, most: 9, digits: `[1-9]`,
+			token: "tok_flaky_", kind: flaky, number: "N", least: 1, most: 9, example: 2, digits: `[1-9]`,
 			doc: "is approved after N attempts at which the gateway is unavailable",
 		},
 		{token: "tok_outage", kind: outage, doc: "is always unavailable"},
 		{token: "tok_timeout_charged", kind: timeoutCharged, doc: "times out at the first attempt, though it was charged"},
 		{token: "tok_timeout_not_charged", kind: timeoutNotCharged, doc: "times out at the first attempt, and nothing was charged"},
 		{
-			token: "tok_unknown_", kind: unknown, number: "N", least: 0, most: 600, digits: `([0-9]|[1-9][0-9]|[1-5][0-9]{2}|600)`,
+			token: "tok_unknown_", kind: unknown, number: "N", least: 0, most: 600, example: 5, digits: `([0-9]|[1-9][0-9]|[1-5][0-9]{2}|600)`,
 			doc: "times out, and the gateway can't say what became of it for N seconds",
 		},
 		{
-			token: "tok_slow_", kind: slow, number: "MS", least: 0, most: 8000, digits: `([0-9]|[1-9][0-9]{1,2}|[1-7][0-9]{3}|8000)`,
+			token: "tok_slow_", kind: slow, number: "MS", least: 0, most: 8000, example: 800, digits: `([0-9]|[1-9][0-9]{1,2}|[1-7][0-9]{3}|8000)`,
 			doc: "is approved after MS milliseconds",
 		},
 		//nolint:gosec // a token of the simulator is not a secret
@@ -67,6 +68,17 @@ func (r rule) String() string {
 		return r.token
 	}
 	return fmt.Sprintf("%s%s (%d-%d)", r.token, r.number, r.least, r.most)
+}
+
+// instance returns a token of the rule.
+func (r rule) instance() gateway.TokenExample {
+	e := gateway.TokenExample{Token: order.Token(r.token), Doc: r.doc}
+	if r.number != "" {
+		n := strconv.Itoa(r.example)
+		e.Token += order.Token(n)
+		e.Doc = strings.Replace(r.doc, r.number, n, 1)
+	}
+	return e
 }
 
 // behaviour is what one token stands for.
@@ -112,13 +124,14 @@ func (*Simulator) CheckMoney(order.Money) error { return nil }
 
 // Describe implements [gateway.Tokens].
 func (s *Simulator) Describe() gateway.TokenDescription {
-	patterns, docs := make([]string, len(s.rules)), make([]string, len(s.rules))
+	patterns, docs, examples := make([]string, len(s.rules)), make([]string, len(s.rules)), make([]gateway.TokenExample, len(s.rules))
 	for i, r := range s.rules {
-		patterns[i], docs[i] = r.token+r.digits, r.String()+" "+r.doc
+		patterns[i], docs[i], examples[i] = r.token+r.digits, r.String()+" "+r.doc, r.instance()
 	}
 	return gateway.TokenDescription{
 		Default: "tok_ok", Approved: "tok_ok", Declined: "tok_insufficient_funds", Reused: true,
-		Pattern: "^(" + strings.Join(patterns, "|") + ")$",
-		Doc:     "The gateway is a simulator: " + strings.Join(docs, "; ") + ".",
+		Pattern:  "^(" + strings.Join(patterns, "|") + ")$",
+		Doc:      "The gateway is a simulator: " + strings.Join(docs, "; ") + ".",
+		Examples: examples,
 	}
 }

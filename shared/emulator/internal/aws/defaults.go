@@ -23,3 +23,6 @@ func DefaultRandom(random io.Reader) io.Reader { return cmp.Or(random, rand.Read
 func DefaultLogger(logger *slog.Logger) *slog.Logger {
 	return cmp.Or(logger, slog.New(slog.DiscardHandler))
 }
+
+// Version is every function's version here: nothing is published.
+const Version = "$LATEST"

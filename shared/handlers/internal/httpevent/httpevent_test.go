@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
@@ -104,6 +105,32 @@ func TestBodies(t *testing.T) {
 	got, response := call(t, event(func(e *events.APIGatewayV2HTTPRequest) { e.Body = `{"a":1}` }))
 	if got.Body != `{"a":1}` || response.Body != "short and stout" || response.Headers["X-Answer"] != "yes" || response.IsBase64Encoded {
 		t.Errorf("body %q, response %+v", got.Body, response)
+	}
+}
+
+// TestAnswers: what is not text comes in base64, and each cookie by itself, since joined with commas
+// no browser could tell them apart.
+func TestAnswers(t *testing.T) {
+	binary := "\x89PNG\r\n\xff"
+	h := httpevent.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "a", Value: "1", Expires: time.Unix(0, 0)})
+		http.SetCookie(w, &http.Cookie{Name: "b", Value: "2", HttpOnly: true})
+		w.Header().Set("Content-Type", "image/png")
+		_, _ = io.WriteString(w, binary)
+	}))
+	response, err := h(t.Context(), event(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "b=2; HttpOnly"}
+	if diff := cmp.Diff(want, response.Cookies); diff != "" {
+		t.Errorf("cookies (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]string{"Content-Type": "image/png"}, response.Headers); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
+	}
+	if body, err := base64.StdEncoding.DecodeString(response.Body); err != nil || !response.IsBase64Encoded || string(body) != binary {
+		t.Errorf("the body is %q, %v", response.Body, err)
 	}
 }
 
