@@ -27,7 +27,11 @@ type boardPage struct {
 func (s *console) board(w http.ResponseWriter, r *http.Request) {
 	p := page{Title: "Board", Area: "board"}
 	if s.seesBoard(r) {
-		s.render(w, r, http.StatusOK, "board.html", p, boardPage{Live: newLivePage(s.Local.Board.Seconds(time.Time{}))})
+		queues := "#queues"
+		if s.Local.Queues != nil {
+			queues = Root + "/queues"
+		}
+		s.render(w, r, http.StatusOK, "board.html", p, boardPage{Live: newLivePage(s.Local.Board.Seconds(time.Time{}), queues)})
 		return
 	}
 	known := knownPage{Dashboard: s.Dashboard}

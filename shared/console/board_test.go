@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -164,11 +165,44 @@ func TestBoard(t *testing.T) {
 	}
 }
 
+// TestBoardLeadsToQueues: to their page, or where there is none, to those on the board itself.
+func TestBoardLeadsToQueues(t *testing.T) {
+	for link, local := range map[string]console.Local{
+		"#queues": {Board: newFakeBoard()}, "/console/queues": {Board: newFakeBoard(), Queues: struct{ console.Queues }{}},
+	} {
+		if page := get(t, open(t, console.Config{Local: local}, noAPI), "/console").Body.String(); strings.Count(page, `<li><a href="`+link+`"`) != 4 {
+			t.Errorf("four numbers should lead to %s:\n%s", link, page)
+		}
+	}
+}
+
 // TestBoardAtFirst: orders are not counted yet, and nobody was PAID.
 func TestBoardAtFirst(t *testing.T) {
 	for _, seconds := range [][]console.Second{nil, {second(1)}} {
 		handler := open(t, console.Config{Local: console.Local{Board: newFakeBoard(seconds...)}}, noAPI)
 		wantText(t, get(t, handler, "/console").Body.String(), "PENDING counting orders", "Time to PAID, p50 –", "Oldest message –")
+	}
+}
+
+// TestWhoSeesTheBoard: where people sign in, the figures of all tenants are for those who may see
+// all. Others get what their own orders tell.
+func TestWhoSeesTheBoard(t *testing.T) {
+	board := newFakeBoard(second(1))
+	s := newSite(t, func(c *console.Config, _ *issuer) { c.Local.Board = board })
+	all, one := s.as(s.token(t, "*", both, nil)), s.as(s.token(t, "shop", both, nil))
+	all.cookies["__Host-paylane-tenant"] = "c2hvcA" // shop
+	if page := text(t, all.get("/console")); !strings.Contains(page, "Waiting") || len(s.asked) > 0 {
+		t.Errorf("an operator over all tenants asks %q and sees %s", s.asked, page)
+	}
+	board.end()
+	if live := all.get("/console/live"); live.StatusCode != http.StatusOK {
+		t.Errorf("the stream of an operator over all tenants: %d", live.StatusCode)
+	}
+	if page := text(t, one.get("/console")); strings.Contains(page, "Waiting") || !slices.Equal(s.asked, []string{"GET /orders?limit=100 for shop"}) {
+		t.Errorf("a tenant's operator asks %q and sees %s", s.asked, page)
+	}
+	if live := one.get("/console/live"); live.StatusCode != http.StatusNotFound {
+		t.Errorf("the stream of a tenant's operator: %d", live.StatusCode)
 	}
 }
 
@@ -254,8 +288,13 @@ func TestLive(t *testing.T) {
 	board.add(second(4))
 	want("and stays", again, 4.)
 	board.end()
-	if again.Scan() && again.Scan() || again.Err() != nil { // the last event's empty line
-		t.Errorf("after the end: %q, %v", again.Text(), again.Err())
+	for again.Scan() {
+		if again.Text() != "" { // as the last event ends
+			t.Errorf("after the end: %q", again.Text())
+		}
+	}
+	if err := again.Err(); err != nil {
+		t.Errorf("the stream ended with %v", err)
 	}
 }
 

@@ -59,13 +59,14 @@ type liveEvent struct {
 	Show map[string]string `json:"show"`
 }
 
-func newLivePage(seconds []Second) *livePage {
+// newLivePage returns the board; queues is where one can look further into them.
+func newLivePage(seconds []Second, queues string) *livePage {
 	var newest Second
 	if len(seconds) > 0 {
 		newest = seconds[len(seconds)-1]
 	}
 	start := newLiveEvent(seconds, time.Time{})
-	p := &livePage{At: newest.At, Show: start.Show, Start: start, Tiles: tiles(), Charts: charts(), Queues: newest.Queues}
+	p := &livePage{At: newest.At, Show: start.Show, Start: start, Tiles: tiles(queues), Charts: charts(), Queues: newest.Queues}
 	for _, status := range statuses() {
 		p.Orders = append(p.Orders, figure{Key: string(status), Label: string(status), Link: listOf(status)})
 	}
@@ -74,8 +75,7 @@ func newLivePage(seconds []Second) *livePage {
 
 func listOf(status order.Status) string { return Root + "/orders?status=" + string(status) }
 
-func tiles() []figure {
-	const queues = "#queues"
+func tiles(queues string) []figure {
 	return []figure{
 		{"in", "Orders in", "per second", Root + "/orders"},
 		{"paid", "PAID", "per second", listOf(order.Paid)},

@@ -85,8 +85,8 @@ func TestPercentiles(t *testing.T) {
 		}
 		time.Sleep(11 * time.Second)
 		got := f.Seconds(time.Time{})
-		second := func(timed int, p50, p99 time.Duration) console.Second {
-			return console.Second{Timed: timed, P50: p50 * time.Millisecond, P99: p99 * time.Millisecond}
+		second := func(timed int, p50, p99 int64) console.Second {
+			return console.Second{Timed: timed, P50: time.Duration(p50) * time.Millisecond, P99: time.Duration(p99) * time.Millisecond}
 		}
 		want := []console.Second{second(1, 1000, 1000)}
 		for range 9 {
