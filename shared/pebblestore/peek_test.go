@@ -222,6 +222,7 @@ func TestPeekEndsWithItsContext(t *testing.T) {
 		send(t, q, "second", 0)
 		time.Sleep(10 * time.Millisecond)
 		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		var seen []string
 		var failure error
 		for m, err := range q.Peek(ctx, 0) {
