@@ -31,13 +31,13 @@ type consoleQueues struct {
 	opened   map[string]*pebblestore.Queue // by URL
 }
 
-func (c consoleQueues) List(ctx context.Context) ([]console.QueueInfo, error) {
+func (c consoleQueues) List(context.Context) ([]console.QueueInfo, error) {
 	all := make([]console.QueueInfo, 0, len(c.template.Queues))
 	for _, t := range c.template.Queues {
 		q := c.opened[t.URL]
 		stats := q.Stats()
 		info := console.QueueInfo{
-			Name: t.Name, Visible: stats.Visible, InFlight: stats.InFlight, Delayed: stats.Delayed,
+			Name: t.Name, Visible: stats.Visible, InFlight: stats.InFlight, Delayed: stats.Delayed, Oldest: stats.Oldest,
 			VisibilityTimeout: t.VisibilityTimeout, Retention: t.Retention, Delay: t.Delay,
 			DeadLettersOf: c.sources(t), MaxReceives: t.MaxReceiveCount,
 		}
@@ -55,13 +55,6 @@ func (c consoleQueues) List(ctx context.Context) ([]console.QueueInfo, error) {
 				Running: task.Status == pebblestore.MoveRunning, StartedAt: task.StartedAt,
 				ToMove: task.ToMove, Moved: task.Moved, Failure: task.Failure,
 			}
-		}
-		for m, err := range q.Peek(ctx, 0) {
-			if err != nil {
-				return nil, err
-			}
-			info.Oldest = m.SentAt
-			break
 		}
 		all = append(all, info)
 	}

@@ -408,7 +408,7 @@ func long(d time.Duration) string {
 	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
 		if n := d / unit.is; n > 0 && len(parts) < 2 {
 			parts = append(parts, strconv.Itoa(int(n))+" "+unit.name)
-			d -= n * unit.is
+			d %= unit.is
 		} else if len(parts) > 0 {
 			break
 		}

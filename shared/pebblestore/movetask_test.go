@@ -252,8 +252,8 @@ func TestMoveMessageRefusals(t *testing.T) {
 		number = put(dead, "delayed", time.Minute)
 		wantMoveMessageRefusal(t, dead, number, "The message is delayed until "+begun.Add(time.Minute).Format(time.RFC3339)+".")
 
-		if s, want := dead.Stats(), (pebblestore.Stats{Delayed: 1}); s != want {
-			t.Errorf("after what was refused the queue has %+v, want %+v", s, want)
+		if s := dead.Stats(); s.Visible != 0 || s.InFlight != 0 || s.Delayed != 1 {
+			t.Errorf("after what was refused the queue has %+v", s)
 		}
 		// What is visible again can be moved.
 		time.Sleep(time.Minute)

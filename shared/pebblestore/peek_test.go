@@ -248,6 +248,7 @@ func TestPeekBesideOthers(t *testing.T) {
 	}
 	sentAreDurable(t, db, "order")
 	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	var others sync.WaitGroup
 	for range 4 {
 		others.Go(func() {
