@@ -37,7 +37,7 @@ func TestBrowserConsolePictures(t *testing.T) {
 		}
 		file := filepath.Join(root, "docs", "pictures", name)
 		if *update {
-			if err := os.WriteFile(file, taken, 0o644); err != nil { //nolint:gosec // it is a document
+			if err := os.WriteFile(file, taken, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
