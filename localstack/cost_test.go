@@ -94,10 +94,10 @@ func (m *meter) wrote(c *types.ConsumedCapacity) {
 	}
 }
 
-// TestCost counts the calls and capacity units of a thousand orders on their happy path,
+// TestCost counts the calls and capacity units of 400 orders on their happy path,
 // through the handlers and the event source mapping.
 func TestCost(t *testing.T) {
-	const orders, writers = 1000, 8
+	const orders, writers = 400, 8
 	s := newStack(t)
 	read := s.provision(t, repository)
 	used, polled := &meter{calls: map[string]int{}}, &meter{calls: map[string]int{}}

@@ -398,7 +398,7 @@ func TestRefusals(t *testing.T) {
 		}, []string{"template.yaml", "no HTTP API", "access tokens"}},
 		{"tokens, and a parameter that asks for none", func(c *config) {
 			c.Access.Tokens, c.Parameters = true, map[string]string{"AuthMode": "none"}
-		}, []string{"--parameter AuthMode", "--auth jwt sets it", "--issuer, --audience and --tenant-claim"}},
+		}, []string{"--parameter AuthMode", "--auth jwt sets it", "use --issuer, --audience, --tenant-claim and --console-client"}},
 		{"tokens of another issuer, for functions only", func(c *config) {
 			c.Access.Tokens, c.Parameters = true, map[string]string{"Issuer": "https://i.test"}
 		}, []string{"--parameter Issuer", "--auth jwt sets it"}},

@@ -188,7 +188,7 @@ func TestShortPage(t *testing.T) {
 		"  PaymentQueue    visibility 1m     retention 13d  1000 receives → PaymentDLQ\n",
 		"  ReconcileQueue  visibility 1h30m  retention 1d\n",
 		"  Payment     timeout 10s  ← PaymentQueue\n", "  Stream      timeout 5m30s\n", "  Smoke       timeout 2m  nothing here invokes it\n",
-		"  Stream  /_url/Stream/, /orders/{id}/events\n", " any other\n",
+		"  Stream   /_url/Stream/, /orders/{id}/events\n", " any other\n",
 		fmt.Sprintf("\nWithout effect here: %d settings, which --verbose and \"paylane check\" list.\n", len(read.Skipped)),
 	}
 	for _, q := range read.Queues {

@@ -584,6 +584,12 @@ func TestWebhooks(t *testing.T) {
 	if _, page = p.submit(t, "/console/webhooks", "/console/webhooks/"+id[1]+"/test"); !strings.Contains(page, "The API answered 202 Accepted") {
 		t.Errorf("a test: %s", page)
 	}
+	again := form(t, page, "/console/webhooks/"+id[1]+"/test", "order", w.order(t, order.Request{Amount: 5}).ID, "event", "evt_1")
+	response, err := p.PostForm(w.URL+"/console/webhooks/"+id[1]+"/resend", again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, body(t, response), "The API answered 409 Conflict", "no such event")
 	_, page = p.submit(t, "/console/webhooks", "/console/webhooks/"+id[1]+"/rotate")
 	has(t, page, "The API answered 200 OK", "whsec_")
 	_, page = p.submit(t, "/console/webhooks", "/console/webhooks/"+id[1]+"/delete")

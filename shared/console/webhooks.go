@@ -117,6 +117,10 @@ func (s *console) actOnWebhook(w http.ResponseWriter, r *http.Request) {
 		a = s.call(r, http.MethodPost, pathOf("webhooks", id, "rotate"), nil, "")
 	case "test":
 		a = s.call(r, http.MethodPost, pathOf("webhooks", id, "test"), nil, "")
+	case "resend":
+		a = s.call(r, http.MethodPost, pathOf("webhooks", id, "resend"), nil, encode(map[string]string{
+			"orderId": r.PostForm.Get("order"), "eventId": r.PostForm.Get("event"),
+		}))
 	case "delete":
 		a = s.call(r, http.MethodDelete, pathOf("webhooks", id), nil, "")
 	default:

@@ -751,7 +751,7 @@ func TestOpenRoutes(t *testing.T) {
 		Paths      map[string]map[string]any
 		Components struct{ Schemas map[string]any }
 	}](t, a.do(t, request{path: "/openapi.json"}))
-	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 15 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 16 || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
 		t.Errorf("openapi %s, %d paths, schemas %v", doc.OpenAPI, len(doc.Paths), doc.Components.Schemas)
 	}
 	html := read(t, a.do(t, request{path: "/docs"}))

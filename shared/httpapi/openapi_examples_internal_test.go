@@ -10,6 +10,7 @@ import (
 const (
 	exampleID        = "0199a6c5-1f6e-7c1a-9d0b-3f6e8a2b4c5d"
 	exampleWebhookID = "0199a6c7-5d2e-7b4f-8c3a-6e1f0d9b7a54"
+	exampleEventID   = "evt_0199a6c5-1f6e-5c1a-9d0b-3f6e8a2b4c5d"
 	exampleSecret    = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw3vJ5y6Q7h8k="
 	exampleTime      = "2026-01-31T09:30:00.000Z"
 	exampleLater     = "2026-01-31T09:30:00.120Z"
@@ -24,6 +25,7 @@ func requestExamples() map[string]map[string]any {
 			"all":  createWebhookRequest{URL: "https://shop.example/hooks/paylane"},
 			"some": createWebhookRequest{URL: "https://shop.example/hooks/paylane", Events: []string{"order.paid", "order.refunded"}},
 		},
+		"/webhooks/{id}/resend": {"event": resendRequest{OrderID: exampleID, EventID: exampleEventID}},
 		"/orders/{id}/refund": {
 			"all":  refundRequest{},
 			"part": refundRequest{Amount: 200, Reason: "one cup was broken"},

@@ -261,7 +261,7 @@ func describeSchemas(schemas huma.Registry) {
 		Type: huma.TypeObject, Description: "An error of Amazon API Gateway itself, before or instead of paylane's answer.",
 		Properties: map[string]*huma.Schema{"message": {Type: huma.TypeString}}, Required: []string{"message"},
 	}
-	for _, name := range []string{"Order", "Item", "Attempt", "Failure", "OrderList", "Refund", "Webhook", "WebhookList", "WebhookTest", "Delivery", "Problem", "FieldDetail"} {
+	for _, name := range []string{"Order", "Item", "Attempt", "Failure", "OrderList", "Refund", "Webhook", "WebhookList", "WebhookEvent", "Delivery", "Problem", "FieldDetail"} {
 		all[name].AdditionalProperties = nil
 	}
 	create, placed := all["CreateRequest"], all["Order"]

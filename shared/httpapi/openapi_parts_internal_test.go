@@ -103,10 +103,18 @@ func operations() []operationDoc {
 		}, false},
 		{http.MethodPost, "/webhooks/{id}/test", tagWebhooks, scopeWrite, "Posts an event of the type webhook.test, also to a webhook that is disabled.", map[string]*huma.Response{
 			"202": {Description: "The event is on its way", Content: map[string]*huma.MediaType{typeJSON: {
-				Schema: &huma.Schema{Ref: "#/components/schemas/WebhookTest"}, Example: webhookTestBody{EventID: "evt_" + exampleWebhookID},
+				Schema: &huma.Schema{Ref: "#/components/schemas/WebhookEvent"}, Example: webhookEventBody{EventID: "evt_" + exampleWebhookID},
 			}}},
 			"404": noWebhook(), "413": gatewayTooLarge(),
 		}, false},
+		{http.MethodPost, "/webhooks/{id}/resend", tagWebhooks, scopeWrite, aboutResend, bodied(map[string]*huma.Response{
+			"202": {Description: "The event is on its way", Content: map[string]*huma.MediaType{typeJSON: {
+				Schema: &huma.Schema{Ref: "#/components/schemas/WebhookEvent"}, Example: webhookEventBody{EventID: exampleEventID},
+			}}},
+			"400": problems("The body is not JSON, or the request names no tenant", brokenJSON(), tenantUnnamed()),
+			"404": problems("This tenant has no such order, or no such webhook", problemOfError(order.ErrNotFound), problemOfError(webhook.ErrNotFound)),
+			"409": problems("The order has changed since the event, or the webhook is disabled", problemOfError(webhook.ErrMoved)),
+		}), false},
 		{http.MethodGet, "/orders/{id}/events", tagOrders, ScopeRead, aboutEvents, eventsResponses(), false},
 		{http.MethodGet, "/healthz", tagService, "", "", map[string]*huma.Response{"200": {
 			Description: "It is up",
@@ -146,6 +154,9 @@ func webhookAnswer(description string, b webhookBody) *huma.Response {
 func noWebhook() *huma.Response {
 	return problems("This tenant has no such webhook", problemOfError(webhook.ErrNotFound))
 }
+
+const aboutResend = "Posts an event of an order again, under the same webhook-id, also to a webhook that has taken it: for when its server has lost it. " +
+	"Only the order's last event can be posted again, and only while the order is as that event left it."
 
 const aboutRefund = "Without a body, all that is left: the order becomes REFUNDING, and REFUNDED once the gateway has returned the money; asking twice is the same as once. " +
 	"With an amount, that much, under an Idempotency-Key: the order becomes PAID again, with refundedAmount, or REFUNDED if nothing is left. " +

@@ -65,6 +65,7 @@ var (
 	typeNotFound      = problemType{"order-not-found", "No such order", http.StatusNotFound}
 	typeNoWebhook     = problemType{"webhook-not-found", "No such webhook", http.StatusNotFound}
 	typeManyWebhooks  = problemType{"too-many-webhooks", "The tenant has as many webhooks as it can have", http.StatusConflict}
+	typeEventGone     = problemType{"event-gone", "The event can't be posted again", http.StatusConflict}
 	typeState         = problemType{"wrong-state", "The order's state does not allow that", http.StatusConflict}
 	typeTenant        = problemType{"no-tenant", "The token names no tenant", http.StatusForbidden}
 	typeTenantUnnamed = problemType{"tenant-unnamed", "The request names no tenant", http.StatusBadRequest}
@@ -136,6 +137,10 @@ func problemFor(err error) (p *Problem, known bool) {
 		return typeNoWebhook.problem("There is no webhook with this id."), true
 	case errors.Is(err, webhook.ErrTooMany):
 		return typeManyWebhooks.problem(fmt.Sprintf("There can be %d; delete one that is not needed any more.", webhook.MaxEndpoints)), true
+	case errors.Is(err, webhook.ErrDisabled):
+		return typeEventGone.problem("The webhook is disabled. It is enabled again once it takes a test event."), true
+	case errors.Is(err, webhook.ErrMoved):
+		return typeEventGone.problem("The order has changed since that event, or had no such event. GET /orders/{id} tells how it is now."), true
 	case errors.As(err, &badURL):
 		return typeInvalid.problem(seeErrors, FieldDetail{Location: "body.url", Message: badURL.Reason}), true
 	case errors.As(err, &transition):

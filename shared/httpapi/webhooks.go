@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"paylane/shared/order"
 	"paylane/shared/webhook"
 	"paylane/shared/wire"
 )
@@ -83,6 +84,7 @@ func (a *api) registerWebhooks(h huma.API, route func(id, method, path, summary 
 	huma.Register(h, route("delete-webhook", http.MethodDelete, "/webhooks/{id}", "Delete a webhook", http.StatusNoContent), a.deleteWebhook)
 	huma.Register(h, route("rotate-webhook", http.MethodPost, "/webhooks/{id}/rotate", "Give a webhook a new secret", http.StatusOK), a.rotateWebhook)
 	huma.Register(h, route("test-webhook", http.MethodPost, "/webhooks/{id}/test", "Post a test event", http.StatusAccepted), a.testWebhook)
+	huma.Register(h, withBody(h, route("resend-webhook", http.MethodPost, "/webhooks/{id}/resend", "Post an event again", http.StatusAccepted)), a.resendWebhook)
 }
 
 type createWebhookOutput struct {
@@ -120,19 +122,20 @@ func (a *api) listWebhooks(ctx context.Context, _ *struct{}) (*struct{ Body webh
 	return &struct{ Body webhookListBody }{list}, nil
 }
 
-type webhookInput struct {
+// WebhookInput is what requests about one webhook have in common; exported for huma, see [OrderInput].
+type WebhookInput struct {
 	ID string `path:"id" doc:"The webhook's id."`
 }
 
 // Resolve implements huma.Resolver.
-func (in *webhookInput) Resolve(huma.Context) []error {
+func (in *WebhookInput) Resolve(huma.Context) []error {
 	in.ID = strings.ToLower(in.ID) // see OrderInput
 	return nil
 }
 
 type webhookOutput struct{ Body webhookBody }
 
-func (a *api) getWebhook(ctx context.Context, in *webhookInput) (*webhookOutput, error) {
+func (a *api) getWebhook(ctx context.Context, in *WebhookInput) (*webhookOutput, error) {
 	r, err := a.Webhooks.Get(ctx, tenantOf(ctx), in.ID)
 	if err != nil {
 		return nil, report(ctx, a.Log, err)
@@ -140,14 +143,14 @@ func (a *api) getWebhook(ctx context.Context, in *webhookInput) (*webhookOutput,
 	return &webhookOutput{newWebhookBody(r)}, nil
 }
 
-func (a *api) deleteWebhook(ctx context.Context, in *webhookInput) (*struct{}, error) {
+func (a *api) deleteWebhook(ctx context.Context, in *WebhookInput) (*struct{}, error) {
 	if err := a.Webhooks.Delete(ctx, tenantOf(ctx), in.ID); err != nil {
 		return nil, report(ctx, a.Log, err)
 	}
 	return nil, nil //nolint:nilnil // no body
 }
 
-func (a *api) rotateWebhook(ctx context.Context, in *webhookInput) (*webhookOutput, error) {
+func (a *api) rotateWebhook(ctx context.Context, in *WebhookInput) (*webhookOutput, error) {
 	rotated, err := a.Webhooks.Rotate(ctx, tenantOf(ctx), in.ID)
 	if err != nil {
 		return nil, report(ctx, a.Log, err)
@@ -161,14 +164,38 @@ func (a *api) rotateWebhook(ctx context.Context, in *webhookInput) (*webhookOutp
 	return out, nil
 }
 
-type webhookTestBody struct {
+type webhookEventBody struct {
 	EventID string `json:"eventId" doc:"The webhook-id of the event." example:"evt_0199a6c5-1f6e-7c1a-9d0b-3f6e8a2b4c5d"`
 }
 
-func (a *api) testWebhook(ctx context.Context, in *webhookInput) (*struct{ Body webhookTestBody }, error) {
+func (a *api) testWebhook(ctx context.Context, in *WebhookInput) (*struct{ Body webhookEventBody }, error) {
 	id, err := a.Webhooks.Test(ctx, tenantOf(ctx), in.ID)
 	if err != nil {
 		return nil, report(ctx, a.Log, err)
 	}
-	return &struct{ Body webhookTestBody }{webhookTestBody{id}}, nil
+	return &struct{ Body webhookEventBody }{webhookEventBody{id}}, nil
+}
+
+// resendRequest is the body of POST /webhooks/{id}/resend.
+type resendRequest struct {
+	_       struct{} `json:"-" additionalProperties:"false"`
+	OrderID string   `json:"orderId" doc:"The order that the event is about." example:"0199a6c5-1f6e-7c1a-9d0b-3f6e8a2b4c5d"`
+	EventID string   `json:"eventId" doc:"The webhook-id of the event, as the webhook's deliveries have it." example:"evt_0199a6c5-1f6e-5c1a-9d0b-3f6e8a2b4c5d"`
+}
+
+type resendInput struct {
+	WebhookInput
+
+	Body resendRequest
+}
+
+func (a *api) resendWebhook(ctx context.Context, in *resendInput) (*struct{ Body webhookEventBody }, error) {
+	o, err := a.Checkout.Get(ctx, order.Ref{Tenant: tenantOf(ctx), ID: strings.ToLower(in.Body.OrderID)})
+	if err == nil {
+		err = a.Webhooks.Resend(ctx, in.ID, in.Body.EventID, o)
+	}
+	if err != nil {
+		return nil, report(ctx, a.Log, err)
+	}
+	return &struct{ Body webhookEventBody }{webhookEventBody{in.Body.EventID}}, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"paylane/shared/order"
 	"paylane/shared/webhook"
 )
 
@@ -157,5 +158,43 @@ func TestWebhookRefused(t *testing.T) {
 	}
 	if r := a.do(t, request{method: http.MethodPost, path: "/webhooks/0199a6c7-5d2e-7b4f-8c3a-6e1f0d9b7a54"}); r.Header.Get("Allow") != "GET, HEAD, DELETE" {
 		t.Errorf("POST: allowed %s", r.Header.Get("Allow"))
+	}
+}
+
+// TestResend: the last event of an order goes out again, under its own id, and no other does.
+func TestResend(t *testing.T) {
+	a := newAPI(t)
+	made := register(t, a, request{})
+	o := a.create(t)
+	resend := func(orderID, eventID string) *http.Response {
+		return a.do(t, request{
+			method: http.MethodPost, path: "/webhooks/" + strings.ToUpper(made.ID) + "/resend",
+			body: `{"orderId": "` + strings.ToUpper(orderID) + `", "eventId": "` + eventID + `"}`,
+		})
+	}
+	if r := a.do(t, request{method: http.MethodPost, path: "/orders/" + o.ID + "/cancel"}); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
+	canceled, err := a.store.Get(t.Context(), order.Ref{Tenant: "t", ID: o.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := webhook.NewEvent(webhook.OrderCanceled, canceled, made.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := resend(o.ID, event.ID); r.StatusCode != http.StatusAccepted || decode[struct{ EventID string }](t, r).EventID != event.ID {
+		t.Errorf("its event: %s", r.Status)
+	}
+	for name, tt := range map[string]struct {
+		order, event string
+		status       int
+	}{
+		"another event": {o.ID, "evt_" + made.ID, http.StatusConflict}, "no event": {o.ID, "", http.StatusConflict},
+		"an order without one": {a.create(t).ID, event.ID, http.StatusConflict}, "no order": {made.ID, event.ID, http.StatusNotFound},
+	} {
+		if r := resend(tt.order, tt.event); r.StatusCode != tt.status {
+			t.Errorf("%s: %s", name, r.Status)
+		}
 	}
 }

@@ -5,97 +5,10 @@ import (
 	"net/http"
 	"testing"
 	"testing/synctest"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"paylane/shared/order"
 	"paylane/shared/webhook"
 )
-
-// TestDeliveries: of each endpoint, what it has taken of an order, and which tries are known;
-// nothing of another order's, and nothing of an endpoint that was told nothing.
-func TestDeliveries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		takes := w.register("https://takes.example:8443/hook?key=s3cret", ok)
-		refuses := w.register("https://refuses.example/", status(http.StatusBadGateway))
-		w.register("https://canceled.example/", ok, webhook.OrderCanceled)
-		l, other := newLife(t), newLife(t)
-		var began time.Time
-		ids := map[string]string{} // of the order's event, by endpoint
-		for _, told := range []*life{l, other} {
-			time.Sleep(time.Minute)
-			told.step(claimed)
-			bodies := w.changed(told.step(paid))
-			if told == l {
-				began = time.Now().UTC().Truncate(time.Millisecond)
-				for _, body := range bodies {
-					m, err := webhook.ParseMessage(body)
-					if err != nil {
-						t.Fatal(err)
-					}
-					ids[m.EndpointID] = m.Event.ID
-				}
-			}
-			for receives := 1; receives <= 2; receives++ {
-				for _, body := range bodies {
-					w.handle(body, receives)
-				}
-				time.Sleep(time.Second)
-			}
-		}
-		got, err := w.endpoints.Deliveries(t.Context(), tenant, l.o.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		try := func(e webhook.Endpoint, receives, status int) webhook.Delivery {
-			return webhook.Delivery{
-				EventID: ids[e.ID], Type: webhook.OrderPaid, OrderID: l.o.ID, At: began.Add(time.Duration(receives-1) * time.Second),
-				Receives: receives, Status: status,
-			}
-		}
-		want := []webhook.OrderDeliveries{
-			{
-				EndpointID: takes.ID, Host: "takes.example:8443", Taken: 1, TakenAt: began.Truncate(time.Second),
-				Tries: []webhook.Delivery{try(takes, 1, http.StatusNoContent)},
-			},
-			{
-				EndpointID: refuses.ID, Host: "refuses.example",
-				Tries: []webhook.Delivery{try(refuses, 2, http.StatusBadGateway), try(refuses, 1, http.StatusBadGateway)},
-			},
-		}
-		if diff := cmp.Diff(want, got, cmpopts.EquateApproxTime(100*time.Millisecond)); diff != "" {
-			t.Errorf("the deliveries (-want +got):\n%s", diff)
-		}
-		if others, err := w.endpoints.Deliveries(t.Context(), "another tenant", l.o.ID); err != nil || len(others) > 0 {
-			t.Errorf("another tenant is told of %+v, %v", others, err)
-		}
-	})
-}
-
-// TestTriesInTurn: tries are the newest first, whatever came of them.
-func TestTriesInTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		e := w.register("https://a.example/", status(http.StatusBadGateway))
-		l := newLife(t)
-		l.step(claimed)
-		body := w.changed(l.step(paid))[0]
-		w.handle(body, 1)
-		time.Sleep(time.Minute)
-		w.servers.answer(e.URL, ok)
-		w.handle(body, 2)
-		got, err := w.endpoints.Deliveries(t.Context(), tenant, l.o.ID)
-		if err != nil || len(got) != 1 || len(got[0].Tries) != 2 {
-			t.Fatalf("%+v, %v", got, err)
-		}
-		if tries := got[0].Tries; tries[0].Status != http.StatusNoContent || tries[1].Status != http.StatusBadGateway {
-			t.Errorf("%+v", tries)
-		}
-	})
-}
 
 // TestResend: an event goes out again as it was, to one endpoint, though that has taken it, and
 // as long as its order stands as it left it; then no more.
