@@ -63,6 +63,12 @@ browser-test: ## the console, and pages of other origins, in Chromium or Chrome
 bench: ## run the load driver against the runner, beside a bare net/http server
 	./cmd/paylane/bench.sh
 
+.PHONY: console-bench
+console-bench: ## the console's pages with 100,000 orders under 2,000 a second, its board's cost, and its memory (takes 15 minutes; Chromium)
+	go test -tags browser -run='^$$' -bench='Console/page' -benchtime=100x ./cmd/paylane
+	go test -tags browser -run='^$$' -bench='Console/board' -benchtime=6x ./cmd/paylane
+	go test -tags browser -run='^$$' -bench='Console/memory' -benchtime=10x -timeout=20m ./cmd/paylane
+
 .PHONY: coldstart
 coldstart: ## from exec to ready, of the api and console functions beside an empty one
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; mkdir "$$work/api" "$$work/console" "$$work/empty"; \

@@ -150,7 +150,7 @@ func TestConsole(t *testing.T) {
 					t.Errorf("%s is %q, want %q", name, got, want)
 				}
 			}
-			if (read.APIs[0].StageVariables["consoleClientId"] != "") != tt.pool {
+			if (read.APIs[0].StageVariables["consoleClientId"] != "none") != tt.pool {
 				t.Errorf("the stage variables are %v", read.APIs[0].StageVariables)
 			}
 		})

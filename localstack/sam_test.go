@@ -105,6 +105,7 @@ func TestSAMInvoke(t *testing.T) {
 		// The order is paid; the second record is not one of our messages.
 		{"payment-batch.json", "Payment", `{"batchItemFailures":[{"itemIdentifier":"6f1c0d1e-3b1f-4c57-9a0e-0d8f0f2a9b11"}]}`},
 		{"api-get-order.json", "Read", `\"status\":\"PAID\"`},
+		{"console-orders.json", "Console", `"statusCode":200`},
 		{"deadletter-batch.json", "DeadLetter", `{"batchItemFailures":[]}`}, // the order has already ended
 		{"reconcile-by-hand.json", "Reconcile", `"done":true,"apply":false,"report":{"scanned":1`},
 		{"reconcile-schedule.json", "Reconcile", `"done":true,"apply":true,"report":{"scanned":1`},

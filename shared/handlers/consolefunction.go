@@ -20,6 +20,9 @@ import (
 // has the function.
 const consoleClient = "consoleClientId"
 
+// noConsoleClient is its value if the stack makes none: API Gateway takes no empty one.
+const noConsoleClient = "none"
+
 // Console returns the handler of the console function, which serves the web console behind the
 // HTTP API. No authorizer is before it: it has people sign in itself.
 func Console(environment map[string]string, s Services) (HTTPHandler, error) {
@@ -64,7 +67,7 @@ func (c *consoles) of(client string) (HTTPHandler, error) {
 		return serve, nil
 	}
 	e := c.environment
-	if client != "" {
+	if client != "" && client != noConsoleClient {
 		// A token of any other client of the pool is none of a person who signed in here.
 		e.ClientID, e.Issuer.Audience = client, environ.List{client}
 	}

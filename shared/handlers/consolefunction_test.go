@@ -133,6 +133,7 @@ func TestConsoleOfAPool(t *testing.T) {
 		{"a machine of the pool", "web", "machine", operate, 303},
 		{"the client of before", "new", "web", operate, 303},
 		{"without the stage variable", "", "web", operate, 404},
+		{"a stage without a client", "none", "none", operate, 404},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			event := consoleEvent(t, "orders/"+id)
