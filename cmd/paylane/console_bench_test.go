@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,7 +35,7 @@ func BenchmarkConsole(b *testing.B) {
 	id := benchStory(b, url)
 	stop := load.start(benchRate)
 	for _, path := range []string{"", "/orders", "/orders?status=PAID", "/orders?status=FAILED", "/orders/" + id, "/queues", "/queues/local-PaymentQueue", "/webhooks", "/try"} {
-		b.Run("page"+path, func(b *testing.B) { benchPage(b, url+"/console"+path) })
+		b.Run("page"+strings.Replace(path, id, "{id}", 1), func(b *testing.B) { benchPage(b, url+"/console"+path) })
 	}
 	b.Run("memory", func(b *testing.B) { benchMemory(b, url) })
 	stop()
