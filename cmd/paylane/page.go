@@ -12,12 +12,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"paylane/shared/console"
 	"paylane/shared/emulator/runner"
 	"paylane/shared/emulator/template"
 )
-
-// consolePath is where paylane's own template has the console.
-const consolePath = "/console"
 
 // page is where a page is printed, and how text stands out there.
 type page struct {
@@ -72,7 +70,7 @@ func wholePage(p page, c config, r *runner.Runner, own *devIssuer) {
 	}
 	if c.embedded() {
 		p.title("Console")
-		fmt.Fprintf(p, "  %s\n", p.address(url+consolePath))
+		fmt.Fprintf(p, "  %s\n", p.address(url+console.Root))
 		p.title("Data")
 		fmt.Fprintf(p, "  %s\n", printable(c.Data))
 	}

@@ -171,7 +171,7 @@ func (c consoleQueues) seen(m pebblestore.PeekedMessage) console.QueueMessage {
 	return seen
 }
 
-// understand fills in what a body says. One that is no message of paylane's says nothing.
+// understand fills in what a body says. Another program's says nothing.
 func understand(body string, m *console.QueueMessage) {
 	if about, err := order.ParseMessage(body); err == nil {
 		m.Kind = console.ChargeMessage

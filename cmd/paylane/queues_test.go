@@ -361,7 +361,7 @@ func TestConsoleRedrive(t *testing.T) {
 			t.Errorf("the page of a task that is done refreshes itself")
 		}
 
-		// Nobody moves what a stream gave up, or what is no dead letter.
+		// Nobody moves what a stream gave up, or what never was a dead letter.
 		for _, id := range []string{"FanoutDLQ", "PaymentQueue"} {
 			s.send(t, id, "stays")
 			page := s.get(t, "/console/queues/"+s.name(t, id))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 
+	"paylane/shared/console"
 	"paylane/shared/emulator/runner"
 	"paylane/shared/emulator/template"
 )
@@ -91,7 +92,7 @@ func logServed(ctx context.Context, log *slog.Logger, c config, r *runner.Runner
 		slog.Any("withoutEffect", skipped),
 	}
 	if c.embedded() {
-		attributes = append(attributes, slog.String("console", url+consolePath), slog.String("data", c.Data))
+		attributes = append(attributes, slog.String("console", url+console.Root), slog.String("data", c.Data))
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, whatRuns(url), attributes...)
 }

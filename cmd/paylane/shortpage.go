@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"paylane/shared/console"
 	"paylane/shared/emulator/runner"
 	"paylane/shared/emulator/template"
 )
@@ -17,7 +18,7 @@ func shortPage(p page, c config, r *runner.Runner, own *devIssuer) {
 	t, url := r.Template(), r.URL()
 	fmt.Fprintln(p)
 	if c.embedded() {
-		fmt.Fprintf(p, "  console\t%s\n", p.address(url+consolePath))
+		fmt.Fprintf(p, "  console\t%s\n", p.address(url+console.Root))
 		fmt.Fprintf(p, "  data\t%s\n", printable(c.Data))
 	}
 	if url != "" {

@@ -74,9 +74,9 @@ func (d *devSignIn) metadata() map[string]any {
 // redirects are the addresses that codes are sent to: the console's, under both of the runner's
 // names.
 func (d *devSignIn) redirects() []string {
-	all := []string{d.issuer.url + console.Root + "/callback"}
+	all := []string{d.issuer.url + console.CallbackPath}
 	if u, err := url.Parse(d.issuer.url); err == nil {
-		all = append(all, "http://"+net.JoinHostPort("localhost", u.Port())+console.Root+"/callback")
+		all = append(all, "http://"+net.JoinHostPort("localhost", u.Port())+console.CallbackPath)
 	}
 	return all
 }
@@ -191,7 +191,7 @@ func (d *devSignIn) show(w http.ResponseWriter, r *http.Request) {
 	style := sha256.Sum256([]byte(devStyle))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(style[:])+
-		"'; form-action 'self' "+strings.TrimSuffix(r.Form.Get("redirect_uri"), console.Root+"/callback")+"; base-uri 'none'; frame-ancestors 'none'")
+		"'; form-action 'self' "+strings.TrimSuffix(r.Form.Get("redirect_uri"), console.CallbackPath)+"; base-uri 'none'; frame-ancestors 'none'")
 	_, _ = text.WriteTo(w) // it fails if the caller has gone
 }
 

@@ -185,10 +185,10 @@ func shown(seconds []Second) map[string]string {
 	work, dead := sums(newest.Queues)
 	show := map[string]string{
 		"in": rate(recent.Accepted, over), "paid": rate(recent.Paid, over), "p50": none, "p99": none,
-		"visible": grouped(work.Visible), "inflight": grouped(work.InFlight), "oldest": age(work.Oldest),
-		"dead":     grouped(dead.Visible + dead.InFlight + dead.Delayed),
-		"declined": grouped(sum.Declined), "unavailable": grouped(sum.Unavailable), "unknown": grouped(sum.Unknown),
-		"misconfigured": grouped(sum.Misconfigured), "gaveup": grouped(sum.GaveUp), "failed": grouped(sum.Failed),
+		"visible": thousands(work.Visible), "inflight": thousands(work.InFlight), "oldest": age(work.Oldest),
+		"dead":     thousands(dead.Visible + dead.InFlight + dead.Delayed),
+		"declined": thousands(sum.Declined), "unavailable": thousands(sum.Unavailable), "unknown": thousands(sum.Unknown),
+		"misconfigured": thousands(sum.Misconfigured), "gaveup": thousands(sum.GaveUp), "failed": thousands(sum.Failed),
 	}
 	if newest.Timed > 0 {
 		show["p50"], show["p99"] = took(newest.P50), took(newest.P99)
@@ -196,12 +196,12 @@ func shown(seconds []Second) map[string]string {
 	for _, status := range statuses() {
 		show[string(status)] = "counting"
 		if newest.Orders != nil {
-			show[string(status)] = grouped(newest.Orders[status])
+			show[string(status)] = thousands(newest.Orders[status])
 		}
 	}
 	for _, q := range newest.Queues {
-		show[q.Name+".visible"], show[q.Name+".inflight"] = grouped(q.Visible), grouped(q.InFlight)
-		show[q.Name+".delayed"], show[q.Name+".oldest"] = grouped(q.Delayed), age(q.Oldest)
+		show[q.Name+".visible"], show[q.Name+".inflight"] = thousands(q.Visible), thousands(q.InFlight)
+		show[q.Name+".delayed"], show[q.Name+".oldest"] = thousands(q.Delayed), age(q.Oldest)
 	}
 	return show
 }
@@ -222,7 +222,7 @@ func rate(n, seconds int) string {
 	if per := float64(n) / float64(seconds); n > 0 && per < 10 {
 		return strconv.FormatFloat(per, 'f', 1, 64)
 	}
-	return grouped((n + seconds/2) / seconds)
+	return thousands((n + seconds/2) / seconds)
 }
 
 func age(d time.Duration) string {
@@ -230,15 +230,6 @@ func age(d time.Duration) string {
 		return none
 	}
 	return d.Truncate(time.Second).String()
-}
-
-// grouped writes a number with its thousands apart.
-func grouped(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }
 
 // live streams the board as Server-Sent Events, one a second. Whoever comes back gets what it has

@@ -50,48 +50,20 @@ const maxForm = 256 << 10
 
 // seen serves a page to a session that may see it.
 func (s *console) seen(serve sessionHandler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		session, ok := s.session(w, r)
-		if !ok {
-			return
-		}
-		r = r.WithContext(sessionContext(r.Context(), session))
-		switch {
-		case !session.Read:
-			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Not allowed"},
-				"Your account lacks the scope orders/read, which seeing orders takes.")
-		case session.Every && session.Tenant == "":
-			s.noTenant(w, r)
-		default:
-			serve(w, r)
-		}
-	}
+	return s.inSession(s.allowed(func(session Session) bool { return session.Read },
+		"Your account lacks the scope orders/read, which seeing orders takes.", serve))
 }
 
 // acted serves an action to a session that may act, if it comes from a form of that session.
 func (s *console) acted(serve sessionHandler) http.HandlerFunc {
-	return s.posted(func(w http.ResponseWriter, r *http.Request) {
-		session, _ := SessionOf(r.Context())
-		switch {
-		case !session.Operate:
-			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Not allowed"},
-				"Your account lacks the scope orders/operate, which the console's actions take.")
-		case session.Every && session.Tenant == "":
-			s.noTenant(w, r)
-		default:
-			serve(w, r)
-		}
-	})
+	return s.posted(s.allowed(func(session Session) bool { return session.Operate },
+		"Your account lacks the scope orders/operate, which the console's actions take.", serve))
 }
 
 // posted serves a form, if it is one of the session that sends it.
 func (s *console) posted(serve sessionHandler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		session, ok := s.session(w, r)
-		if !ok {
-			return
-		}
-		r = r.WithContext(sessionContext(r.Context(), session))
+	return s.inSession(func(w http.ResponseWriter, r *http.Request) {
+		session, _ := SessionOf(r.Context())
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		if err := r.ParseForm(); err != nil {
 			s.render(w, r, http.StatusBadRequest, "problem.html", page{Title: "Not understood"}, "The form could not be read.")
@@ -103,6 +75,31 @@ func (s *console) posted(serve sessionHandler) http.HandlerFunc {
 			return
 		}
 		serve(w, r)
+	})
+}
+
+// inSession serves a request whose session is known, and has it in the request's context.
+func (s *console) inSession(serve sessionHandler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if session, ok := s.session(w, r); ok {
+			serve(w, r.WithContext(sessionContext(r.Context(), session)))
+		}
+	}
+}
+
+// allowed serves a request whose session may do that, for a tenant. Otherwise it says what the
+// session lacks.
+func (s *console) allowed(may func(Session) bool, lacks string, serve sessionHandler) sessionHandler {
+	return func(w http.ResponseWriter, r *http.Request) {
+		session, _ := SessionOf(r.Context())
+		switch {
+		case !may(session):
+			s.render(w, r, http.StatusForbidden, "problem.html", page{Title: "Not allowed"}, lacks)
+		case session.Every && session.Tenant == "":
+			s.noTenant(w, r)
+		default:
+			serve(w, r)
+		}
 	}
 }
 

@@ -43,11 +43,13 @@ type SignIn struct {
 	Secure bool
 }
 
+// CallbackPath is the path of the redirect URI by which an issuer sends people back.
+const CallbackPath = Root + "/callback"
+
 const (
-	signInPath   = Root + "/signin"
-	callbackPath = Root + "/callback"
-	signOutPath  = Root + "/signout"
-	tenantPath   = Root + "/tenant"
+	signInPath  = Root + "/signin"
+	signOutPath = Root + "/signout"
+	tenantPath  = Root + "/tenant"
 )
 
 // The names of cookies.
@@ -71,7 +73,7 @@ const (
 
 func (s *console) signInRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+signInPath, s.beginSignIn)
-	mux.HandleFunc("GET "+callbackPath, s.finishSignIn)
+	mux.HandleFunc("GET "+CallbackPath, s.finishSignIn)
 	mux.HandleFunc("POST "+signOutPath, s.posted(s.signOut))
 	mux.HandleFunc("GET "+signOutPath, s.signedOut)
 	mux.HandleFunc("POST "+tenantPath, s.posted(s.chooseTenant))
@@ -188,7 +190,7 @@ func local(to string) string {
 		return Root
 	}
 	switch u.Path {
-	case signInPath, callbackPath, signOutPath, tenantPath:
+	case signInPath, CallbackPath, signOutPath, tenantPath:
 		return Root
 	}
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
@@ -205,7 +207,7 @@ func (s *console) origin(r *http.Request) string {
 
 func (s *console) oauth(r *http.Request, at *endpoints) *oauth2.Config {
 	return &oauth2.Config{
-		ClientID: s.SignIn.ClientID, Scopes: s.SignIn.Scopes, RedirectURL: s.origin(r) + callbackPath,
+		ClientID: s.SignIn.ClientID, Scopes: s.SignIn.Scopes, RedirectURL: s.origin(r) + CallbackPath,
 		Endpoint: oauth2.Endpoint{AuthURL: at.Authorization, TokenURL: at.Token, AuthStyle: oauth2.AuthStyleInParams},
 	}
 }

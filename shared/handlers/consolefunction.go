@@ -61,13 +61,16 @@ type consoles struct {
 
 // of returns the console for a client; the empty one is the environment's.
 func (c *consoles) of(client string) (HTTPHandler, error) {
+	if client == noConsoleClient {
+		client = ""
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if serve, ok := c.byClient[client]; ok {
 		return serve, nil
 	}
 	e := c.environment
-	if client != "" && client != noConsoleClient {
+	if client != "" {
 		// A token of any other client of the pool is none of a person who signed in here.
 		e.ClientID, e.Issuer.Audience = client, environ.List{client}
 	}
