@@ -1,0 +1,228 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"paylane/shared/emulator/template"
+	"paylane/shared/order"
+)
+
+// Config is what a run is made of, besides its seed.
+type Config struct {
+	// Template is what runs; see [ReadTemplate].
+	Template *template.Template
+	// Without are kinds of faults that are left out, and Omit numbers of the clients' actions, as
+	// when a failing run is made smaller.
+	Without []fault
+	Omit    map[int]bool
+}
+
+// Leave leaves out a kind of fault, by its name. It returns false if there is none of that name.
+func (c *Config) Leave(name string) bool {
+	for f := range faults {
+		if f.String() == name {
+			c.Without = append(slices.Clip(c.Without), f)
+			return true
+		}
+	}
+	return false
+}
+
+// Left names the kinds of faults that are left out, with commas.
+func (c *Config) Left() string {
+	names := make([]string, len(c.Without))
+	for i, f := range c.Without {
+		names[i] = f.String()
+	}
+	return strings.Join(names, ",")
+}
+
+// Result is what came of a run.
+type Result struct {
+	// Failure is the invariant that did not hold; empty if all did.
+	Failure string
+	// Rule names it.
+	Rule string
+	// Trace is everything that happened, line by line.
+	Trace []byte
+	// Steps is how many turns there were.
+	Steps int
+	// Orders is how many there were, by their ends.
+	Orders map[order.Status]int
+	// Ends is how each order ended.
+	Ends map[order.Ref]string
+	// Took is how much virtual time passed.
+	Took    time.Duration
+	Faults  string
+	Actions []int
+}
+
+// settleWithin is how long after the last fault everything must have come to its end: the longest
+// that anything rests (the wait for a dead letter's queue, a backoff of 15 minutes), a few times.
+const settleWithin = 3 * time.Hour
+
+// maxSteps is more than any run needs.
+const maxSteps = 50_000
+
+// Run runs one seed in a bubble of virtual time.
+func Run(t *testing.T, seed uint64, c Config) (r Result) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w, err := build(c, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = w.run()
+	})
+	return r
+}
+
+func (w *world) run() Result {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	if err := w.poll(ctx); err != nil {
+		return Result{Failure: err.Error(), Rule: "build"}
+	}
+	clients, actions := plan(w.seed, w.rng, w.config.Omit)
+	spread := []time.Duration{200 * time.Millisecond, 5 * time.Second, 2 * time.Minute}[w.rng.IntN(3)]
+	r := Result{Faults: w.faults.String()}
+	for i := range clients {
+		c := &client{world: w, name: "client " + strconv.Itoa(i), tenant: []string{"acme", "zenith"}[i%2]}
+		var own []action
+		for _, a := range actions {
+			if a.client == i {
+				own = append(own, a)
+			}
+		}
+		w.clients = append(w.clients, c)
+		w.ghosts.Go(func() { c.act(named(ctx, c.name), own, spread) })
+	}
+	for _, a := range actions {
+		r.Actions = append(r.Actions, a.number)
+	}
+	w.ghosts.Go(func() { w.chaos(ctx) })
+	w.scheduler.run()
+	if w.checks.failure == nil {
+		w.checks.final(ctx, w.inner)
+	}
+	r.Steps, r.Took = w.turns, time.Since(w.began)
+	r.Orders, r.Ends = map[order.Status]int{}, map[order.Ref]string{}
+	for ref, o := range w.checks.last {
+		r.Orders[o.Status]++
+		r.Ends[ref] = fmt.Sprintf("%s %d", o.Status, o.RefundedAmount())
+	}
+	if f := w.checks.failure; f != nil {
+		r.Failure, r.Rule = f.String(), f.rule
+	}
+	r.Trace = w.trace.Bytes()
+	stop()
+	w.end()
+	return r
+}
+
+// look is what happens between two steps. It returns false at the run's end.
+func (w *world) look() bool {
+	if w.changed {
+		w.changed = false
+		w.checks.look()
+	}
+	if w.turns > maxSteps {
+		w.checks.fail("liveness", "no end after %d steps", w.turns)
+	}
+	if w.checks.failure != nil {
+		return false
+	}
+	switch {
+	case w.calmSince.IsZero():
+		for _, c := range w.clients {
+			if !c.done {
+				return true
+			}
+		}
+		w.calm()
+	case w.checks.atEnd():
+		return false
+	case time.Since(w.calmSince) > settleWithin:
+		return false // the last checks say what is missing
+	}
+	return true
+}
+
+// calm ends all faults.
+func (w *world) calm() {
+	w.tell(context.Background(), "the faults end")
+	w.calmSince = time.Now()
+	w.faults.off = true
+	w.hold()
+	for _, f := range w.functions {
+		for _, e := range f.environments {
+			e.frozen = time.Time{}
+		}
+	}
+}
+
+// end has every goroutine of the run end.
+func (w *world) end() {
+	close(w.closed)
+	for _, f := range w.functions {
+		for _, e := range f.environments {
+			e.crash()
+		}
+	}
+	over := make(chan struct{})
+	go func() {
+		w.pollers.Wait()
+		w.running.Wait()
+		w.ghosts.Wait()
+		close(over)
+	}()
+	for {
+		synctest.Wait()
+		w.adopt()
+		for _, c := range w.waiting {
+			c.turn <- turn{over: true}
+		}
+		w.waiting = nil
+		select {
+		case <-over:
+			return
+		case <-w.wake:
+		}
+	}
+}
+
+// Shrink looks for a smaller run that fails by the same rule: without kinds of faults, and without
+// actions of clients. It returns the smallest that it finds.
+func Shrink(t *testing.T, seed uint64, c Config, failed Result) (Config, Result) {
+	t.Helper()
+	try := func(smaller Config) {
+		if r := Run(t, seed, smaller); r.Rule == failed.Rule {
+			c, failed = smaller, r
+		}
+	}
+	for f := range faults {
+		smaller := c
+		if !slices.Contains(c.Without, f) && strings.Contains(failed.Faults, f.String()) {
+			smaller.Without = append(slices.Clip(c.Without), f)
+			try(smaller)
+		}
+	}
+	for _, n := range slices.Clone(failed.Actions) {
+		smaller := c
+		smaller.Omit = maps.Clone(c.Omit)
+		if smaller.Omit == nil {
+			smaller.Omit = map[int]bool{}
+		}
+		smaller.Omit[n] = true
+		try(smaller)
+	}
+	return c, failed
+}
