@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"paylane/shared/order"
@@ -28,6 +29,41 @@ var bodies = []string{ //nolint:gochecknoglobals // never written
 
 func (w *world) disturb(ctx context.Context) {
 	d := w.dice()
+	if w.machine != nil {
+		w.power(ctx, d)
+	} else {
+		w.deliverAgain(ctx, d)
+	}
+	// Each is received a thousand times.
+	if w.poisoned < 2 && w.faults.hits(d, poison) {
+		w.poisoned++
+		body := bodies[d.IntN(len(bodies))]
+		w.tell(ctx, "a stranger sends %q", body)
+		_, _ = w.of["PaymentQueue"].Send(ctx, body, 0)
+	}
+	if orders := w.checks.refs(); len(orders) > 0 && w.faults.hits(d, poison) {
+		// A message about an order that nobody sent: of another round, another kind, or too early.
+		o := w.checks.last[orders[d.IntN(len(orders))]]
+		m := order.Message{Kind: order.KindCharge, Ref: o.Ref, Round: max(1, o.Round-1+d.IntN(3))}
+		if d.IntN(2) == 0 {
+			m.Kind, m.Refund = order.KindRefund, 1+d.IntN(2)
+		}
+		w.tell(ctx, "a stranger sends %s", m.Encode())
+		_, _ = w.of["PaymentQueue"].Send(ctx, m.Encode(), 0)
+	}
+	if w.faults.hits(d, backlog) {
+		if w.paused("PaymentQueue") {
+			w.tell(ctx, "the queues are polled again")
+			w.hold()
+		} else {
+			w.tell(ctx, "nothing is polled for now")
+			w.hold("PaymentQueue", "PaymentDLQ")
+		}
+	}
+}
+
+// deliverAgain does to the model's queues what a standard queue may do, and operators.
+func (w *world) deliverAgain(ctx context.Context, d *rand.Rand) {
 	for _, name := range []string{"PaymentQueue", "PaymentDLQ"} {
 		q := w.queues[name]
 		if held := q.Messages(); len(held) > 0 && w.faults.hits(d, redelivered) {
@@ -41,32 +77,6 @@ func (w *world) disturb(ctx context.Context) {
 			}
 		}
 	}
-	// Each is received a thousand times.
-	if w.poisoned < 2 && w.faults.hits(d, poison) {
-		w.poisoned++
-		body := bodies[d.IntN(len(bodies))]
-		w.tell(ctx, "a stranger sends %q", body)
-		_, _ = w.queues["PaymentQueue"].Send(ctx, body, 0)
-	}
-	if orders := w.table.Orders(); len(orders) > 0 && w.faults.hits(d, poison) {
-		// A message about an order that nobody sent: of another round, another kind, or too early.
-		o := orders[d.IntN(len(orders))]
-		m := order.Message{Kind: order.KindCharge, Ref: o.Ref, Round: max(1, o.Round-1+d.IntN(3))}
-		if d.IntN(2) == 0 {
-			m.Kind, m.Refund = order.KindRefund, 1+d.IntN(2)
-		}
-		w.tell(ctx, "a stranger sends %s", m.Encode())
-		_, _ = w.queues["PaymentQueue"].Send(ctx, m.Encode(), 0)
-	}
-	if w.faults.hits(d, backlog) {
-		if w.held("PaymentQueue") {
-			w.tell(ctx, "the queues are polled again")
-			w.hold()
-		} else {
-			w.tell(ctx, "nothing is polled for now")
-			w.hold("PaymentQueue", "PaymentDLQ")
-		}
-	}
 	if w.faults.hits(d, deadLetters) {
 		// As after many receives; then somebody sends them back.
 		if n := d.IntN(3); n > 0 {
@@ -76,4 +86,22 @@ func (w *world) disturb(ctx context.Context) {
 			w.tell(ctx, "%d dead letters are sent back", w.queues["PaymentDLQ"].Redrive(ctx, w.queues["PaymentQueue"]))
 		}
 	}
+}
+
+// power has the machine lose its power.
+func (w *world) power(ctx context.Context, d *rand.Rand) {
+	if !w.faults.hits(d, powerLoss) {
+		return
+	}
+	w.tell(ctx, "the machine loses its power")
+	for _, f := range w.functions {
+		for _, e := range f.environments {
+			e.crash()
+		}
+	}
+	if err := w.machine.losePower(d); err != nil {
+		w.checks.fail("store", "%v", err)
+		return
+	}
+	w.checks.restarted()
 }

@@ -114,12 +114,30 @@ func (c *checks) change(name string, before, now order.Order) {
 	case now.Charge.KeySeq < before.Charge.KeySeq, now.Refund.KeySeq < before.Refund.KeySeq:
 		c.fail("key", "%s went back to an earlier gateway key", name)
 	}
+	last, _ := now.Leg(order.KindCharge).Last()
+	if now.Status == order.Refunding {
+		last, _ = now.Leg(order.KindRefund).Last()
+	}
+	open := now.Status == order.Processing || now.Status == order.Refunding
+	switch {
+	case open && last.Outcome == order.OutcomePending && last.EndedAt.IsZero() && now.LeaseUntil.IsZero() && now.Status == before.Status && before.LeaseUntil.IsZero():
+		c.fail("lease", "%s: an attempt began, and nobody holds the order", name)
+	case !open && !now.LeaseUntil.IsZero():
+		c.fail("lease", "%s is %s, and held until %v", name, now.Status, now.LeaseUntil.Sub(c.began))
+	}
 	began := now.Charge.Count() > before.Charge.Count() || len(now.Refunds) == len(before.Refunds) && now.Refund.Count() > before.Refund.Count()
 	if began && before.LeaseUntil.After(time.Now()) {
 		c.fail("lease", "%s: an attempt began while another worker held the order, until %v", name, before.LeaseUntil.Sub(c.began))
 	}
 	if limit := c.attempts; now.Charge.Tries > limit {
 		c.fail("attempts", "%s had %d attempts in a round, the limit is %d", name, now.Charge.Tries, limit)
+	}
+	ids := map[string]bool{}
+	for _, r := range now.Refunds {
+		if ids[r.ID] {
+			c.fail("refund", "%s has the refund %s twice", name, r.ID)
+		}
+		ids[r.ID] = true
 	}
 	for _, r := range before.Refunds {
 		if later, ok := now.FindRefund(r.ID); !ok || later.Amount != r.Amount || r.Status != order.RefundPending && later.Status != r.Status {
@@ -129,7 +147,7 @@ func (c *checks) change(name string, before, now order.Order) {
 	if now.RefundedAmount() > now.Total.Amount {
 		c.fail("refund", "%s: %d of %d refunded", name, now.RefundedAmount(), now.Total.Amount)
 	}
-	if before.Status == order.Failed && now.Status == order.Pending && before.Declined() && now.PaymentToken == before.PaymentToken && now.PaymentToken != "" {
+	if before.Status == order.Failed && now.Status == order.Pending && before.Declined() && now.PaymentToken == before.PaymentToken {
 		c.fail("declined", "%s was declined, and is charged again with the same token", name)
 	}
 	c.money(name, now)
@@ -211,7 +229,7 @@ func (c *checks) messages() {
 		}
 	}
 	for _, queue := range []string{"PaymentQueue", "PaymentDLQ"} {
-		for _, m := range c.queues[queue].Messages() {
+		for _, m := range c.of[queue].Messages() {
 			message, err := order.ParseMessage(m.Body)
 			if err != nil {
 				continue
@@ -223,6 +241,16 @@ func (c *checks) messages() {
 	}
 	for ref, o := range open {
 		c.fail("message", "%s is %s in round %d with %d refunds, and no message is about it", c.short(ref), o.Status, o.Round, len(o.Refunds))
+	}
+}
+
+// restarted checks that a machine that lost its power has every order as it last was.
+func (c *checks) restarted() {
+	for ref, o := range c.last {
+		now, err := c.inner.Get(context.Background(), ref)
+		if err != nil || now.Version != o.Version || now.Status != o.Status {
+			c.fail("durable", "%s was %s at version %d, and after a loss of power %s at version %d: %v", c.short(ref), o.Status, o.Version, now.Status, now.Version, err)
+		}
 	}
 }
 
@@ -332,7 +360,7 @@ func (c *checks) atEnd() bool {
 
 // final checks what must hold once everything has come to its end.
 func (c *checks) final(ctx context.Context, inner handlers.Store) {
-	for _, ref := range slices.SortedFunc(maps.Keys(c.last), compareRefs) {
+	for _, ref := range c.refs() {
 		o := c.last[ref]
 		now, err := inner.Get(ctx, ref)
 		switch {
@@ -347,6 +375,9 @@ func (c *checks) final(ctx context.Context, inner handlers.Store) {
 		c.money(c.short(ref), o)
 	}
 }
+
+// refs returns the orders there are, sorted.
+func (c *checks) refs() []order.Ref { return slices.SortedFunc(maps.Keys(c.last), compareRefs) }
 
 func compareRefs(a, b order.Ref) int {
 	return strings.Compare(a.Tenant+"/"+a.ID, b.Tenant+"/"+b.ID)

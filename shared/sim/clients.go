@@ -35,7 +35,7 @@ var kinds = []struct { //nolint:gochecknoglobals // never written
 }
 
 // plan draws what the clients of a run do.
-func plan(seed uint64, rng *rand.Rand, omit map[int]bool) (clients int, actions []action) {
+func plan(seed uint64, rng *rand.Rand, c Config) (clients int, actions []action) {
 	clients = 2 + rng.IntN(4)
 	sum := 0
 	for _, k := range kinds {
@@ -50,7 +50,10 @@ func plan(seed uint64, rng *rand.Rand, omit map[int]bool) (clients int, actions 
 				break
 			}
 		}
-		if !omit[i] {
+		if c.Calm && a.kind != "get" && a.kind != "wait" && a.kind != "list" {
+			a.kind = "create"
+		}
+		if !c.Omit[i] {
 			actions = append(actions, a)
 		}
 	}
@@ -92,7 +95,7 @@ func (c *client) do(ctx context.Context, a action) {
 	case "create":
 		key := fmt.Sprintf("k%d", a.rng.IntN(6))
 		variant := 0
-		if a.rng.IntN(6) == 0 {
+		if a.rng.IntN(6) == 0 && !c.config.Calm {
 			variant = 1
 		}
 		// A client that has no answer asks again, under the same key, or gives up.

@@ -42,6 +42,8 @@ const (
 	// Of clients.
 	clientGone
 	skewed // clocks of environments are apart
+	// Of the machine with the embedded store.
+	powerLoss
 	faults
 )
 
@@ -49,7 +51,7 @@ func (f fault) String() string {
 	return [...]string{
 		"throttled", "request-lost", "response-lost", "repeated", "late-effect", "slow", "panics", "half-batch", "crashes", "freezes",
 		"throttled-invocation", "garbled-result", "redelivered", "revived", "reordered", "poison", "backlog", "dead-letters",
-		"unavailable", "no-answer", "stored-error", "slow-gateway", "silent", "client-gone", "skewed",
+		"unavailable", "no-answer", "stored-error", "slow-gateway", "silent", "client-gone", "skewed", "power-loss",
 	}[f]
 }
 

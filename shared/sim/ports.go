@@ -246,7 +246,7 @@ func (q messages) Receive(ctx context.Context, r queue.ReceiveRequest) ([]queue.
 	var received []queue.Message
 	var err error
 	for len(received) == 0 && err == nil {
-		if q.held(q.name) {
+		if q.paused(q.name) {
 			err = q.untilReleased(ctx)
 			continue
 		}

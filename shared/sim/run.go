@@ -19,6 +19,12 @@ import (
 type Config struct {
 	// Template is what runs; see [ReadTemplate].
 	Template *template.Template
+	// Embedded has orders and messages in the embedded store, on a disk that forgets what was not
+	// synced, instead of the models of DynamoDB and SQS.
+	Embedded bool
+	// Calm leaves out all faults, and every action that another client's could come before: how
+	// orders end then follows from the seed alone.
+	Calm bool
 	// Without are kinds of faults that are left out, and Omit numbers of the clients' actions, as
 	// when a failing run is made smaller.
 	Without []fault
@@ -57,8 +63,8 @@ type Result struct {
 	Steps int
 	// Orders is how many there were, by their ends.
 	Orders map[order.Status]int
-	// Ends is how each order ended.
-	Ends map[order.Ref]string
+	// Ends is how each order ended, by the tenant and what its metadata says of it.
+	Ends map[string]string
 	// Took is how much virtual time passed.
 	Took    time.Duration
 	Faults  string
@@ -91,7 +97,7 @@ func (w *world) run() Result {
 	if err := w.poll(ctx); err != nil {
 		return Result{Failure: err.Error(), Rule: "build"}
 	}
-	clients, actions := plan(w.seed, w.rng, w.config.Omit)
+	clients, actions := plan(w.seed, w.rng, w.config)
 	spread := []time.Duration{200 * time.Millisecond, 5 * time.Second, 2 * time.Minute}[w.rng.IntN(3)]
 	r := Result{Faults: w.faults.String()}
 	for i := range clients {
@@ -114,10 +120,10 @@ func (w *world) run() Result {
 		w.checks.final(ctx, w.inner)
 	}
 	r.Steps, r.Took = w.turns, time.Since(w.began)
-	r.Orders, r.Ends = map[order.Status]int{}, map[order.Ref]string{}
-	for ref, o := range w.checks.last {
+	r.Orders, r.Ends = map[order.Status]int{}, map[string]string{}
+	for _, o := range w.checks.last {
 		r.Orders[o.Status]++
-		r.Ends[ref] = fmt.Sprintf("%s %d", o.Status, o.RefundedAmount())
+		r.Ends[o.Tenant+" "+o.Metadata["key"]] = fmt.Sprintf("%s, %d %s, %d attempts", o.Status, o.Total.Amount, o.Total.Currency, o.Charge.Count())
 	}
 	if f := w.checks.failure; f != nil {
 		r.Failure, r.Rule = f.String(), f.rule
@@ -182,6 +188,9 @@ func (w *world) end() {
 		w.pollers.Wait()
 		w.running.Wait()
 		w.ghosts.Wait()
+		if w.machine != nil {
+			_ = w.machine.db.Close()
+		}
 		close(over)
 	}()
 	for {

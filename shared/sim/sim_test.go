@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"paylane/shared/emulator/template"
 	"paylane/shared/order"
 	"paylane/shared/sim"
@@ -28,6 +30,7 @@ import (
 var (
 	seed    = flag.Uint64("seed", 1, "the first seed; 0 draws one")
 	seeds   = flag.Int("seeds", 300, "how many seeds to run")
+	shrink  = flag.Bool("shrink", true, "look for a smaller run that fails, too")
 	trace   = flag.Bool("trace", false, "print all that happens")
 	omit    = flag.String("omit", "", "numbers of clients' actions to leave out, with commas")
 	without = flag.String("without", "", "kinds of faults to leave out, with commas")
@@ -61,23 +64,50 @@ func config(t *testing.T) sim.Config {
 
 // TestSim runs seeds. The first that fails is made smaller, and printed with the command that runs
 // it again.
-func TestSim(t *testing.T) {
+func TestSim(t *testing.T) { runSeeds(t, config(t), *seeds) }
+
+// TestEmbedded runs seeds on the embedded store, and cuts the power.
+func TestEmbedded(t *testing.T) {
+	c := config(t)
+	c.Embedded = true
+	runSeeds(t, c, (*seeds+9)/10)
+}
+
+// TestAdaptersAgree: where no fault and no race decides, an order ends the same on the embedded
+// store as on the models of DynamoDB and SQS.
+func TestAdaptersAgree(t *testing.T) {
+	c := config(t)
+	c.Calm = true
+	embedded := c
+	embedded.Embedded = true
+	for s := range uint64(30) {
+		one, other := sim.Run(t, s, c), sim.Run(t, s, embedded)
+		if diff := cmp.Diff(one.Ends, other.Ends); diff != "" || len(one.Ends) == 0 {
+			t.Errorf("seed %d ends otherwise on the embedded store (-model +embedded):\n%s", s, diff)
+		}
+		if one.Failure+other.Failure != "" {
+			t.Errorf("seed %d: %s, %s", s, one.Failure, other.Failure)
+		}
+	}
+}
+
+func runSeeds(t *testing.T, c sim.Config, seeds int) {
+	t.Helper()
 	first := *seed
 	if first == 0 {
 		first = rand.Uint64() >> 16 //nolint:gosec // which seeds are run is no secret
 	}
-	c := config(t)
 	began := time.Now()
 	var next, failed atomic.Int64
 	var mu sync.Mutex
 	total := tally{ends: map[order.Status]int{}}
 	t.Run("seeds", func(t *testing.T) {
-		for worker := range min(runtime.GOMAXPROCS(0), *seeds) {
+		for worker := range min(runtime.GOMAXPROCS(0), seeds) {
 			t.Run(strconv.Itoa(worker), func(t *testing.T) {
 				t.Parallel()
 				for {
 					i := next.Add(1) - 1
-					if i >= int64(*seeds) || failed.Load() > 0 {
+					if i >= int64(seeds) || failed.Load() > 0 {
 						return
 					}
 					s := first + uint64(i) //nolint:gosec // never negative
@@ -95,9 +125,9 @@ func TestSim(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("seeds %d to %d: %v in %v", first, first+uint64(*seeds)-1, &total, time.Since(began).Round(time.Millisecond)) //nolint:gosec // never negative
+	t.Logf("seeds %d to %d: %v in %v", first, first+uint64(seeds)-1, &total, time.Since(began).Round(time.Millisecond)) //nolint:gosec // never negative
 	// A run in which nothing happens shows nothing.
-	if failed.Load() == 0 && *seeds >= 100 && (total.ends[order.Paid] == 0 || total.ends[order.Failed] == 0 || total.ends[order.Canceled] == 0 || total.ends[order.Refunded] == 0) {
+	if failed.Load() == 0 && seeds >= 100 && (total.ends[order.Paid] == 0 || total.ends[order.Failed] == 0 || total.ends[order.Canceled] == 0 || total.ends[order.Refunded] == 0) {
 		t.Errorf("the runs reached only %v", total.ends)
 	}
 }
@@ -126,19 +156,23 @@ func (a *tally) String() string {
 // report prints a failure, as small as it can be made.
 func report(t *testing.T, s uint64, c sim.Config, r sim.Result) {
 	t.Helper()
-	smaller, r := sim.Shrink(t, s, c, r)
+	smaller := c
+	if *shrink {
+		smaller, r = sim.Shrink(t, s, c, r)
+	}
 	lines := strings.Split(strings.TrimSpace(string(r.Trace)), "\n")
 	if most := 80; len(lines) > most && !*trace {
 		lines = append([]string{fmt.Sprintf("(%d lines before)", len(lines)-most)}, lines[len(lines)-most:]...)
 	}
+	name, _, _ := strings.Cut(t.Name(), "/")
 	var left []string
 	for n := range smaller.Omit {
 		left = append(left, strconv.Itoa(n))
 	}
 	slices.Sort(left)
 	t.Errorf("seed %d failed: %s\n\nfaults: %s\n\n%s\n\nTo run it again:\n"+
-		"go test ./shared/sim -run 'TestSim$' -args -seed=%d -seeds=1 -trace -without=%s -omit=%s",
-		s, r.Failure, r.Faults, strings.Join(lines, "\n"), s, smaller.Left(), strings.Join(left, ","))
+		"go test ./shared/sim -run '%s$' -args -seed=%d -seeds=1 -trace -without=%s -omit=%s",
+		s, r.Failure, r.Faults, strings.Join(lines, "\n"), name, s, smaller.Left(), strings.Join(left, ","))
 }
 
 // TestSameTrace: one seed gives one trace, byte for byte, however goroutines happen to run.

@@ -9,11 +9,13 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"paylane/shared/dynamostore"
@@ -23,6 +25,7 @@ import (
 	"paylane/shared/gateway"
 	"paylane/shared/handlers"
 	"paylane/shared/order"
+	"paylane/shared/pebblestore"
 	"paylane/shared/queue"
 	"paylane/shared/sim/model"
 )
@@ -41,7 +44,9 @@ type world struct {
 	gateway *model.Gateway
 	// inner is what keeps orders; the table, unless the embedded store does.
 	inner handlers.Store
-	of    map[string]queue.Queue // by logical id
+	of    map[string]held // by logical id
+	// machine has them if the embedded store does; nil otherwise.
+	machine *machine
 
 	functions map[string]*function
 	clients   []*client
@@ -63,6 +68,12 @@ type world struct {
 	seen                     map[string]int // messages, by the order in which they were first received
 	holding                  map[string]bool
 	released                 chan struct{}
+}
+
+// held is a queue, and what is in it.
+type held interface {
+	queue.Queue
+	Messages() []model.Held
 }
 
 // tell adds a line to the trace.
@@ -95,8 +106,8 @@ func (w *world) traceOf(m *queue.Message) string {
 	return fmt.Sprintf("Root=1-00000001-%012x%012x;Sampled=0", n, m.ReceiveCount())
 }
 
-// held reports whether nothing is received from a queue for now.
-func (w *world) held(name string) bool {
+// paused reports whether nothing is received from a queue for now.
+func (w *world) paused(name string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.holding[name]
@@ -167,12 +178,14 @@ func build(c Config, seed uint64) (*world, error) {
 	w := &world{
 		scheduler: newScheduler(rand.New(rand.NewPCG(seed, 1))), //nolint:gosec // must be the same each time
 		config:    c, template: parsed, seed: seed, began: time.Now(), closed: make(chan struct{}),
-		queues: map[string]*model.Queue{}, of: map[string]queue.Queue{}, functions: map[string]*function{},
+		queues: map[string]*model.Queue{}, of: map[string]held{}, functions: map[string]*function{},
 		seen: map[string]int{}, holding: map[string]bool{}, released: make(chan struct{}),
 	}
 	w.faults = drawFaults(w.rng)
-	for _, f := range c.Without {
-		w.faults.of[f] = 0
+	for f := range faults {
+		if c.Calm || slices.Contains(c.Without, f) {
+			w.faults.of[f] = 0
+		}
 	}
 	w.strike = w.struck
 	w.before = w.look
@@ -235,6 +248,14 @@ func (w *world) starter(f template.Function, s handlers.Services) func() (func(c
 
 // open makes the table and the queues.
 func (w *world) open() error {
+	if w.config.Embedded {
+		w.machine = &machine{world: w, fs: vfs.NewCrashableMem(), queues: map[string]*pebblestore.Queue{}}
+		w.inner = kept{w.machine}
+		for _, q := range w.template.Queues {
+			w.of[q.LogicalID] = keptQueue{machine: w.machine, id: q.LogicalID}
+		}
+		return w.machine.open()
+	}
 	w.table = model.NewTable(time.Now)
 	w.inner = w.table
 	pick := func(n int) int {

@@ -118,8 +118,8 @@ func (g *Gateway) act(ctx context.Context, r gateway.Request, c Call) (gateway.R
 	}
 	k.calls++
 	switch {
-	case r.Money != k.first.Money, r.PaymentRef != k.first.PaymentRef, r.Order != k.first.Order:
-		g.violations = append(g.violations, fmt.Sprintf("the key %s was used for %v and for %v", r.Key, k.first.Money, r.Money))
+	case r.Money != k.first.Money, r.PaymentRef != k.first.PaymentRef, r.Order != k.first.Order, r.Token != k.first.Token:
+		g.violations = append(g.violations, fmt.Sprintf("the key %s was used for %v of %v, and for %v of %v", r.Key, k.first.Money, k.first.Order, r.Money, r.Order))
 		return gateway.Receipt{}, errReused
 	case !k.storedAt.IsZero() && g.now().Sub(k.storedAt) < KeyLife:
 		return gateway.Receipt{}, errStored
@@ -233,7 +233,7 @@ func (g *Gateway) Resolve(ctx context.Context, r gateway.Request) (gateway.Resol
 		return gateway.Resolution{}, errAnswer
 	}
 	k := g.keys[r.Key]
-	if k == nil {
+	if k == nil { // of a request that never came, and is refused if it comes yet
 		k = &key{first: r}
 		g.keys[r.Key] = k
 	}
