@@ -102,8 +102,8 @@ var rooms = map[string][]string{
 	"shared/e2e": {},
 	"shared/sim": {
 		"paylane/shared/sim", "paylane/shared/document", "paylane/shared/dynamostore", "paylane/shared/emulator", "paylane/shared/gateway",
-		"paylane/shared/handlers", "paylane/shared/order", "paylane/shared/queue", "paylane/shared/webhook",
-		"github.com/aws/aws-lambda-go/events", "go.opentelemetry.io/otel/trace",
+		"paylane/shared/feed", "paylane/shared/handlers", "paylane/shared/order", "paylane/shared/pebblestore", "paylane/shared/queue", "paylane/shared/webhook",
+		"github.com/aws/aws-lambda-go/events", "github.com/cockroachdb/pebble/v2", "go.opentelemetry.io/otel/trace",
 	},
 	"shared/sim/model":       {"paylane/shared/document", "paylane/shared/gateway", "paylane/shared/order", "paylane/shared/queue"},
 	"shared/smoke":           {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},

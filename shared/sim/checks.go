@@ -28,6 +28,9 @@ type checks struct {
 	ids      map[string][]string // by tenant, in the order in which they were told
 	// answers are the first answers to idempotency keys.
 	answers map[string]keyed
+	// owed is what the tenant with the webhook must be told, and got how often it was.
+	owed    []told
+	got     map[told]int
 	booked  int // how many entries of the gateway's books were looked at
 	failure *failure
 }
@@ -48,6 +51,7 @@ func (f *failure) String() string { return f.rule + ": " + f.text }
 func newChecks(w *world) checks {
 	return checks{
 		world: w, last: map[order.Ref]order.Order{}, promised: map[order.Ref]int64{}, ids: map[string][]string{}, answers: map[string]keyed{},
+		got: map[told]int{},
 	}
 }
 
@@ -90,6 +94,9 @@ func (s store) wrote(ctx context.Context, ref order.Ref, err error) {
 		return // a write that was repeated
 	}
 	c.last[ref] = now
+	if kind := event(before, now); kind != "" && s.hooks && ref.Tenant == hooked {
+		c.owed = append(c.owed, told{ref, kind, now.Version})
+	}
 	c.change(s.short(ref), before, now)
 }
 
@@ -111,6 +118,8 @@ func (c *checks) change(name string, before, now order.Order) {
 		c.fail("round", "%s went from round %d to %d, and from %s to %s", name, before.Round, now.Round, before.Status, now.Status)
 	case before.PaymentRef != "" && now.PaymentRef != before.PaymentRef:
 		c.fail("constant", "%s changed its payment from %s to %s", name, before.PaymentRef, now.PaymentRef)
+	case now.Charge.Count() < before.Charge.Count(), len(now.Refunds) < len(before.Refunds), len(now.Refunds) == len(before.Refunds) && now.Refund.Count() < before.Refund.Count():
+		c.fail("constant", "%s forgot an attempt or a refund", name)
 	case now.Charge.KeySeq < before.Charge.KeySeq, now.Refund.KeySeq < before.Refund.KeySeq:
 		c.fail("key", "%s went back to an earlier gateway key", name)
 	}
@@ -355,7 +364,7 @@ func (c *checks) atEnd() bool {
 			return false
 		}
 	}
-	return true
+	return len(c.got) == len(c.owed)
 }
 
 // final checks what must hold once everything has come to its end.
@@ -373,6 +382,11 @@ func (c *checks) final(ctx context.Context, inner handlers.Store) {
 			c.fail("liveness", "%s is still %s with the attempts %+v and the refunds %+v", c.short(ref), o.Status, o.Charge.Attempts, o.Refunds)
 		}
 		c.money(c.short(ref), o)
+	}
+	for _, e := range c.owed {
+		if c.got[e] == 0 {
+			c.fail("webhook", "%s: %s at version %d was never told", c.short(e.ref), e.kind, e.version)
+		}
 	}
 }
 

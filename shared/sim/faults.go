@@ -42,6 +42,8 @@ const (
 	// Of clients.
 	clientGone
 	skewed // clocks of environments are apart
+	// Of the servers behind webhooks.
+	receiverFails
 	// Of the machine with the embedded store.
 	powerLoss
 	faults
@@ -51,7 +53,7 @@ func (f fault) String() string {
 	return [...]string{
 		"throttled", "request-lost", "response-lost", "repeated", "late-effect", "slow", "panics", "half-batch", "crashes", "freezes",
 		"throttled-invocation", "garbled-result", "redelivered", "revived", "reordered", "poison", "backlog", "dead-letters",
-		"unavailable", "no-answer", "stored-error", "slow-gateway", "silent", "client-gone", "skewed", "power-loss",
+		"unavailable", "no-answer", "stored-error", "slow-gateway", "silent", "client-gone", "skewed", "receiver-fails", "power-loss",
 	}[f]
 }
 

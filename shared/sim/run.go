@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -94,7 +95,11 @@ func Run(t *testing.T, seed uint64, c Config) (r Result) {
 func (w *world) run() Result {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	if err := w.poll(ctx); err != nil {
+	err := w.poll(ctx)
+	if err == nil && w.hooks {
+		err = errors.Join(w.register(ctx), w.stream(ctx))
+	}
+	if err != nil {
 		return Result{Failure: err.Error(), Rule: "build"}
 	}
 	clients, actions := plan(w.seed, w.rng, w.config)

@@ -64,13 +64,21 @@ func config(t *testing.T) sim.Config {
 
 // TestSim runs seeds. The first that fails is made smaller, and printed with the command that runs
 // it again.
-func TestSim(t *testing.T) { runSeeds(t, config(t), *seeds) }
+func TestSim(t *testing.T) { runSeeds(t, config(t), few(*seeds)) }
+
+// few is what is run of so many in short mode, as under the race detector.
+func few(n int) int {
+	if testing.Short() {
+		return (n + 9) / 10
+	}
+	return n
+}
 
 // TestEmbedded runs seeds on the embedded store, and cuts the power.
 func TestEmbedded(t *testing.T) {
 	c := config(t)
 	c.Embedded = true
-	runSeeds(t, c, (*seeds+9)/10)
+	runSeeds(t, c, few((*seeds+9)/10))
 }
 
 // TestAdaptersAgree: where no fault and no race decides, an order ends the same on the embedded
@@ -80,7 +88,7 @@ func TestAdaptersAgree(t *testing.T) {
 	c.Calm = true
 	embedded := c
 	embedded.Embedded = true
-	for s := range uint64(30) {
+	for s := range uint64(few(30)) { //nolint:gosec // never negative
 		one, other := sim.Run(t, s, c), sim.Run(t, s, embedded)
 		if diff := cmp.Diff(one.Ends, other.Ends); diff != "" || len(one.Ends) == 0 {
 			t.Errorf("seed %d ends otherwise on the embedded store (-model +embedded):\n%s", s, diff)
@@ -178,7 +186,7 @@ func report(t *testing.T, s uint64, c sim.Config, r sim.Result) {
 // TestSameTrace: one seed gives one trace, byte for byte, however goroutines happen to run.
 func TestSameTrace(t *testing.T) {
 	c := config(t)
-	for s := range uint64(10) {
+	for s := range uint64(few(10)) { //nolint:gosec // never negative
 		t.Run(strconv.FormatUint(s, 10), func(t *testing.T) {
 			t.Parallel()
 			first := sim.Run(t, s, c)

@@ -60,6 +60,7 @@ type world struct {
 	// calmSince is when the faults ended.
 	calmSince time.Time
 	poisoned  int
+	hooks     bool // the run has a webhook
 	// attempts is the limit of attempts to charge an order.
 	attempts int
 	closed   chan struct{}
@@ -166,7 +167,7 @@ func (w *world) services() handlers.Services {
 		Gateway:      func(string) (gateway.Provider, error) { return provider{world: w, Provider: w.gateway}, nil },
 		Image:        dynamostore.FromImage,
 		CheckWebhook: func(string) error { return nil },
-		Webhooks:     w.receivers(),
+		Webhooks:     receivers{w},
 		Now:          time.Now, Jitter: w.jitter, NewID: newID,
 		Log: slog.New(slog.DiscardHandler), Traces: noop.NewTracerProvider(),
 	}
@@ -187,6 +188,7 @@ func build(c Config, seed uint64) (*world, error) {
 			w.faults.of[f] = 0
 		}
 	}
+	w.hooks = w.rng.IntN(3) == 0 && !c.Embedded
 	w.strike = w.struck
 	w.before = w.look
 	w.gateway = w.newGateway()
@@ -230,6 +232,18 @@ func (w *world) starter(f template.Function, s handlers.Services) func() (func(c
 		return sqs(handlers.DeadLetter)
 	case "Webhook":
 		return sqs(handlers.Webhook)
+	case "Fanout":
+		return func() (func(context.Context, emulator.Event) (emulator.Result, error), error) {
+			handle, err := handlers.Fanout(f.Environment, s)
+			return func(ctx context.Context, e emulator.Event) (emulator.Result, error) {
+				event, ok := e.Typed().(*events.DynamoDBEvent)
+				if !ok {
+					return emulator.Result{}, errors.New("not an event of a stream")
+				}
+				response, err := handle(ctx, *event)
+				return emulator.Result{Value: &response}, err
+			}, err
+		}
 	case "Api":
 		return func() (func(context.Context, emulator.Event) (emulator.Result, error), error) {
 			handle, err := handlers.API(f.Environment, s)

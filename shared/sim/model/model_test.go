@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"paylane/shared/contract"
+	"paylane/shared/dynamostore"
 	"paylane/shared/gateway"
 	"paylane/shared/order"
 	"paylane/shared/queue"
@@ -24,6 +25,13 @@ func TestScanner(t *testing.T) {
 
 func TestDocuments(t *testing.T) {
 	contract.RunDocuments(t, func(*testing.T) contract.Documents { return model.NewTable(time.Now) })
+}
+
+func TestFeed(t *testing.T) {
+	contract.RunFeed(t, func(*testing.T) contract.FeedWorld {
+		table := model.NewTable(time.Now)
+		return contract.FeedWorld{Stream: table.Stream(), Store: table, Order: dynamostore.FromImage}
+	})
 }
 
 func config(name string) model.QueueConfig {

@@ -22,12 +22,14 @@ type Table struct {
 	orders    map[order.Ref]order.Order
 	places    map[string][]order.Position // of each tenant's orders, the newest first
 	documents map[document.Key]document.Document
+	changes   *changes
 }
 
 // NewTable returns an empty table.
 func NewTable(now func() time.Time) *Table {
 	return &Table{
 		now: now, orders: map[order.Ref]order.Order{}, places: map[string][]order.Position{}, documents: map[document.Key]document.Document{},
+		changes: &changes{added: make(chan struct{})},
 	}
 }
 
@@ -53,6 +55,7 @@ func (t *Table) write(o order.Order) order.Order {
 	}
 	t.move(o.Tenant, before, &o)
 	t.orders[o.Ref] = o
+	t.changes.add(t.now(), before, o)
 	return o
 }
 
