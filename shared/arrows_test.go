@@ -99,6 +99,7 @@ var rooms = map[string][]string{
 		"paylane/shared/document", "paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
 		"paylane/shared/feed", "github.com/aws/aws-lambda-go/events",
 	},
+	"shared/sim/reference":   {"paylane/shared/order", "github.com/anishathalye/porcupine"},
 	"shared/e2e":             {},
 	"shared/smoke":           {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},
 	"docs/examples/voucher":  {"paylane/shared/gateway", "paylane/shared/order"},
@@ -127,6 +128,7 @@ var never = map[string]string{
 	"paylane/shared/handlers/handlerstest": "test code",
 	"paylane/shared/accesstoken/tokentest": "test code",
 	"paylane/shared/e2e":                   "test code",
+	"paylane/shared/sim":                   "test code",
 	"testing":                              "test code",
 }
 
