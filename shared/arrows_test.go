@@ -100,7 +100,7 @@ var rooms = map[string][]string{
 		"paylane/shared/feed", "github.com/aws/aws-lambda-go/events",
 	},
 	"shared/sim/reference":   {"paylane/shared/order", "github.com/anishathalye/porcupine"},
-	"shared/e2e":             {},
+	"shared/e2e":             {"paylane/shared/sim/reference"},
 	"shared/smoke":           {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},
 	"docs/examples/voucher":  {"paylane/shared/gateway", "paylane/shared/order"},
 	"docs/examples/receipts": {"paylane/shared/handlers", "paylane/shared/job", "paylane/shared/order", "github.com/caarlos0/env/v11"},

@@ -55,6 +55,22 @@ func (h *History) End(request Handle, out Output, at int64) {
 	op.Output, op.Return = out, at
 }
 
+// String counts what was recorded.
+func (h *History) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	lost := 0
+	kinds := make(map[string]int)
+	for _, op := range h.operations {
+		in, out := op.Input.(Input), op.Output.(Output)
+		if out.Status == 0 {
+			lost++
+		}
+		kinds[fmt.Sprintf("%s %d", in.Action, out.Status)]++
+	}
+	return fmt.Sprintf("%d requests, %d without an answer: %v", len(h.operations), lost, kinds)
+}
+
 // name identifies an order: each tenant has its own.
 type name struct{ tenant, id string }
 
@@ -85,7 +101,7 @@ func Check(h *History, timeout time.Duration, folder string) error {
 	for _, of := range slices.SortedFunc(maps.Keys(orders), func(a, b name) int {
 		return strings.Compare(a.tenant+" "+a.id, b.tenant+" "+b.id)
 	}) {
-		operations := orders[of]
+		operations := rows(orders[of])
 		m := model(operations)
 		result, info := porcupine.CheckOperationsVerbose(m, operations, timeout)
 		if result == porcupine.Ok {
@@ -103,6 +119,23 @@ func Check(h *History, timeout time.Duration, folder string) error {
 		return fmt.Errorf("order %s of tenant %s, %d requests: %w", of.id, of.tenant, len(operations), err)
 	}
 	return nil
+}
+
+// rows numbers the clients of one order's operations for a drawing: a client whose request was
+// lost is another from then on.
+func rows(operations []porcupine.Operation) []porcupine.Operation {
+	rows, next := make(map[int]int), 0
+	for i, op := range operations {
+		row, known := rows[op.ClientId]
+		if !known {
+			row, next = next, next+1
+		}
+		operations[i].ClientId, rows[op.ClientId] = row, row
+		if op.Output.(Output).Status == 0 {
+			delete(rows, op.ClientId)
+		}
+	}
+	return operations
 }
 
 func draw(m porcupine.Model, info porcupine.LinearizationInfo, folder string) (path string, err error) {
