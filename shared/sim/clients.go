@@ -14,6 +14,7 @@ import (
 
 	"paylane/shared/emulator"
 	"paylane/shared/order"
+	"paylane/shared/sim/reference"
 )
 
 // action is one thing that a client does. What it does follows from the run's seed and its number
@@ -63,6 +64,7 @@ func plan(seed uint64, rng *rand.Rand, c Config) (clients int, actions []action)
 // client is a caller of the API. Clients of one tenant share their idempotency keys.
 type client struct {
 	*world
+	number int
 	name   string
 	tenant string
 	done   bool
@@ -119,7 +121,7 @@ func (c *client) do(ctx context.Context, a action) {
 	case "list":
 		c.list(ctx, a)
 	case "look at another tenant's":
-		other := &client{world: c.world, name: c.name, tenant: otherTenant(c.tenant)}
+		other := &client{world: c.world, number: c.number, name: c.name, tenant: otherTenant(c.tenant)}
 		if id, ok := other.known(a.rng); ok {
 			for _, try := range [][2]string{{http.MethodGet, ""}, {http.MethodPost, "/cancel"}, {http.MethodPost, "/refund"}} {
 				if got := c.send(ctx, a, try[0], "/orders/"+id+try[1], "", nil); got.status != 0 && got.status < 500 && got.status != http.StatusNotFound {
@@ -254,7 +256,15 @@ func (c *client) send(ctx context.Context, a action, method, target, body string
 		},
 	}
 	c.tell(ctx, "%s %s %s %v", method, target, body, header)
-	call := c.history.begin(c, method, path, header, body)
+	asked := http.Header{}
+	for name, value := range header {
+		asked.Set(name, value)
+	}
+	var call reference.Handle
+	in, unobserved := reference.Observe(c.tenant, method, path, asked, []byte(body))
+	if unobserved == nil {
+		call = c.history.Begin(c.number, in, int64(time.Since(c.began)))
+	}
 	// API Gateway waits for 30 s.
 	waits, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -270,12 +280,27 @@ func (c *client) send(ctx context.Context, a action, method, target, body string
 	default:
 		got = answer{status: response.StatusCode, header: response.Headers, body: response.Body}
 	}
-	c.history.end(call, got)
+	if unobserved == nil {
+		c.answered(call, got)
+	}
 	c.tell(ctx, "%s %s: %d %s", method, target, got.status, bytes.TrimSpace([]byte(got.body)))
 	if got.status == http.StatusInternalServerError && c.faults.of[panics] == 0 {
 		c.checks.fail("status", "%s %s is answered %d %s", method, target, got.status, got.body)
 	}
 	return got
+}
+
+// answered records an answer in the run's history.
+func (c *client) answered(call reference.Handle, got answer) {
+	header := http.Header{}
+	for name, value := range got.header {
+		header.Set(name, value)
+	}
+	out, err := reference.Observed(got.status, header, []byte(got.body))
+	if err != nil {
+		c.checks.fail("answer", "%v", err)
+	}
+	c.history.End(call, out, int64(time.Since(c.began)))
 }
 
 // httpEvent is an event of API Gateway.

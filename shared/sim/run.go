@@ -14,6 +14,7 @@ import (
 
 	"paylane/shared/emulator/template"
 	"paylane/shared/order"
+	"paylane/shared/sim/reference"
 )
 
 // Config is what a run is made of, besides its seed.
@@ -67,9 +68,11 @@ type Result struct {
 	// Ends is how each order ended, by the tenant and what its metadata says of it.
 	Ends map[string]string
 	// Took is how much virtual time passed.
-	Took    time.Duration
-	Faults  string
-	Actions []int
+	Took   time.Duration
+	Faults string
+	// Undecided reports that a history took too long to judge.
+	Undecided bool
+	Actions   []int
 }
 
 // settleWithin is how long after the last fault everything must have come to its end: the longest
@@ -79,16 +82,30 @@ const settleWithin = 3 * time.Hour
 // maxSteps is more than any run needs.
 const maxSteps = 50_000
 
+// linearizableWithin is how long an order's history may take to be judged; some would take longer
+// than anybody waits, and are left undecided.
+const linearizableWithin = 2 * time.Second
+
 // Run runs one seed in a bubble of virtual time.
 func Run(t *testing.T, seed uint64, c Config) (r Result) {
 	t.Helper()
+	var history *reference.History
 	synctest.Test(t, func(t *testing.T) {
 		w, err := build(c, seed)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r = w.run()
+		history = w.history
 	})
+	if r.Failure == "" {
+		// Outside the bubble, for it takes real time.
+		err := reference.Check(history, linearizableWithin, "")
+		if err != nil && !errors.Is(err, reference.ErrUndecided) {
+			r.Rule, r.Failure = "linearizability", "linearizability: "+err.Error()
+		}
+		r.Undecided = err != nil && r.Failure == ""
+	}
 	return r
 }
 
@@ -106,7 +123,7 @@ func (w *world) run() Result {
 	spread := []time.Duration{200 * time.Millisecond, 5 * time.Second, 2 * time.Minute}[w.rng.IntN(3)]
 	r := Result{Faults: w.faults.String()}
 	for i := range clients {
-		c := &client{world: w, name: "client " + strconv.Itoa(i), tenant: []string{"acme", "zenith"}[i%2]}
+		c := &client{world: w, number: i, name: "client " + strconv.Itoa(i), tenant: []string{"acme", "zenith"}[i%2]}
 		var own []action
 		for _, a := range actions {
 			if a.client == i {

@@ -142,13 +142,16 @@ func runSeeds(t *testing.T, c sim.Config, seeds int) {
 
 // tally is what came of many runs.
 type tally struct {
-	runs, steps, orders int
-	virtual             time.Duration
-	ends                map[order.Status]int
+	runs, steps, orders, undecided int
+	virtual                        time.Duration
+	ends                           map[order.Status]int
 }
 
 func (a *tally) add(r sim.Result) {
 	a.runs++
+	if r.Undecided {
+		a.undecided++
+	}
 	a.steps += r.Steps
 	a.virtual += r.Took
 	for status, n := range r.Orders {
@@ -158,7 +161,8 @@ func (a *tally) add(r sim.Result) {
 }
 
 func (a *tally) String() string {
-	return fmt.Sprintf("%d runs, %d steps, %d orders %v, %v of virtual time", a.runs, a.steps, a.orders, a.ends, a.virtual.Round(time.Second))
+	return fmt.Sprintf("%d runs, %d steps, %d orders %v, %v of virtual time, %d histories undecided",
+		a.runs, a.steps, a.orders, a.ends, a.virtual.Round(time.Second), a.undecided)
 }
 
 // report prints a failure, as small as it can be made.

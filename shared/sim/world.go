@@ -28,6 +28,7 @@ import (
 	"paylane/shared/pebblestore"
 	"paylane/shared/queue"
 	"paylane/shared/sim/model"
+	"paylane/shared/sim/reference"
 )
 
 // world is one run: the functions of the template on their platform, what they reach, and their
@@ -51,7 +52,7 @@ type world struct {
 	functions map[string]*function
 	clients   []*client
 	checks    checks
-	history   *history
+	history   *reference.History
 
 	mu      sync.Mutex
 	trace   bytes.Buffer
@@ -196,7 +197,7 @@ func build(c Config, seed uint64) (*world, error) {
 		return nil, err
 	}
 	w.checks = newChecks(w)
-	w.history = newHistory()
+	w.history = &reference.History{}
 	s := w.services()
 	for _, f := range parsed.Functions {
 		if f.LogicalID == "Payment" {
