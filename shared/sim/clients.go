@@ -95,7 +95,7 @@ var tokens = []string{ //nolint:gochecknoglobals // never written
 func (c *client) do(ctx context.Context, a action) {
 	switch a.kind {
 	case "create":
-		key := fmt.Sprintf("k%d", a.rng.IntN(6))
+		key := fmt.Sprintf("k%d", a.rng.IntN(keys))
 		variant := 0
 		if a.rng.IntN(6) == 0 && !c.config.Calm {
 			variant = 1
@@ -161,6 +161,21 @@ func (c *client) onOrder(ctx context.Context, a action, id string) {
 		c.checks.acted(c.send(ctx, a, http.MethodPost, path+"/pay", body, nil), a.kind)
 	}
 }
+
+// probe asks under every key once more, now that nothing goes wrong: each must be answered.
+func (c *client) probe(ctx context.Context) {
+	for i := range keys {
+		key := fmt.Sprintf("k%d", i)
+		got := c.send(ctx, action{}, http.MethodPost, "/orders", c.body(key, 0), map[string]string{"idempotency-key": key})
+		c.checks.created(c.tenant, key, 0, got)
+		if got.status != http.StatusCreated && got.status != http.StatusUnprocessableEntity {
+			c.checks.fail("liveness", "without faults, POST /orders under %s is answered %d %s", key, got.status, got.body)
+		}
+	}
+}
+
+// keys is how many idempotency keys the clients of a tenant share.
+const keys = 6
 
 // list walks through all pages, and must see every order that there was before it began.
 func (c *client) list(ctx context.Context, a action) {

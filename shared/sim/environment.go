@@ -22,6 +22,8 @@ type environment struct {
 	busy    bool
 	crashed bool
 	frozen  time.Time
+	// skew is how far its clock is ahead.
+	skew time.Duration
 	// died is closed when it crashes.
 	died chan struct{}
 }
@@ -130,6 +132,10 @@ func (f *function) environment() (*environment, error) {
 		return nil, fmt.Errorf("start %s: %w", f.LogicalID, err)
 	}
 	e := &environment{name: fmt.Sprintf("%s/%d", f.LogicalID, len(f.environments)+1), handle: handle, died: make(chan struct{})}
+	// Not those of the api function, whose answers would show the times that only it sees.
+	if d := f.dice(); f.faults.of[skewed] > 0 && f.LogicalID != "Api" && d.IntN(2) == 0 {
+		e.skew = (time.Duration(d.Int64N(int64(2*maxSkew))) - maxSkew).Truncate(time.Millisecond)
+	}
 	f.environments = append(f.environments, e)
 	return e, nil
 }

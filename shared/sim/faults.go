@@ -73,6 +73,9 @@ func drawFaults(rng *rand.Rand) weights {
 		if f == crashes || f == freezes {
 			often /= 10 // at each step
 		}
+		if f == lateEffect {
+			often = min(1, often*10) // of what was lost
+		}
 		if rng.IntN(2) == 0 && !calm {
 			w.of[f] = often
 		}

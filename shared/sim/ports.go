@@ -28,7 +28,7 @@ func (w *world) call(ctx context.Context, name string, takes time.Duration, effe
 	t := w.await(ctx, name, takes)
 	late := func() {
 		if w.faults.hits(t.rng, lateEffect) {
-			w.later(ctx, name, time.Duration(t.rng.Int64N(int64(3*time.Minute))), func() error { return effect(false) })
+			w.later(ctx, name, time.Duration(t.rng.Int64N(int64(latest))), func() error { return effect(false) })
 		}
 	}
 	switch {
@@ -72,9 +72,13 @@ func (w *world) call(ctx context.Context, name string, takes time.Duration, effe
 	return err
 }
 
+// latest is how late a request may still have its effect: well past [order.EarlyFor].
+const latest = 8 * time.Minute
+
 // later has an effect happen although nobody waits for it any more.
 func (w *world) later(ctx context.Context, name string, after time.Duration, effect func() error) {
 	ghost := named(context.Background(), "late "+identity(ctx))
+	w.late++
 	w.ghosts.Go(func() {
 		timer := time.NewTimer(after)
 		defer timer.Stop()
@@ -85,6 +89,7 @@ func (w *world) later(ctx context.Context, name string, after time.Duration, eff
 		}
 		w.await(ghost, name, time.Millisecond)
 		err := effect()
+		w.late--
 		w.changed = true
 		w.tell(ghost, "%s: %v", name, outcomeOf(err))
 	})
@@ -110,14 +115,16 @@ type store struct {
 }
 
 func (s store) Create(ctx context.Context, o order.Order) error {
-	return s.call(ctx, "create "+s.short(o.Ref)+" "+string(o.Status), storeTakes, func(again bool) error {
-		err := s.inner.Create(ctx, o)
+	o = outward(ctx, o)
+	err := s.call(ctx, "create "+s.short(o.Ref)+" "+string(o.Status), storeTakes, func(again bool) error {
+		err := s.inner.Create(context.WithoutCancel(ctx), o)
 		if own(err, o) && again {
 			err = nil
 		}
 		s.wrote(ctx, o.Ref, err)
 		return err
 	})
+	return inwardError(ctx, err)
 }
 
 // own reports whether a conflict is with the very write that is repeated.
@@ -131,11 +138,12 @@ func (s store) Get(ctx context.Context, ref order.Ref) (o order.Order, err error
 		o, err = s.inner.Get(context.WithoutCancel(ctx), ref)
 		return err
 	})
-	return o, err
+	return inward(ctx, o), err
 }
 
 func (s store) Claim(ctx context.Context, ref order.Ref, c order.Claim) (o order.Order, err error) {
 	name := "claim " + s.short(ref) + " " + string(c.Kind) + " round " + strconv.Itoa(c.Round)
+	c.Now, c.Until = later(c.Now, skewOf(ctx)), later(c.Until, skewOf(ctx))
 	err = s.call(ctx, name, storeTakes, func(again bool) (err error) {
 		claimed, err := s.inner.Claim(context.WithoutCancel(ctx), ref, c)
 		s.wrote(ctx, ref, err)
@@ -145,11 +153,12 @@ func (s store) Claim(ctx context.Context, ref order.Ref, c order.Claim) (o order
 		o = claimed
 		return err
 	})
-	return o, err
+	return inward(ctx, o), inwardError(ctx, err)
 }
 
 func (s store) Update(ctx context.Context, next order.Order) error {
-	return s.call(ctx, fmt.Sprintf("update %s %s version %d", s.short(next.Ref), next.Status, next.Version), storeTakes, func(again bool) error {
+	next = outward(ctx, next)
+	err := s.call(ctx, fmt.Sprintf("update %s %s version %d", s.short(next.Ref), next.Status, next.Version), storeTakes, func(again bool) error {
 		err := s.inner.Update(context.WithoutCancel(ctx), next)
 		if own(err, next) && again {
 			err = nil
@@ -157,13 +166,23 @@ func (s store) Update(ctx context.Context, next order.Order) error {
 		s.wrote(ctx, next.Ref, err)
 		return err
 	})
+	return inwardError(ctx, err)
 }
 
 func (s store) List(ctx context.Context, q order.Query) (p order.Page, err error) {
+	if q.After != nil {
+		q.After = &order.Position{CreatedAt: later(q.After.CreatedAt, skewOf(ctx)), ID: q.After.ID}
+	}
 	err = s.call(ctx, "list "+q.Tenant, storeTakes, func(bool) (err error) {
 		p, err = s.inner.List(context.WithoutCancel(ctx), q)
 		return err
 	})
+	for i := range p.Orders {
+		p.Orders[i] = inward(ctx, p.Orders[i])
+	}
+	if p.Next != nil {
+		p.Next = &order.Position{CreatedAt: later(p.Next.CreatedAt, -skewOf(ctx)), ID: p.Next.ID}
+	}
 	return p, err
 }
 
@@ -296,7 +315,7 @@ func (g provider) ask(ctx context.Context, name string, r gateway.Request, act f
 	case t.err != nil:
 		g.tell(ctx, "%s: gives up: %v", name, t.err)
 		if g.faults.hits(t.rng, lateEffect) {
-			g.later(ctx, name, time.Duration(t.rng.Int64N(int64(3*time.Minute))), act)
+			g.later(ctx, name, time.Duration(t.rng.Int64N(int64(latest))), act)
 		}
 		return t.err
 	case g.faults.hits(t.rng, slowGateway):

@@ -176,7 +176,7 @@ func (w *world) look() bool {
 			}
 		}
 		w.calm()
-	case w.checks.atEnd():
+	case !w.probing && w.late == 0 && w.checks.atEnd():
 		return false
 	case time.Since(w.calmSince) > settleWithin:
 		return false // the last checks say what is missing
@@ -195,6 +195,14 @@ func (w *world) calm() {
 			e.frozen = time.Time{}
 		}
 	}
+	w.probing = true
+	w.ghosts.Go(func() {
+		for _, tenant := range []string{"acme", "zenith"} {
+			c := &client{world: w, number: len(w.clients), name: "probe", tenant: tenant}
+			c.probe(named(context.Background(), "probe"))
+		}
+		w.probing = false
+	})
 }
 
 // end has every goroutine of the run end.

@@ -61,6 +61,8 @@ type world struct {
 	// calmSince is when the faults ended.
 	calmSince time.Time
 	poisoned  int
+	late      int  // effects that are still to come
+	probing   bool // the last requests are not answered yet
 	hooks     bool // the run has a webhook
 	// attempts is the limit of attempts to charge an order.
 	attempts int
@@ -221,7 +223,7 @@ func (w *world) starter(f template.Function, s handlers.Services) func() (func(c
 				if !ok {
 					return emulator.Result{}, errors.New("not an event of SQS")
 				}
-				response, err := handle(ctx, *event)
+				response, err := handle(ctx, inwardEvent(ctx, *event))
 				return emulator.Result{Value: &response}, err
 			}, err
 		}
