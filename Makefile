@@ -80,6 +80,13 @@ console-bench: ## the console's pages with 100,000 orders under 2,000 a second, 
 	go test -tags browser -run='^$$' -bench='Console/board' -benchtime=6x ./cmd/paylane
 	go test -tags browser -run='^$$' -bench='Console/memory' -benchtime=10x -timeout=20m ./cmd/paylane
 
+SOAK ?= 20m
+
+.PHONY: soak
+soak: ## the runner under load for SOAK (default 20m), killed every 30 s; then restarts with a million orders
+	go test -run='^$$' -bench=Soak -benchtime=1x -timeout=2h ./cmd/paylane -args -soak=$(SOAK)
+	go test -run='^$$' -bench=Restart -benchtime=3x -timeout=1h ./cmd/paylane
+
 .PHONY: coldstart
 coldstart: ## from exec to ready, of the api and console functions beside an empty one
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; mkdir "$$work/api" "$$work/console" "$$work/empty"; \

@@ -62,7 +62,7 @@ func child(folder string) int {
 
 // hurriedTemplate returns template.yaml with timeouts of seconds, so that messages in flight
 // at a kill come back soon. A worker keeps the last second of its timeout to itself.
-func hurriedTemplate(t *testing.T) []byte {
+func hurriedTemplate(t testing.TB) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "template.yaml"))
 	if err != nil {
@@ -87,7 +87,7 @@ type victim struct {
 	log *bytes.Buffer
 }
 
-func startVictim(t *testing.T, folder string) *victim {
+func startVictim(t testing.TB, folder string) *victim {
 	t.Helper()
 	v := &victim{cmd: exec.Command(os.Args[0]), log: &bytes.Buffer{}}
 	v.cmd.Env = append(os.Environ(), childVariable+"="+folder)
@@ -104,7 +104,7 @@ func startVictim(t *testing.T, folder string) *victim {
 }
 
 // kill is kill -9. The process must not have logged anything before.
-func (v *victim) kill(t *testing.T) {
+func (v *victim) kill(t testing.TB) {
 	t.Helper()
 	if err := v.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -119,14 +119,15 @@ func (v *victim) kill(t *testing.T) {
 // killed. A key without an answer is tried again after the restart.
 type writer struct {
 	name    string
-	order   string // the body of its requests
+	order   string        // the body of its requests
+	rest    time.Duration // between them
 	next    int
 	answers map[string]string // first answer, by key
 }
 
 func (w *writer) key() string { return fmt.Sprintf("%s-%d", w.name, w.next) }
 
-func (w *writer) run(t *testing.T, client *http.Client, url string) {
+func (w *writer) run(t testing.TB, client *http.Client, url string) {
 	for {
 		key := w.key()
 		body, err := place(client, url, key, w.order)
@@ -138,6 +139,9 @@ func (w *writer) run(t *testing.T, client *http.Client, url string) {
 		}
 		w.answers[key] = body
 		w.next++
+		if w.rest > 0 {
+			<-time.After(w.rest) // the rate is the load's
+		}
 	}
 }
 
@@ -262,7 +266,7 @@ func killed(t *testing.T, folder string, rounds, writers int, order string) (end
 }
 
 // waitForEnds lists all orders until every one is at its end, and returns their statuses.
-func waitForEnds(t *testing.T, url string, limit time.Duration) map[string]string {
+func waitForEnds(t testing.TB, url string, limit time.Duration) map[string]string {
 	t.Helper()
 	for deadline := time.Now().Add(limit); ; {
 		statuses, open := listAll(t, url)
@@ -280,7 +284,7 @@ func waitForEnds(t *testing.T, url string, limit time.Duration) map[string]strin
 }
 
 // listAll returns every order's status, and the id of one that is not at its end.
-func listAll(t *testing.T, url string) (statuses map[string]string, open string) {
+func listAll(t testing.TB, url string) (statuses map[string]string, open string) {
 	t.Helper()
 	statuses = make(map[string]string)
 	for next := "/orders?limit=100"; next != ""; {
@@ -331,7 +335,7 @@ func get(url, prefer string) ([]byte, error) {
 }
 
 // checkBooks compares how often the gateway charged each order with the orders' statuses.
-func checkBooks(t *testing.T, charges map[string]int, ends map[string]string) {
+func checkBooks(t testing.TB, charges map[string]int, ends map[string]string) {
 	t.Helper()
 	for id, status := range ends {
 		if want := map[string]int{"PAID": 1}[status]; charges[id] != want {
