@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -351,7 +352,7 @@ func (c *checks) read(ref order.Ref, floor int64, got answer) {
 		if o.Version < floor {
 			c.fail("read", "%s is shown at version %d after version %d", c.short(ref), o.Version, floor)
 		}
-		if etag := got.header["Etag"]; etag != fmt.Sprintf("%q", fmt.Sprint(o.Version)) {
+		if etag := got.header["Etag"]; etag != strconv.Quote(strconv.FormatInt(o.Version, 10)) {
 			c.fail("read", "%s has the ETag %s at version %d", c.short(ref), etag, o.Version)
 		}
 		c.told(ref, o.Version)

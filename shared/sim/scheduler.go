@@ -105,7 +105,7 @@ func (s *scheduler) run() {
 				continue
 			}
 		}
-		next.turn <- turn{err: next.ctx.Err(), rng: rand.New(rand.NewPCG(s.rng.Uint64(), 0))} //nolint:gosec // must be the same each time
+		next.turn <- turn{err: next.ctx.Err(), rng: rand.New(rand.NewPCG(s.rng.Uint64(), 0))}
 	}
 }
 

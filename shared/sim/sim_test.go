@@ -88,7 +88,7 @@ func TestAdaptersAgree(t *testing.T) {
 	c.Calm = true
 	embedded := c
 	embedded.Embedded = true
-	for s := range uint64(few(30)) { //nolint:gosec // never negative
+	for s := range uint64(few(30)) {
 		one, other := sim.Run(t, s, c), sim.Run(t, s, embedded)
 		if diff := cmp.Diff(one.Ends, other.Ends); diff != "" || len(one.Ends) == 0 {
 			t.Errorf("seed %d ends otherwise on the embedded store (-model +embedded):\n%s", s, diff)
@@ -103,7 +103,7 @@ func runSeeds(t *testing.T, c sim.Config, seeds int) {
 	t.Helper()
 	first := *seed
 	if first == 0 {
-		first = rand.Uint64() >> 16 //nolint:gosec // which seeds are run is no secret
+		first = rand.Uint64() >> 16
 	}
 	began := time.Now()
 	var next, failed atomic.Int64
@@ -118,7 +118,7 @@ func runSeeds(t *testing.T, c sim.Config, seeds int) {
 					if i >= int64(seeds) || failed.Load() > 0 {
 						return
 					}
-					s := first + uint64(i) //nolint:gosec // never negative
+					s := first + uint64(i)
 					r := sim.Run(t, s, c)
 					if *trace {
 						t.Logf("seed %d\n%s", s, r.Trace)
@@ -133,7 +133,7 @@ func runSeeds(t *testing.T, c sim.Config, seeds int) {
 			})
 		}
 	})
-	t.Logf("seeds %d to %d: %v in %v", first, first+uint64(seeds)-1, &total, time.Since(began).Round(time.Millisecond)) //nolint:gosec // never negative
+	t.Logf("seeds %d to %d: %v in %v", first, first+uint64(seeds)-1, &total, time.Since(began).Round(time.Millisecond))
 	// A run in which nothing happens shows nothing.
 	if failed.Load() == 0 && seeds >= 100 && (total.ends[order.Paid] == 0 || total.ends[order.Failed] == 0 || total.ends[order.Canceled] == 0 || total.ends[order.Refunded] == 0) {
 		t.Errorf("the runs reached only %v", total.ends)
@@ -190,7 +190,7 @@ func report(t *testing.T, s uint64, c sim.Config, r sim.Result) {
 // TestSameTrace: one seed gives one trace, byte for byte, however goroutines happen to run.
 func TestSameTrace(t *testing.T) {
 	c := config(t)
-	for s := range uint64(few(10)) { //nolint:gosec // never negative
+	for s := range uint64(few(10)) {
 		t.Run(strconv.FormatUint(s, 10), func(t *testing.T) {
 			t.Parallel()
 			first := sim.Run(t, s, c)

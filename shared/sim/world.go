@@ -92,7 +92,7 @@ func (w *world) tell(ctx context.Context, format string, args ...any) {
 // dice returns chance for what is decided outside a turn. It depends on the run's seed and the
 // time alone, not on what else draws.
 func (w *world) dice() *rand.Rand {
-	return rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began)))) //nolint:gosec // must be the same each time
+	return rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began))))
 }
 
 // short names an order in the trace.
@@ -142,7 +142,7 @@ func (w *world) hold(names ...string) {
 }
 
 // Jitter and ids come from the instant alone, since handlers ask for them without a context.
-func (w *world) jitter(n int) int { return int(instantHash("jitter") % uint64(n)) } //nolint:gosec // below n
+func (w *world) jitter(n int) int { return int(instantHash("jitter") % uint64(n)) }
 
 func newID() (string, error) {
 	return order.KeyedID("simulator", strconv.FormatUint(instantHash("id"), 10)), nil
@@ -151,7 +151,7 @@ func newID() (string, error) {
 func instantHash(what string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(what))
-	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano()))) //nolint:gosec // only hashed
+	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano())))
 	return h.Sum64()
 }
 
@@ -180,7 +180,7 @@ func (w *world) services() handlers.Services {
 func build(c Config, seed uint64) (*world, error) {
 	parsed := c.Template
 	w := &world{
-		scheduler: newScheduler(rand.New(rand.NewPCG(seed, 1))), //nolint:gosec // must be the same each time
+		scheduler: newScheduler(rand.New(rand.NewPCG(seed, 1))),
 		config:    c, template: parsed, seed: seed, began: time.Now(), closed: make(chan struct{}),
 		queues: map[string]*model.Queue{}, of: map[string]held{}, functions: map[string]*function{},
 		seen: map[string]int{}, holding: map[string]bool{}, released: make(chan struct{}),
