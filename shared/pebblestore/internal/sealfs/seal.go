@@ -122,7 +122,12 @@ func (s *Seal) Changed() <-chan struct{} { return s.changed }
 func (s *Seal) Sync() error { return s.report("sync", sealName, s.file.Sync()) }
 
 // Close makes the promises durable and closes the seal's file.
-func (s *Seal) Close() error { return errors.Join(s.file.Sync(), s.file.Close()) }
+func (s *Seal) Close() error {
+	if err := errors.Join(s.file.Sync(), s.file.Close()); err != nil {
+		return fmt.Errorf("sync and close %s: %w", sealName, err)
+	}
+	return nil
+}
 
 // parsePromise reads a promise. One that is absent or not whole promises nothing.
 func parsePromise(b []byte) promise {
@@ -302,7 +307,7 @@ func (f sealedFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &watchedFile{File: file, seal: f.seal, name: name}, nil
+	return &watchedDir{watchedFile{File: file, seal: f.seal, name: name}}, nil
 }
 
 func (f sealedFS) Remove(name string) error {
@@ -344,6 +349,15 @@ func (f *watchedFile) SyncTo(length int64) (bool, error) {
 	return full, f.seal.report("sync", f.name, err)
 }
 
+// watchedDir is a directory. Pebble syncs it when it changes to another log, and does not see
+// that fail, as of a [logFile].
+type watchedDir struct{ watchedFile }
+
+func (f *watchedDir) Sync() error {
+	_ = f.watchedFile.Sync()
+	return nil
+}
+
 // sealedFile is a log or manifest that pebble writes. Its writes and syncs are never
 // concurrent (vfs.File).
 type sealedFile struct {
@@ -372,7 +386,7 @@ func (f *sealedFile) sync(sync func() error) error {
 	if err := sync(); err != nil {
 		return err
 	}
-	return f.seal.report("seal", f.name, f.seal.set(f.slot, promise{file: f.number, length: f.written}))
+	return f.seal.report("write", sealName, f.seal.set(f.slot, promise{file: f.number, length: f.written}))
 }
 
 // logFile is a log. Its failures are reported, but pebble does not see them: when it can't
