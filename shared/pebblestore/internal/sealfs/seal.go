@@ -22,6 +22,7 @@
 package sealfs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -52,8 +53,9 @@ type Seal struct {
 	mu       sync.Mutex
 	promises [slots]promise
 
-	fail   func(error) error
-	failed atomic.Bool
+	fail    func(error) error
+	failed  atomic.Bool
+	damaged string // the file's name if it was found damaged
 }
 
 // promise says that this file is whole up to there. The zero value promises nothing.
@@ -88,7 +90,11 @@ func Open(fsys vfs.FS, dir string, fail func(error) error) (*Seal, error) {
 	}
 	s := &Seal{file: file, changed: make(chan struct{}, 1), fail: fail}
 	for slot := range s.promises {
-		s.promises[slot] = parsePromise(sectors[slot*sectorBytes:])
+		sector := sectors[slot*sectorBytes:][:sectorBytes]
+		whole := false
+		if s.promises[slot], whole = parsePromise(sector); !whole && len(bytes.Trim(sector, "\x00")) > 0 {
+			s.damaged = name
+		}
 	}
 	if err := s.checkPresent(fsys, dir); err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -115,6 +121,10 @@ func (s *Seal) checkPresent(fsys vfs.FS, dir string) error {
 	return nil
 }
 
+// Damaged returns the name of the seal's file if a promise in it was not as it was written, and
+// "" otherwise. What it promised is then unknown, and was not checked.
+func (s *Seal) Damaged() string { return s.damaged }
+
 // Changed receives a value when there are promises that are not synced yet.
 func (s *Seal) Changed() <-chan struct{} { return s.changed }
 
@@ -130,11 +140,11 @@ func (s *Seal) Close() error {
 }
 
 // parsePromise reads a promise. One that is absent or not whole promises nothing.
-func parsePromise(b []byte) promise {
+func parsePromise(b []byte) (p promise, whole bool) {
 	if crc32.ChecksumIEEE(b[:promiseBytes-4]) != binary.BigEndian.Uint32(b[promiseBytes-4:]) {
-		return promise{}
+		return promise{}, false
 	}
-	return promise{file: binary.BigEndian.Uint64(b), length: int64(binary.BigEndian.Uint64(b[8:]))}
+	return promise{file: binary.BigEndian.Uint64(b), length: int64(binary.BigEndian.Uint64(b[8:]))}, true
 }
 
 // set makes a promise. One for each slot is enough: pebble writes only its newest log and
