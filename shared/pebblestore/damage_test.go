@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -310,8 +311,9 @@ func damageFiles(t *testing.T, fs *vfs.MemFS, w *world, end string, unflushed bo
 	for _, name := range names {
 		path := "data/" + name
 		current := path == newest(t, fs, isManifest) || path == newest(t, fs, isLog) || isLog(name) && unflushed
-		// The tables are the same after every end.
-		if !current && name != sealFile && (!isTable(name) || end != "killed") {
+		// These are the same after every end. The other files are empty.
+		once := isTable(name) || strings.HasPrefix(name, "OPTIONS-")
+		if !current && name != sealFile && (!once || end != "killed") {
 			continue
 		}
 		size := len(readFile(t, fs, path))
@@ -348,6 +350,8 @@ func damageByte(t *testing.T, fs *vfs.MemFS, w *world, what, path string, at int
 	switch {
 	case missing != "":
 		t.Errorf("%s: byte %d of %d changed by %#x: missing %s", what, at, len(data), flip, missing)
+	case err != nil && !strings.Contains(err.Error(), strings.TrimSuffix(strings.TrimPrefix(path, "data/"), ".sst")):
+		t.Errorf("%s: byte %d of %d changed by %#x: %v, which does not name the file", what, at, len(data), flip, err)
 	case err != nil && !errors.Is(err, pebblestore.ErrDamaged):
 		t.Errorf("%s: byte %d of %d changed by %#x: %v, which is not ErrDamaged", what, at, len(data), flip, err)
 	}
@@ -367,5 +371,39 @@ func TestMissingLog(t *testing.T) {
 	}
 	if _, err := w.check(t, fs); !errors.Is(err, pebblestore.ErrDamaged) {
 		t.Errorf("the error is %v, want pebblestore.ErrDamaged", err)
+	}
+}
+
+// A damaged seal harms nothing by itself, but promises less: that is logged.
+func TestDamagedSeal(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	w, db, q := lives()[0].begin(t, fs)
+	w.write(t, db, q, 5)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{0, 15, 19, 512, 531} { // a promise of the log, and one of the manifest
+		damaged := powerCut(fs)
+		data, err := damaged.UnsafeGetFileDataBuffer("data/" + sealFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[at] ^= 0x01
+		for opening, want := range []int{1, 0} { // the first writes it anew
+			var log logLines
+			db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: damaged, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if err != nil {
+				t.Fatalf("byte %d changed: %v", at, err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if n, text := log.lines(); n != want || want == 1 && !strings.Contains(text, "data/"+sealFile) {
+				t.Errorf("byte %d changed: opening %d logged %q, want %d lines", at, opening, text, want)
+			}
+		}
+		if missing, err := w.check(t, damaged); missing != "" || err != nil {
+			t.Errorf("byte %d changed: missing %s, %v", at, missing, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -138,6 +139,9 @@ func (d *DB) open(fsys vfs.FS) (err error) {
 		return d.failure
 	}
 	d.serving = err == nil
+	if name := d.seal.Damaged(); name != "" {
+		d.logger.Warn("a file is damaged that tells how far others were synced: damage at their ends went unnoticed, if there was any", "file", name)
+	}
 	return damaged(err)
 }
 
@@ -180,7 +184,34 @@ func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 			db, err = nil, fmt.Errorf("%w: %v", ErrDamaged, r)
 		}
 	}()
-	return pebble.Open(dir, o)
+	db, err = pebble.Open(dir, o)
+	if err != nil {
+		err = blameOptions(dir, o, err)
+	}
+	return db, err
+}
+
+// blameOptions adds the name of pebble's file of options to an error of pebble.Open if these
+// are not as they were written. Pebble's error then tells only what it could not read.
+func blameOptions(dir string, o *pebble.Options, err error) error {
+	found, peekErr := pebble.Peek(dir, o.FS)
+	if peekErr != nil || found.OptionsFilename == "" {
+		return err
+	}
+	file, openErr := o.FS.Open(found.OptionsFilename)
+	if openErr != nil {
+		return err
+	}
+	written, readErr := io.ReadAll(file)
+	if errors.Join(readErr, file.Close()) != nil {
+		return err
+	}
+	defaults := o.Clone()
+	defaults.EnsureDefaults()
+	if defaults.CheckCompatibility(dir, string(written)) == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", ErrDamaged, found.OptionsFilename, err)
 }
 
 // options returns pebble's options. The sizes were chosen by measuring with

@@ -22,6 +22,7 @@
 package sealfs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -52,8 +53,9 @@ type Seal struct {
 	mu       sync.Mutex
 	promises [slots]promise
 
-	fail   func(error) error
-	failed atomic.Bool
+	fail    func(error) error
+	failed  atomic.Bool
+	damaged string // the file's name if it was found damaged
 }
 
 // promise says that this file is whole up to there. The zero value promises nothing.
@@ -88,7 +90,11 @@ func Open(fsys vfs.FS, dir string, fail func(error) error) (*Seal, error) {
 	}
 	s := &Seal{file: file, changed: make(chan struct{}, 1), fail: fail}
 	for slot := range s.promises {
-		s.promises[slot] = parsePromise(sectors[slot*sectorBytes:])
+		sector := sectors[slot*sectorBytes:][:sectorBytes]
+		whole := false
+		if s.promises[slot], whole = parsePromise(sector); !whole && len(bytes.Trim(sector, "\x00")) > 0 {
+			s.damaged = name
+		}
 	}
 	if err := s.checkPresent(fsys, dir); err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -115,6 +121,10 @@ func (s *Seal) checkPresent(fsys vfs.FS, dir string) error {
 	return nil
 }
 
+// Damaged returns the name of the seal's file if a promise in it was not as it was written, and
+// "" otherwise. What it promised is then unknown, and was not checked.
+func (s *Seal) Damaged() string { return s.damaged }
+
 // Changed receives a value when there are promises that are not synced yet.
 func (s *Seal) Changed() <-chan struct{} { return s.changed }
 
@@ -122,14 +132,19 @@ func (s *Seal) Changed() <-chan struct{} { return s.changed }
 func (s *Seal) Sync() error { return s.report("sync", sealName, s.file.Sync()) }
 
 // Close makes the promises durable and closes the seal's file.
-func (s *Seal) Close() error { return errors.Join(s.file.Sync(), s.file.Close()) }
+func (s *Seal) Close() error {
+	if err := errors.Join(s.file.Sync(), s.file.Close()); err != nil {
+		return fmt.Errorf("sync and close %s: %w", sealName, err)
+	}
+	return nil
+}
 
 // parsePromise reads a promise. One that is absent or not whole promises nothing.
-func parsePromise(b []byte) promise {
+func parsePromise(b []byte) (p promise, whole bool) {
 	if crc32.ChecksumIEEE(b[:promiseBytes-4]) != binary.BigEndian.Uint32(b[promiseBytes-4:]) {
-		return promise{}
+		return promise{}, false
 	}
-	return promise{file: binary.BigEndian.Uint64(b), length: int64(binary.BigEndian.Uint64(b[8:]))}
+	return promise{file: binary.BigEndian.Uint64(b), length: int64(binary.BigEndian.Uint64(b[8:]))}, true
 }
 
 // set makes a promise. One for each slot is enough: pebble writes only its newest log and
@@ -302,7 +317,7 @@ func (f sealedFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &watchedFile{File: file, seal: f.seal, name: name}, nil
+	return &watchedDir{watchedFile{File: file, seal: f.seal, name: name}}, nil
 }
 
 func (f sealedFS) Remove(name string) error {
@@ -344,6 +359,15 @@ func (f *watchedFile) SyncTo(length int64) (bool, error) {
 	return full, f.seal.report("sync", f.name, err)
 }
 
+// watchedDir is a directory. Pebble syncs it when it changes to another log, and does not see
+// that fail, as of a [logFile].
+type watchedDir struct{ watchedFile }
+
+func (f *watchedDir) Sync() error {
+	_ = f.watchedFile.Sync()
+	return nil
+}
+
 // sealedFile is a log or manifest that pebble writes. Its writes and syncs are never
 // concurrent (vfs.File).
 type sealedFile struct {
@@ -372,7 +396,7 @@ func (f *sealedFile) sync(sync func() error) error {
 	if err := sync(); err != nil {
 		return err
 	}
-	return f.seal.report("seal", f.name, f.seal.set(f.slot, promise{file: f.number, length: f.written}))
+	return f.seal.report("write", sealName, f.seal.set(f.slot, promise{file: f.number, length: f.written}))
 }
 
 // logFile is a log. Its failures are reported, but pebble does not see them: when it can't
