@@ -243,7 +243,7 @@ func (a answer) is(in Input, out Output, next state) (learned state, ok bool) {
 
 func (s state) equal(t state) bool {
 	return slices.Equal(s.refunds, t.refunds) && s.status == t.status && s.version == t.version && s.first == t.first &&
-		s.request == t.request && s.key == t.key && s.token == t.token && s.round == t.round && s.declined == t.declined &&
+		s.request == t.request && s.token == t.token && s.round == t.round && s.declined == t.declined &&
 		s.erased == t.erased && s.createdAt == t.createdAt && s.paymentRef == t.paymentRef && s.attempts == t.attempts
 }
 

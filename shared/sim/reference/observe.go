@@ -90,7 +90,7 @@ type ShownRefund struct {
 // declined reports whether the order failed because the gateway declined it.
 func (o Order) declined() bool { return o.Status == failed && o.Outcome == "declined" }
 
-// What a request leaves out.
+// What a request means that leaves them out; the token is the simulator's.
 const (
 	defaultCurrency = "KRW"
 	defaultToken    = "tok_ok"

@@ -24,9 +24,8 @@ type state struct {
 	version int64
 	// first is the version that a caller saw first.
 	first int64
-	// request is what the order was created from; key says under which idempotency key.
+	// request is what the order was created from.
 	request Request
-	key     string
 	// token is the payment token of the round; rounds are counted from 1.
 	token string
 	round int
@@ -179,13 +178,12 @@ func (s state) create(in Input) (state, answer) {
 	switch {
 	case s.status == absent:
 		made := state{
-			status: pending, version: s.version + 1, first: s.version + 1, request: in.Request, key: in.Key,
-			token: in.Request.Token, round: 1,
+			status: pending, version: s.version + 1, first: s.version + 1, request: in.Request, token: in.Request.Token, round: 1,
 		}
 		return made, answer{status: http.StatusCreated, shown: &made}
 	case in.Key == "":
 		return s, answer{} // two orders never have one id
-	case in.Key != s.key || in.Request != s.request:
+	case in.Request != s.request:
 		return s, answer{status: http.StatusUnprocessableEntity, problem: "idempotency-key-reused"}
 	}
 	first := state{
@@ -198,14 +196,13 @@ func (s state) create(in Input) (state, answer) {
 // refund answers POST /orders/{id}/refund: a key stands for one refund, and all that is left
 // is asked for only once.
 func (s state) refund(in Input) (state, answer) {
-	same := answer{status: http.StatusOK, replayed: in.Key != "", shown: &s}
 	i := slices.IndexFunc(s.refunds, func(r refund) bool { return in.Key != "" && r.key == in.Key })
 	whole := len(s.refunds) > 0 && s.refunds[len(s.refunds)-1].asked == 0
 	switch {
 	case i >= 0 && (s.refunds[i].asked != in.Amount || s.refunds[i].reason != in.Reason):
 		return s, answer{status: http.StatusUnprocessableEntity, problem: "idempotency-key-reused"}
 	case i >= 0, in.Amount == 0 && (s.status == refunded || s.status == refunding && whole):
-		return s, same
+		return s, answer{status: http.StatusOK, replayed: in.Key != "", shown: &s}
 	case s.status != paid:
 		return s, answer{status: http.StatusConflict, problem: "wrong-state", refused: s.status}
 	case in.Amount > s.left():
@@ -233,7 +230,7 @@ func (s state) personal() bool {
 }
 
 // blank returns the order without what is personal. The request stays: a repeat of it is
-// still recognized.
+// still recognized. The reason of a refund does not: a repeat that has one is another request.
 func (s state) blank() state {
 	s.erased, s.refunds = true, slices.Clone(s.refunds)
 	for i := range s.refunds {
