@@ -386,6 +386,7 @@ func TestDisabled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		e := w.register("https://a.example/", status(500))
+		onItsWay := w.paidOrder()
 		var disabledAfter time.Duration
 		for began := w.now(); disabledAfter == 0 && w.passed < 7*24*time.Hour; w.passed += 6 * time.Hour {
 			w.handle(w.paidOrder(), 1)
@@ -399,6 +400,10 @@ func TestDisabled(t *testing.T) {
 		}
 		if disabledAfter < 5*24*time.Hour || disabledAfter > 5*24*time.Hour+time.Minute {
 			t.Fatalf("it was disabled after %v", disabledAfter)
+		}
+		posted := len(w.servers.requests())
+		if v := w.handle(onItsWay, 2); v.Next != job.Done || v.Result != "disabled" || len(w.servers.requests()) != posted {
+			t.Errorf("what was on its way: %+v, %d more requests", v, len(w.servers.requests())-posted)
 		}
 		l := newLife(t)
 		l.step(claimed)
