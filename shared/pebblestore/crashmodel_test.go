@@ -448,7 +448,7 @@ func (c *crashClient) now() time.Time { return c.clock().Truncate(time.Milliseco
 func (c *crashClient) pad() string { return strings.Repeat("x", c.rng.IntN(1+c.padding)) }
 
 // put makes a write of an order, whose outcome is known before.
-func (c *crashClient) put(ctx context.Context, next order.Order, write func() error) error {
+func (c *crashClient) put(next order.Order, write func() error) error {
 	f, _ := c.current()
 	before, ok := f.orders[next.Ref]
 	f.orders[next.Ref] = next
@@ -482,7 +482,7 @@ func (c *crashClient) writeOrder(ctx context.Context) error {
 		if c.rng.IntN(4) == 0 {
 			next = order.NewVoid(ref, now)
 		}
-		return c.put(ctx, next, func() error { return c.db.Store().Create(ctx, next) })
+		return c.put(next, func() error { return c.db.Store().Create(ctx, next) })
 	case o.Status == order.Void:
 		next = next.InPlaceOf(o)
 	default:
@@ -491,7 +491,7 @@ func (c *crashClient) writeOrder(ctx context.Context) error {
 			next = next.WithWholeRefund("REF") // as there is one in such a status
 		}
 	}
-	return c.put(ctx, next, func() error { return c.db.Store().Update(ctx, next) })
+	return c.put(next, func() error { return c.db.Store().Update(ctx, next) })
 }
 
 // pick returns an order that a change applies to, and the order after it.
@@ -516,7 +516,7 @@ func (c *crashClient) claim(ctx context.Context) error {
 	if !ok {
 		return c.writeOrder(ctx)
 	}
-	return c.put(ctx, next, func() error {
+	return c.put(next, func() error {
 		claimed, err := c.db.Store().Claim(ctx, next.Ref, claim)
 		if err == nil && !gocmp.Equal(claimed, next) {
 			return fmt.Errorf("the claim returned %+v, want %+v", claimed, next)
@@ -530,7 +530,7 @@ func (c *crashClient) erase(ctx context.Context) error {
 	if !ok {
 		return c.writeOrder(ctx)
 	}
-	return c.put(ctx, next, func() error { return c.db.Store().Update(ctx, next) })
+	return c.put(next, func() error { return c.db.Store().Update(ctx, next) })
 }
 
 func (c *crashClient) writeDocument(ctx context.Context) error {

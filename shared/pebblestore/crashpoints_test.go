@@ -274,7 +274,6 @@ type fault struct {
 	left     int // operations that still succeed
 	seen     int
 	failedAt string
-	err      error
 }
 
 // op counts an operation. It returns the error of the one that fails, and whether the disk has

@@ -91,8 +91,8 @@ func Open(fsys vfs.FS, dir string, fail func(error) error) (*Seal, error) {
 	s := &Seal{file: file, changed: make(chan struct{}, 1), fail: fail}
 	for slot := range s.promises {
 		sector := sectors[slot*sectorBytes:][:sectorBytes]
-		whole := false
-		if s.promises[slot], whole = parsePromise(sector); !whole && len(bytes.Trim(sector, "\x00")) > 0 {
+		p, whole := parsePromise(sector)
+		if s.promises[slot] = p; !whole && len(bytes.Trim(sector, "\x00")) > 0 {
 			s.damaged = name
 		}
 	}
