@@ -99,7 +99,11 @@ var rooms = map[string][]string{
 		"paylane/shared/document", "paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
 		"paylane/shared/feed", "github.com/aws/aws-lambda-go/events",
 	},
-	"shared/e2e":             {},
+	"shared/e2e": {},
+	"shared/sim/model": {
+		"paylane/shared/document", "paylane/shared/dynamostore", "paylane/shared/feed", "paylane/shared/gateway", "paylane/shared/order", "paylane/shared/queue",
+		"github.com/aws/aws-lambda-go/events",
+	},
 	"shared/smoke":           {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},
 	"docs/examples/voucher":  {"paylane/shared/gateway", "paylane/shared/order"},
 	"docs/examples/receipts": {"paylane/shared/handlers", "paylane/shared/job", "paylane/shared/order", "github.com/caarlos0/env/v11"},
@@ -127,6 +131,7 @@ var never = map[string]string{
 	"paylane/shared/handlers/handlerstest": "test code",
 	"paylane/shared/accesstoken/tokentest": "test code",
 	"paylane/shared/e2e":                   "test code",
+	"paylane/shared/sim":                   "test code",
 	"testing":                              "test code",
 }
 

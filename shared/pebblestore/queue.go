@@ -171,10 +171,10 @@ func (q *Queue) load() error {
 
 // Send implements [queue.Queue].
 func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (messageID string, err error) {
-	if refusal := q.checkBody(body, "One or more parameters are invalid."); refusal != nil {
+	if refusal := queue.CheckBody(body, q.config.MaxMessageBytes, "One or more parameters are invalid."); refusal != nil {
 		return "", refusal
 	}
-	if refusal := checkDelay(delay); refusal != nil {
+	if refusal := queue.CheckDelay(delay); refusal != nil {
 		return "", refusal
 	}
 	if err := q.db.begin(ctx); err != nil {
@@ -191,7 +191,7 @@ func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (mes
 
 // SendBatch implements [queue.Queue].
 func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue.SendBatchResult, error) {
-	if refusal := checkBatch(entries); refusal != nil {
+	if refusal := queue.CheckBatch(entries); refusal != nil {
 		return queue.SendBatchResult{}, refusal
 	}
 	if err := q.db.begin(ctx); err != nil {
@@ -203,9 +203,9 @@ func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue
 	}
 	w := q.db.newWrite(q, nil)
 	for _, e := range entries {
-		refusal := q.checkBody(e.Body, "One or more parameters cannot be validated.")
+		refusal := queue.CheckBody(e.Body, q.config.MaxMessageBytes, "One or more parameters cannot be validated.")
 		if refusal == nil {
-			refusal = checkDelay(e.Delay)
+			refusal = queue.CheckDelay(e.Delay)
 		}
 		if refusal != nil {
 			result.Failed[e.ID] = refusal
@@ -221,7 +221,7 @@ func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue
 
 // Delete implements [queue.Queue].
 func (q *Queue) Delete(ctx context.Context, receiptHandles []string) ([]error, error) {
-	if refusal := checkEntries(len(receiptHandles)); refusal != nil {
+	if refusal := queue.CheckEntries(len(receiptHandles)); refusal != nil {
 		return nil, refusal
 	}
 	if err := q.db.begin(ctx); err != nil {
@@ -251,7 +251,7 @@ func (q *Queue) Delete(ctx context.Context, receiptHandles []string) ([]error, e
 
 // ChangeVisibility implements [queue.Queue].
 func (q *Queue) ChangeVisibility(ctx context.Context, receiptHandle string, timeout time.Duration) error {
-	if refusal := checkVisibility(timeout); refusal != nil {
+	if refusal := queue.CheckVisibility(timeout); refusal != nil {
 		return refusal
 	}
 	h, err := parseHandle(receiptHandle, q.config.Name)

@@ -13,7 +13,7 @@ import (
 // Receive implements [queue.Queue].
 func (q *Queue) Receive(ctx context.Context, r queue.ReceiveRequest) ([]queue.Message, error) {
 	const doing = "receive messages"
-	if refusal := checkReceive(r); refusal != nil {
+	if refusal := queue.CheckReceive(r); refusal != nil {
 		return nil, refusal
 	}
 	if err := q.db.begin(ctx); err != nil {
