@@ -85,7 +85,7 @@ func (t *Table) write(next order.Order) *order.Order {
 	return &o
 }
 
-// place keeps the places of a tenant's orders sorted; nil is no order.
+// place keeps the places of a tenant's orders sorted; without an order, before or after is nil.
 func (t *Table) place(before, after *order.Order) {
 	if before != nil && after != nil && before.Position() == after.Position() {
 		return
