@@ -41,9 +41,7 @@ type Queue struct {
 	byID     map[string]*message
 	visible  []*message // of pick, to be used again
 	deleted  []*message
-	// waiting are the receives that wait for a message. Only the first is ever woken, for no two
-	// may race for one.
-	waiting []chan struct{}
+	waiting  []*receive // those that wait for a message, in the order in which they began
 }
 
 var _ queue.Queue = (*Queue)(nil)
@@ -53,6 +51,18 @@ type message struct {
 	sent, first, received   time.Time
 	visible                 time.Time
 	receives                int
+}
+
+// receive is one call of Receive that waits. Whoever makes a message visible gives it to the first
+// of them under the lock, so that it does not depend on the order in which goroutines happen to run
+// who receives what.
+type receive struct {
+	queue.ReceiveRequest
+	ctx      context.Context //nolint:containedctx // the call's own
+	end      time.Time
+	received []queue.Message
+	// look wakes the call: it has received something, or must look at another time.
+	look chan struct{}
 }
 
 // Held is a message in a queue.
@@ -67,13 +77,26 @@ type Held struct {
 // NewQueue returns an empty queue.
 func NewQueue(c QueueConfig) *Queue { return &Queue{config: c, byID: make(map[string]*message)} }
 
-// wake has the first receive that waits look again. The caller holds the lock.
-func (q *Queue) wake() {
-	if len(q.waiting) > 0 {
-		select {
-		case q.waiting[0] <- struct{}{}:
-		default: // it has been told already
+// serve gives what can be received now to the receives that wait. It follows every change of the
+// queue. The caller holds the lock.
+func (q *Queue) serve(now time.Time) {
+	for len(q.waiting) > 0 {
+		w := q.waiting[0]
+		if w.ctx.Err() == nil && now.Before(w.end) {
+			w.received = q.take(w.ReceiveRequest, now)
+			w.wake()
+			if len(w.received) == 0 {
+				return
+			}
 		}
+		q.waiting = slices.Delete(q.waiting, 0, 1)
+	}
+}
+
+func (w *receive) wake() {
+	select {
+	case w.look <- struct{}{}:
+	default: // it has been woken already
 	}
 }
 
@@ -81,7 +104,6 @@ func (q *Queue) wake() {
 func (q *Queue) insert(m *message) {
 	q.messages = append(q.messages, m)
 	q.byID[m.id] = m
-	q.wake()
 }
 
 // remove takes a message out. The caller holds the lock.
@@ -112,7 +134,10 @@ func (q *Queue) Send(ctx context.Context, body string, delay time.Duration) (str
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.add(body, queue.TraceHeader(ctx), q.delay(delay)), nil
+	now := q.config.Now()
+	id := q.add(body, queue.TraceHeader(ctx), now, q.delay(delay))
+	q.serve(now)
+	return id, nil
 }
 
 func (q *Queue) check(body string, delay time.Duration, reason string) *queue.RequestError {
@@ -130,9 +155,8 @@ func (q *Queue) delay(own time.Duration) time.Duration {
 }
 
 // add adds a new message and returns its id. The caller holds the lock.
-func (q *Queue) add(body, trace string, delay time.Duration) string {
+func (q *Queue) add(body, trace string, now time.Time, delay time.Duration) string {
 	q.sent++
-	now := q.config.Now()
 	m := &message{id: fmt.Sprintf("%s-%d", q.config.Name, q.sent), body: body, trace: trace, sent: now, visible: now.Add(delay)}
 	q.insert(m)
 	return m.id
@@ -149,46 +173,85 @@ func (q *Queue) SendBatch(ctx context.Context, entries []queue.SendEntry) (queue
 	result := queue.SendBatchResult{MessageIDs: make(map[string]string), Failed: make(map[string]*queue.RequestError)}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	now := q.config.Now()
 	for _, e := range entries {
 		if refusal := q.check(e.Body, e.Delay, "One or more parameters cannot be validated."); refusal != nil {
 			result.Failed[e.ID] = refusal
 			continue
 		}
-		result.MessageIDs[e.ID] = q.add(e.Body, queue.TraceHeader(ctx), q.delay(e.Delay))
+		result.MessageIDs[e.ID] = q.add(e.Body, queue.TraceHeader(ctx), now, q.delay(e.Delay))
 	}
+	q.serve(now)
 	return result, nil
 }
 
 // Receive implements [queue.Queue].
 func (q *Queue) Receive(ctx context.Context, r queue.ReceiveRequest) ([]queue.Message, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if refusal := queue.CheckReceive(r); refusal != nil {
 		return nil, refusal
 	}
-	end := q.config.Now().Add(r.Wait)
-	var turn chan struct{} // nil until it has to wait
-	for {
-		if err := ctx.Err(); err != nil {
-			q.leave(turn)
-			return nil, err
-		}
-		left := end.Sub(q.config.Now())
-		if left > 0 && turn == nil {
-			turn = make(chan struct{}, 1)
-		}
-		received, next := q.receive(r, turn, left)
-		if len(received) > 0 || left <= 0 {
-			return received, nil
-		}
-		pause(ctx, min(left, next), turn)
+	w, next := q.begin(ctx, r)
+	for next > 0 {
+		pause(ctx, next, w.look)
+		next = q.goOn(w)
 	}
+	if len(w.received) > 0 {
+		return w.received, nil
+	}
+	return nil, ctx.Err()
 }
 
-// receive takes what can be received now. If that is nothing and there is time left, the receive
-// waits for its turn, and next is when it must look by itself.
-func (q *Queue) receive(r queue.ReceiveRequest, turn chan struct{}, left time.Duration) (received []queue.Message, next time.Duration) {
+// begin receives what there is. If that is nothing, the receive waits, for next at most.
+func (q *Queue) begin(ctx context.Context, r queue.ReceiveRequest) (w *receive, next time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.config.Now()
+	q.serve(now) // those that came before
+	w = &receive{ReceiveRequest: r, ctx: ctx, end: now.Add(r.Wait), received: q.take(r, now)}
+	if len(w.received) > 0 || r.Wait <= 0 {
+		return w, 0
+	}
+	w.look = make(chan struct{}, 1)
+	q.waiting = append(q.waiting, w)
+	return w, q.next(w, now)
+}
+
+// goOn returns how long a receive waits from now on; 0 ends it.
+func (q *Queue) goOn(w *receive) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.config.Now()
+	q.serve(now)
+	select {
+	case <-w.look: // by the line above, perhaps
+	default:
+	}
+	if len(w.received) == 0 && w.ctx.Err() == nil && now.Before(w.end) {
+		return q.next(w, now)
+	}
+	if i := slices.Index(q.waiting, w); i >= 0 {
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+	}
+	return 0
+}
+
+// next returns how long a receive may wait before it must look by itself. Only the first looks when
+// a message becomes visible: no two may race for it.
+func (q *Queue) next(w *receive, now time.Time) time.Duration {
+	next := w.end.Sub(now)
+	if w == q.waiting[0] {
+		for _, m := range q.messages {
+			next = min(next, m.visible.Sub(now)) // none is visible
+		}
+	}
+	return next
+}
+
+// take receives what can be received now.
+func (q *Queue) take(r queue.ReceiveRequest, now time.Time) (received []queue.Message) {
 	q.expire(now)
 	for len(received) < r.Max {
 		m := q.pick(now)
@@ -197,41 +260,12 @@ func (q *Queue) receive(r queue.ReceiveRequest, turn chan struct{}, left time.Du
 		}
 		if q.config.DeadLetters != nil && m.receives >= q.config.MaxReceives {
 			q.remove(m)
-			q.config.DeadLetters.take(m, q.config.ARN, now)
+			q.config.DeadLetters.bury(m, q.config.ARN, now)
 			continue
 		}
 		received = append(received, q.deliver(m, now, r.Visibility))
 	}
-	if len(received) > 0 || left <= 0 {
-		q.goOn(turn)
-		return received, 0
-	}
-	if !slices.Contains(q.waiting, turn) {
-		q.waiting = append(q.waiting, turn)
-	}
-	next = left
-	if turn != q.waiting[0] {
-		return nil, next
-	}
-	for _, m := range q.messages {
-		next = min(next, m.visible.Sub(now)) // none is visible
-	}
-	return nil, next
-}
-
-// leave ends the wait of a receive that gives up; nil did not wait.
-func (q *Queue) leave(turn chan struct{}) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.goOn(turn)
-}
-
-// goOn ends a receive's wait, and has the next one look. The caller holds the lock.
-func (q *Queue) goOn(turn chan struct{}) {
-	if i := slices.Index(q.waiting, turn); i >= 0 {
-		q.waiting = slices.Delete(q.waiting, i, i+1)
-		q.wake()
-	}
+	return received
 }
 
 // pick returns the message to receive next; nil if none can be.
@@ -278,14 +312,15 @@ func (q *Queue) deliver(m *message, now time.Time, visibility time.Duration) que
 	return queue.Message{MessageID: m.id, ReceiptHandle: q.handle(m), Body: m.body, Attributes: attributes}
 }
 
-// take adds a message of another queue, which keeps its id, its age and its count of receives
+// bury adds a message of another queue, which keeps its id, its age and its count of receives
 // ("Dead-letter queues": the original enqueue timestamp).
-func (q *Queue) take(m *message, source string, now time.Time) {
+func (q *Queue) bury(m *message, source string, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	moved := *m
 	moved.source, moved.visible, moved.first = source, now, time.Time{}
 	q.insert(&moved)
+	q.serve(now)
 }
 
 // handle names a receive of a message.
@@ -354,14 +389,15 @@ func (q *Queue) ChangeVisibility(ctx context.Context, handle string, timeout tim
 	case m == nil:
 		return nil
 	}
-	visible := q.config.Now().Add(timeout)
+	now := q.config.Now()
+	visible := now.Add(timeout)
 	if visible.After(m.received.Add(queue.MaxVisibility)) { // "Visibility timeout": 12 hours from the receive
 		return &queue.RequestError{Code: "InvalidParameterValue", Message: fmt.Sprintf(
 			"Value %v for parameter VisibilityTimeout is invalid. "+
 				"Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].", timeout.Seconds())}
 	}
 	m.visible = visible
-	q.wake()
+	q.serve(now)
 	return nil
 }
 
@@ -384,7 +420,7 @@ func (q *Queue) Redeliver(messageID string) {
 	defer q.mu.Unlock()
 	if m := q.byID[messageID]; m != nil && m.receives > 0 {
 		m.visible = q.config.Now()
-		q.wake()
+		q.serve(m.visible)
 	}
 }
 
@@ -401,6 +437,7 @@ func (q *Queue) Revive(n int) (body string, ok bool) {
 	q.deleted = slices.Delete(q.deleted, n, n+1)
 	m.visible = q.config.Now()
 	q.insert(m)
+	q.serve(m.visible)
 	return m.body, true
 }
 
@@ -424,7 +461,7 @@ func (q *Queue) takeVisible() (taken []*message) {
 func (q *Queue) Bury() {
 	for _, m := range q.takeVisible() {
 		m.receives = max(m.receives, q.config.MaxReceives)
-		q.config.DeadLetters.take(m, q.config.ARN, q.config.Now())
+		q.config.DeadLetters.bury(m, q.config.ARN, q.config.Now())
 	}
 }
 
@@ -434,8 +471,10 @@ func (q *Queue) Redrive(_ context.Context, to *Queue) int {
 	moved := q.takeVisible()
 	to.mu.Lock()
 	defer to.mu.Unlock()
+	now := to.config.Now()
 	for _, m := range moved {
-		to.add(m.body, m.trace, 0)
+		to.add(m.body, m.trace, now, 0)
 	}
+	to.serve(now)
 	return len(moved)
 }

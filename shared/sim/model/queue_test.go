@@ -178,3 +178,29 @@ func TestBury(t *testing.T) {
 		t.Errorf("it came back as %+v", m)
 	}
 }
+
+// TestHandOver: a receive that waits has what made it return, and not what whoever sent that sends
+// next, in whatever order goroutines run; one that was given up before has nothing.
+func TestHandOver(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			q := model.NewQueue(config("queue"))
+			ctx, giveUp := context.WithCancel(t.Context())
+			got := make([][]queue.Message, 2)
+			for i, of := range []context.Context{ctx, t.Context()} {
+				go func() { got[i], _ = q.Receive(of, queue.ReceiveRequest{Max: 10, Wait: 20 * time.Second}) }()
+				synctest.Wait()
+			}
+			giveUp()
+			first := send(t, q, "first", 0)
+			send(t, q, "second", 0)
+			synctest.Wait()
+			if len(got[0]) > 0 || len(got[1]) != 1 || got[1][0].MessageID != first {
+				t.Fatalf("the receives have %+v", got)
+			}
+			if held := q.Messages(); len(held) != 2 || held[1].Receives != 0 {
+				t.Fatalf("the queue has %+v", held)
+			}
+		})
+	}
+}
