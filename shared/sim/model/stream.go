@@ -144,7 +144,7 @@ func pause(ctx context.Context, d time.Duration, woken <-chan struct{}) {
 // read returns the changes after a number, and what is closed once there are more.
 func (s *stream) read(after uint64, limit int) (changes []change, advanced <-chan struct{}) {
 	first, _ := slices.BinarySearchFunc(s.changes, after+1, func(c change, number uint64) int {
-		return int(int64(c.number) - int64(number)) //nolint:gosec // far from overflowing
+		return int(int64(c.number) - int64(number))
 	})
 	changes = slices.Clone(s.changes[first:min(first+limit, len(s.changes))])
 	if s.advanced == nil {

@@ -157,3 +157,24 @@ func ok(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestPlace: an order that takes the place of a tombstone is listed by when it was created itself.
+func TestPlace(t *testing.T) {
+	now := time.Now()
+	table := model.NewTable(time.Now)
+	late := order.Ref{Tenant: "t", ID: "late"}
+	void := order.NewVoid(late, now)
+	ok(t, table.Create(t.Context(), void))
+	ok(t, table.Create(t.Context(), order.New(order.Ref{Tenant: "t", ID: "between"}, order.Request{Amount: 1}, "", now.Add(time.Second))))
+	o := order.New(late, order.Request{Amount: 1}, "", now.Add(time.Minute))
+	ok(t, table.Update(t.Context(), o.InPlaceOf(void)))
+	page, err := table.List(t.Context(), order.Query{Tenant: "t", Limit: 10})
+	ok(t, err)
+	var ids []string
+	for _, o := range page.Orders {
+		ids = append(ids, o.ID)
+	}
+	if diff := cmp.Diff([]string{"late", "between"}, ids); diff != "" {
+		t.Errorf("the list (-want +got):\n%s", diff)
+	}
+}
