@@ -47,6 +47,17 @@ race: ## all tests under the race detector
 fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 	./.ci/fuzz $(FUZZTIME)
 
+# How many seeds; a tenth as many run on the embedded store.
+SEEDS ?= 10000
+
+.PHONY: sim
+sim: ## the pipeline under faults, in virtual time, from SEEDS fresh seeds (default 10000, 4 minutes)
+	go test -count=1 -timeout 60m -v -run '^(TestSim|TestEmbedded)$$' ./shared/sim -args -seed=0 -seeds=$(SEEDS)
+
+.PHONY: mutants
+mutants: ## plant each known bug in a copy, and fail if one is not found (takes 10 minutes)
+	./.ci/mutants
+
 .PHONY: openapi-test
 openapi-test: ## the running API against its OpenAPI document, by schemathesis (needs Python)
 	./.ci/schemathesis

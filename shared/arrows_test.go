@@ -99,11 +99,17 @@ var rooms = map[string][]string{
 		"paylane/shared/document", "paylane/shared/order", "paylane/shared/queue", "paylane/shared/gateway", "github.com/google/go-cmp", "github.com/google/uuid", "pgregory.net/rapid",
 		"paylane/shared/feed", "github.com/aws/aws-lambda-go/events",
 	},
-	"shared/e2e": {},
+	"shared/e2e": {"paylane/shared/sim/reference"},
+	"shared/sim": {
+		"paylane/shared/sim", "paylane/shared/document", "paylane/shared/dynamostore", "paylane/shared/emulator", "paylane/shared/gateway",
+		"paylane/shared/feed", "paylane/shared/handlers", "paylane/shared/order", "paylane/shared/pebblestore", "paylane/shared/queue", "paylane/shared/webhook",
+		"github.com/aws/aws-lambda-go/events", "github.com/cockroachdb/pebble/v2", "go.opentelemetry.io/otel/trace",
+	},
 	"shared/sim/model": {
 		"paylane/shared/document", "paylane/shared/dynamostore", "paylane/shared/feed", "paylane/shared/gateway", "paylane/shared/order", "paylane/shared/queue",
 		"github.com/aws/aws-lambda-go/events",
 	},
+	"shared/sim/reference":   {"paylane/shared/order", "github.com/anishathalye/porcupine"},
 	"shared/smoke":           {"paylane/shared/gateway", "paylane/shared/order", "github.com/google/uuid"},
 	"docs/examples/voucher":  {"paylane/shared/gateway", "paylane/shared/order"},
 	"docs/examples/receipts": {"paylane/shared/handlers", "paylane/shared/job", "paylane/shared/order", "github.com/caarlos0/env/v11"},

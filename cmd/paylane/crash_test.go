@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"paylane/shared/gateway"
 	"paylane/shared/gateway/gateways"
 	"paylane/shared/gateway/stripe/stripetest"
 )
@@ -36,23 +35,26 @@ func TestMain(m *testing.M) {
 }
 
 // child is the runner as main makes it, but with a gateway that keeps books: in a file, or at
-// what stands in for Stripe at the URL in a file.
+// what stands in for Stripe at the URL in a file. If there is a file simulator, it is the
+// simulator, which needs no books; the runner then asks for access tokens.
 func child(folder string) int {
-	var ledger gateway.Provider
+	c := config{
+		Addr: "127.0.0.1:0", Data: filepath.Join(folder, "data"), Template: filepath.Join(folder, "template.yaml"),
+		Out: os.Stdout, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Now: time.Now, Jitter: rand.IntN,
+	}
 	url, err := os.ReadFile(filepath.Join(folder, "stripe"))
 	if err == nil {
-		ledger, err = gateways.New(gatewayStripe, gateways.Config{
+		c.Gateway, err = gateways.New(gatewayStripe, gateways.Config{
 			Now: time.Now, URL: string(url), Secret: func(context.Context, bool) (string, error) { return "sk_test_1", nil },
 		})
+	} else if _, err = os.Stat(filepath.Join(folder, "simulator")); err == nil {
+		c.Access.Tokens, c.Parameters = true, map[string]string{"MaxAttempts": "1"}
 	} else {
-		ledger, err = openLedger(filepath.Join(folder, "ledger"))
+		c.Gateway, err = openLedger(filepath.Join(folder, "ledger"))
 	}
 	if err == nil {
-		err = run(context.Background(), config{
-			Addr: "127.0.0.1:0", Data: filepath.Join(folder, "data"), Template: filepath.Join(folder, "template.yaml"),
-			Out: os.Stdout, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-			Now: time.Now, Jitter: rand.IntN, Gateway: ledger,
-		})
+		err = run(context.Background(), c)
 	}
 	fmt.Fprintln(os.Stderr, err)
 	return 1

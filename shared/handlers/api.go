@@ -81,10 +81,10 @@ func (s Services) api(e apiEnvironment, named func(context.Context) (string, boo
 	store := s.Store(e.Orders.Name)
 	return httpapi.New(httpapi.Config{
 		Webhooks: webhook.NewEndpoints(webhook.EndpointsConfig{
-			Documents: store, Queue: webhooks, CheckURL: s.CheckWebhook, Now: s.Now, NewID: newID,
+			Documents: store, Queue: webhooks, CheckURL: s.CheckWebhook, Now: s.Now, NewID: s.newID(),
 		}),
 		Checkout: pipeline.NewCheckout(pipeline.CheckoutConfig{
-			Store: store, Queue: payments, Tokens: tokens, Livemode: tokens.Livemode(), Now: s.Now, NewID: newID,
+			Store: store, Queue: payments, Tokens: tokens, Livemode: tokens.Livemode(), Now: s.Now, NewID: s.newID(),
 		}),
 		Tenant: func(ctx context.Context) (string, bool) {
 			tenant, ok := named(ctx)
@@ -142,8 +142,12 @@ func placedOrder(status int, location, replayed string) bool {
 	return status == http.StatusCreated && strings.HasPrefix(location, "/orders/") && replayed == ""
 }
 
-// newID returns a UUIDv7, so that the ids of a time lie together.
-func newID() (string, error) {
-	id, err := uuid.NewV7()
-	return id.String(), err
+func (s Services) newID() func() (string, error) {
+	if s.NewID != nil {
+		return s.NewID
+	}
+	return func() (string, error) {
+		id, err := uuid.NewV7()
+		return id.String(), err
+	}
 }

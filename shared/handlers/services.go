@@ -47,6 +47,9 @@ type Services struct {
 	// Jitter returns a number from 0 to n-1, for n > 0.
 	Jitter func(n int) int
 	Log    *slog.Logger
+	// NewID returns the id of what has no idempotency key to make one of; nil makes UUIDv7s, so that
+	// the ids of a time lie together.
+	NewID func() (string, error)
 	// Telemetry records what comes of each invocation; nil records nothing.
 	Telemetry *telemetry.Recorder
 	// Traces makes the spans of requests, messages, and calls of what is above; nil makes none.

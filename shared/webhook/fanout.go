@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"paylane/shared/document"
 	"paylane/shared/order"
@@ -13,6 +14,10 @@ type FanoutConfig struct {
 	Documents document.Store
 	Queue     Sender
 }
+
+// clocksApart is how far the clocks of two functions may be apart: the api function says when an
+// endpoint was registered, the payment function when an order ended.
+const clocksApart = time.Minute
 
 // Fanout sends a message for each event and each endpoint that asked for it. It stands changes
 // that come again: the messages then come again, too, with the same event ids.
@@ -31,7 +36,9 @@ type Batch struct {
 }
 
 // Changed sends the messages of a change of an order, and returns how many; none unless the change is
-// an event. Before is the zero order if there was none. After an error some may have been sent;
+// an event. An endpoint is not told of what happened before it was registered, but for the last
+// minute before, which clocks can't tell from the first after. Before is the zero order if there
+// was none. After an error some may have been sent;
 // all of it may be done again.
 func (b *Batch) Changed(ctx context.Context, before, after order.Order) (sent int, err error) {
 	t, ok := EventOf(before, after)
@@ -48,7 +55,7 @@ func (b *Batch) Changed(ctx context.Context, before, after order.Order) (sent in
 		b.endpoints[after.Tenant] = endpoints
 	}
 	for _, e := range endpoints {
-		if !e.DisabledAt.IsZero() || !wants(e.Events, t) || e.CreatedAt.After(after.UpdatedAt) {
+		if !e.DisabledAt.IsZero() || !wants(e.Events, t) || e.CreatedAt.After(after.UpdatedAt.Add(clocksApart)) {
 			continue
 		}
 		event, err := NewEvent(t, after, e.ID)

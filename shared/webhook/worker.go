@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -313,10 +314,45 @@ func (w *Worker) record(ctx context.Context, m Message, endpoint Endpoint, d Del
 type sent struct {
 	document.Document
 	number int // of the newest
+	// overtaken are those before it that the endpoint does not have, since the newest waited long
+	// enough for them.
+	overtaken []int
+}
+
+// maxOvertaken bounds what is remembered; the oldest are forgotten first, and then dropped.
+const maxOvertaken = 100
+
+// overtakenJSON is the body of a document with such events; it is a plain number otherwise.
+type overtakenJSON struct {
+	Number    int   `json:"number"`
+	Overtaken []int `json:"overtaken"`
 }
 
 // has reports whether an event of an order is one of them.
-func (s sent) has(e Event) bool { return e.Number > 0 && s.number >= e.Number }
+func (s sent) has(e Event) bool {
+	return e.Number > 0 && s.number >= e.Number && !slices.Contains(s.overtaken, e.Number)
+}
+
+// with returns what the endpoint has once it has another event.
+func (s sent) with(number int) sent {
+	s.overtaken = slices.Clone(s.overtaken)
+	for n := s.number + 1; n < number; n++ {
+		s.overtaken = append(s.overtaken, n)
+	}
+	s.overtaken = slices.DeleteFunc(s.overtaken, func(n int) bool { return n == number })
+	s.overtaken = s.overtaken[max(0, len(s.overtaken)-maxOvertaken):]
+	s.number = max(s.number, number)
+	return s
+}
+
+// body returns the document's body.
+func (s sent) body() (string, error) {
+	if len(s.overtaken) == 0 {
+		return strconv.Itoa(s.number), nil
+	}
+	body, err := json.Marshal(overtakenJSON{s.number, s.overtaken})
+	return string(body), err
+}
 
 func (w *Worker) readSent(ctx context.Context, m Message) (sent, error) {
 	if m.Event.Number == 0 {
@@ -329,12 +365,22 @@ func readSent(ctx context.Context, documents document.Store, tenant, endpointID,
 	d, err := documents.Document(ctx, document.Key{Tenant: tenant, Name: "sent." + endpointID + "." + orderID})
 	s := sent{Document: d}
 	if err == nil && d.Version > 0 {
-		err = json.Unmarshal([]byte(d.Body), &s.number)
+		err = s.parse(d.Body)
 	}
 	if err != nil {
 		return sent{}, fmt.Errorf("read which events of an order were sent: %w", err)
 	}
 	return s, nil
+}
+
+func (s *sent) parse(body string) (err error) {
+	if s.number, err = strconv.Atoi(body); err == nil {
+		return nil
+	}
+	var with overtakenJSON
+	err = json.Unmarshal([]byte(body), &with)
+	s.number, s.overtaken = with.Number, with.Overtaken
+	return err
 }
 
 // writeSent notes that the endpoint has the message's event.
@@ -343,9 +389,14 @@ func (w *Worker) writeSent(ctx context.Context, m Message, s sent) error {
 		return nil
 	}
 	err := retryConflict(func() error {
-		s.Version++
-		s.Body, s.ExpiresAt = strconv.Itoa(m.Event.Number), w.Now().Add(sentFor).UTC().Truncate(time.Second)
-		err := w.Documents.PutDocument(ctx, s.Document)
+		next := s.with(m.Event.Number)
+		body, err := next.body()
+		if err != nil {
+			return err
+		}
+		next.Version++
+		next.Body, next.ExpiresAt = body, w.Now().Add(sentFor).UTC().Truncate(time.Second)
+		err = w.Documents.PutDocument(ctx, next.Document)
 		if errors.Is(err, document.ErrConflict) {
 			var current sent
 			if current, err = w.readSent(ctx, m); err != nil || current.has(m.Event) {

@@ -241,6 +241,34 @@ func TestOrderEndsWaiting(t *testing.T) {
 	}
 }
 
+// TestOvertaken: an event that comes after a later one of its order, which had waited long enough for
+// it, is delivered all the same, and once.
+func TestOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.register("https://a.example/", ok)
+		l := newLife(t)
+		l.step(claimed)
+		first := w.changed(l.step(paid))[0]
+		l.step(refunding(100))
+		l.step(claimed)
+		second := w.changed(l.step(refunded))[0]
+		l.step(refunding(0))
+		l.step(claimed)
+		third := w.changed(l.step(refunded))[0]
+		for _, body := range []string{third, second, third, first, first, second} {
+			w.untilDone(body)
+		}
+		var got []string
+		for _, r := range w.servers.requests() {
+			got = append(got, r.event(t).Type+" "+r.event(t).Data["status"].(string))
+		}
+		if diff := cmp.Diff([]string{"order.refunded REFUNDED", "order.refunded PAID", "order.paid PAID"}, got); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // TestShare: a slow endpoint with many events, and a dead one, hold up no other, and get five
 // requests at a time.
 func TestShare(t *testing.T) {
