@@ -50,16 +50,8 @@ func (s *Store) PutDocument(ctx context.Context, d document.Document) error {
 	if err := d.Check(); err != nil {
 		return wrap("put the document", err)
 	}
-	token := newToken()
-	it := documentKey(d.Key)
-	it[attrSchema] = number(schemaFirst)
-	it[attrStatus] = text(string(order.Void))
-	it[attrVersion] = number(d.Version)
-	it[attrAmount], it[attrCurrency] = number(0), text("")
-	it[attrDocument], it[attrWrite] = text(d.Body), text(token)
-	if !d.ExpiresAt.IsZero() {
-		it[attrExpires] = number(d.ExpiresAt.Unix())
-	}
+	token, it := newToken(), encodeDocument(d)
+	it[attrWrite] = text(token)
 	in := &dynamodb.PutItemInput{
 		TableName: &s.table, Item: it,
 		ConditionExpression:                 aws.String("attribute_not_exists(#pk)"),
@@ -82,6 +74,19 @@ func (s *Store) PutDocument(ctx context.Context, d document.Document) error {
 		return wrap("put the document", translate(ctx, err))
 	}
 	return nil
+}
+
+func encodeDocument(d document.Document) item {
+	it := documentKey(d.Key)
+	it[attrSchema] = number(schemaFirst)
+	it[attrStatus] = text(string(order.Void))
+	it[attrVersion] = number(d.Version)
+	it[attrAmount], it[attrCurrency] = number(0), text("")
+	it[attrDocument] = text(d.Body)
+	if !d.ExpiresAt.IsZero() {
+		it[attrExpires] = number(d.ExpiresAt.Unix())
+	}
+	return it
 }
 
 // DeleteDocument implements [document.Store].

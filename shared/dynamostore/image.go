@@ -4,6 +4,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"paylane/shared/document"
 	"paylane/shared/order"
 )
 
@@ -11,6 +12,11 @@ import (
 // its writes and without an expiry that a store's retention would give it.
 func Image(o order.Order) map[string]events.DynamoDBAttributeValue {
 	return imageOf((&Store{}).encode(o))
+}
+
+// DocumentImage is [Image] for a document.
+func DocumentImage(d document.Document) map[string]events.DynamoDBAttributeValue {
+	return imageOf(encodeDocument(d))
 }
 
 // FromImage returns the order of an item that this build or an older one wrote, as the table's

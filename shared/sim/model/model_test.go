@@ -2,14 +2,11 @@ package model_test
 
 import (
 	"cmp"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"paylane/shared/contract"
-	"paylane/shared/dynamostore"
-	"paylane/shared/gateway"
 	"paylane/shared/order"
 	"paylane/shared/queue"
 	"paylane/shared/sim/model"
@@ -25,13 +22,6 @@ func TestScanner(t *testing.T) {
 
 func TestDocuments(t *testing.T) {
 	contract.RunDocuments(t, func(*testing.T) contract.Documents { return model.NewTable(time.Now) })
-}
-
-func TestFeed(t *testing.T) {
-	contract.RunFeed(t, func(*testing.T) contract.FeedWorld {
-		table := model.NewTable(time.Now)
-		return contract.FeedWorld{Stream: table.Stream(), Store: table, Order: dynamostore.FromImage}
-	})
 }
 
 func config(name string) model.QueueConfig {
@@ -65,60 +55,6 @@ func TestQueue(t *testing.T) {
 
 func TestGateway(t *testing.T) {
 	contract.RunGateway(t, model.NewGateway(time.Now), "tok_none")
-}
-
-// TestStripesRules: what Stripe's stand-in does, a gateway of this package does.
-func TestStripesRules(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, tt := range []struct {
-			name    string
-			effects []model.Effect
-			rest    time.Duration // before the last call
-			// errs are those of each call; nil is a receipt.
-			errs  []error
-			books int
-		}{
-			{"a 429 is not stored", []model.Effect{model.Unavailable, model.ByToken}, 0, []error{gateway.ErrUnavailable, nil}, 1},
-			{"a lost answer of what acted", []model.Effect{model.NoAnswerActed, model.ByToken}, 0, []error{errUnknown, nil}, 1},
-			{"a lost answer of what did not", []model.Effect{model.NoAnswer, model.ByToken}, 0, []error{errUnknown, nil}, 1},
-			{"a 500 is stored", []model.Effect{model.StoredError, model.ByToken, model.ByToken}, 0, []error{errUnknown, errUnknown, errUnknown}, 0},
-			{"so is one of what acted", []model.Effect{model.StoredErrorActed, model.ByToken}, 0, []error{errUnknown, errUnknown}, 1},
-			{"until the key expires", []model.Effect{model.StoredError, model.ByToken}, model.KeyLife, []error{errUnknown, nil}, 1},
-			{"which forgets no charge", []model.Effect{model.StoredErrorActed, model.ByToken}, model.KeyLife, []error{errUnknown, nil}, 1},
-		} {
-			g := model.NewGateway(time.Now)
-			n := 0
-			g.Decide = func(gateway.Request, model.Call, int) model.Effect { return tt.effects[n] }
-			r := gateway.Request{Key: "k.1", Order: order.Ref{Tenant: "t", ID: "o"}, Money: order.Money{Amount: 5, Currency: "USD"}, Token: "tok_ok"}
-			for n = range tt.errs {
-				if n == len(tt.errs)-1 {
-					time.Sleep(tt.rest)
-				}
-				receipt, err := g.Charge(t.Context(), r)
-				if want := tt.errs[n]; !matches(err, want) || (err == nil) != (receipt.Ref != "") {
-					t.Errorf("%s: call %d: %v, %v, want %v", tt.name, n+1, receipt, err, want)
-				}
-			}
-			if got := len(g.Books()); got != tt.books {
-				t.Errorf("%s: %d charges, want %d", tt.name, got, tt.books)
-			}
-			other := r
-			other.Money.Amount++
-			if _, err := g.Charge(t.Context(), other); err == nil || len(g.Violations()) != 1 {
-				t.Errorf("%s: another amount under the key: %v, %v", tt.name, err, g.Violations())
-			}
-		}
-	})
-}
-
-var errUnknown = errors.New("an unknown outcome")
-
-func matches(err, want error) bool {
-	declined := new(gateway.DeclinedError)
-	if want == errUnknown { //nolint:errorlint // a mark
-		return err != nil && !errors.Is(err, gateway.ErrUnavailable) && !errors.As(err, &declined)
-	}
-	return errors.Is(err, want)
 }
 
 // TestAgain: what SQS may do to a message besides delivering it once.
@@ -175,7 +111,7 @@ func TestRestore(t *testing.T) {
 	if err := table.Create(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	backup := table.Backup()
+	backup := table.Snapshot()
 	canceled, err := o.Cancel(time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -3,9 +3,11 @@ package model
 import (
 	"cmp"
 	"context"
+	"errors"
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,104 +16,34 @@ import (
 )
 
 // Table is a table of orders and documents: an [order.Store], an [order.Scanner] and a
-// [document.Store]. Each write is one atomic step, as a conditional write of DynamoDB is.
+// [document.Store]. Each write is one atomic step, as a conditional write of DynamoDB is ("Condition
+// expressions"). A tombstone is gone once it has expired, which is the earliest that DynamoDB may
+// delete it ("Using time to live"); documents wait for [Table.Sweep].
 type Table struct {
 	now func() time.Time
 
-	mu        sync.Mutex
-	orders    map[order.Ref]order.Order
+	mu sync.Mutex
+	// Orders and documents are never changed in place: what is replaced is still in the stream.
+	orders    map[order.Ref]*order.Order
+	refs      []order.Ref                 // of all orders, sorted
 	places    map[string][]order.Position // of each tenant's orders, the newest first
-	documents map[document.Key]document.Document
-	changes   *changes
+	documents map[document.Key]*document.Document
+	stream    stream
 }
+
+var (
+	_ order.Store    = (*Table)(nil)
+	_ order.Scanner  = (*Table)(nil)
+	_ document.Store = (*Table)(nil)
+)
 
 // NewTable returns an empty table.
 func NewTable(now func() time.Time) *Table {
 	return &Table{
-		now: now, orders: map[order.Ref]order.Order{}, places: map[string][]order.Position{}, documents: map[document.Key]document.Document{},
-		changes: &changes{added: make(chan struct{})},
+		now: now, orders: make(map[order.Ref]*order.Order), places: make(map[string][]order.Position),
+		documents: make(map[document.Key]*document.Document),
 	}
 }
-
-// read returns what is stored. A tombstone that has expired is gone, which is the earliest that
-// DynamoDB may delete it.
-func (t *Table) read(ref order.Ref) (order.Order, bool) {
-	o, ok := t.orders[ref]
-	if ok && !o.ExpiresAt.IsZero() && !o.ExpiresAt.After(t.now()) {
-		t.move(ref.Tenant, &o, nil)
-		delete(t.orders, ref)
-		return order.Order{}, false
-	}
-	return o, ok
-}
-
-// write stores an order as a table does, which keeps times in milliseconds and nothing that is
-// empty.
-func (t *Table) write(o order.Order) order.Order {
-	o = asStored(o)
-	var before *order.Order
-	if old, ok := t.orders[o.Ref]; ok {
-		before = &old
-	}
-	t.move(o.Tenant, before, &o)
-	t.orders[o.Ref] = o
-	t.changes.add(t.now(), before, o)
-	return o
-}
-
-// move keeps the places of a tenant's orders sorted.
-func (t *Table) move(tenant string, before, after *order.Order) {
-	places := t.places[tenant]
-	if before != nil {
-		if after != nil && before.Position() == after.Position() {
-			return
-		}
-		i, _ := slices.BinarySearchFunc(places, before.Position(), byPlace)
-		places = slices.Delete(places, i, i+1)
-	}
-	if after != nil {
-		i, _ := slices.BinarySearchFunc(places, after.Position(), byPlace)
-		places = slices.Insert(places, i, after.Position())
-	}
-	t.places[tenant] = places
-}
-
-func asStored(o order.Order) order.Order {
-	for _, at := range []*time.Time{&o.LeaseUntil, &o.RetryAt, &o.CreatedAt, &o.UpdatedAt, &o.ExpiresAt} {
-		*at = milliseconds(*at)
-	}
-	o.Charge, o.Refund = legAsStored(o.Charge), legAsStored(o.Refund)
-	o.Items, o.Refunds, o.Fingerprint = clone(o.Items), clone(o.Refunds), clone(o.Fingerprint)
-	for i := range o.Refunds {
-		o.Refunds[i].RequestedAt, o.Refunds[i].EndedAt = milliseconds(o.Refunds[i].RequestedAt), milliseconds(o.Refunds[i].EndedAt)
-	}
-	if len(o.Metadata) == 0 {
-		o.Metadata = nil
-	}
-	if o.Failure != nil {
-		failure := *o.Failure
-		o.Failure = &failure
-	}
-	return o
-}
-
-func legAsStored(l order.Leg) order.Leg {
-	l.Since, l.Attempts = milliseconds(l.Since), clone(l.Attempts)
-	for i := range l.Attempts {
-		l.Attempts[i].StartedAt, l.Attempts[i].EndedAt = milliseconds(l.Attempts[i].StartedAt), milliseconds(l.Attempts[i].EndedAt)
-	}
-	return l
-}
-
-func milliseconds(at time.Time) time.Time {
-	if at.IsZero() {
-		return time.Time{}
-	}
-	return at.UTC().Truncate(time.Millisecond)
-}
-
-// clone copies a slice, and makes nil of an empty one.
-func clone[E any](s []E) []E { return append([]E(nil), s...) }
 
 // step runs one step on the table, unless the caller has given up.
 func (t *Table) step(ctx context.Context, do func() error) error {
@@ -123,11 +55,67 @@ func (t *Table) step(ctx context.Context, do func() error) error {
 	return do()
 }
 
+// read returns what is stored, or nil.
+func (t *Table) read(ref order.Ref) *order.Order {
+	o := t.orders[ref]
+	if o != nil && t.expired(o.ExpiresAt) {
+		t.place(o, nil)
+		i, _ := slices.BinarySearchFunc(t.refs, ref, compareRefs)
+		t.refs = slices.Delete(t.refs, i, i+1)
+		delete(t.orders, ref)
+		t.stream.add(change{at: t.now(), before: image{order: o}, expired: true})
+		return nil
+	}
+	return o
+}
+
+func (t *Table) expired(at time.Time) bool { return !at.IsZero() && !at.After(t.now()) }
+
+// write replaces an order, and returns it as it is stored.
+func (t *Table) write(next order.Order) *order.Order {
+	o := asStored(next)
+	before := t.orders[o.Ref]
+	t.place(before, &o)
+	if before == nil {
+		i, _ := slices.BinarySearchFunc(t.refs, o.Ref, compareRefs)
+		t.refs = slices.Insert(t.refs, i, o.Ref)
+	}
+	t.orders[o.Ref] = &o
+	t.stream.add(change{at: t.now(), before: image{order: before}, after: image{order: &o}})
+	return &o
+}
+
+// place keeps the places of a tenant's orders sorted; without an order, before or after is nil.
+func (t *Table) place(before, after *order.Order) {
+	if before != nil && after != nil && before.Position() == after.Position() {
+		return
+	}
+	if before != nil {
+		places := t.places[before.Tenant]
+		i, _ := slices.BinarySearchFunc(places, before.Position(), comparePlaces)
+		t.places[before.Tenant] = slices.Delete(places, i, i+1)
+	}
+	if after != nil {
+		places := t.places[after.Tenant]
+		i, _ := slices.BinarySearchFunc(places, after.Position(), comparePlaces)
+		t.places[after.Tenant] = slices.Insert(places, i, after.Position())
+	}
+}
+
+// comparePlaces sorts the newest first.
+func comparePlaces(a, b order.Position) int {
+	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
+}
+
+func compareRefs(a, b order.Ref) int {
+	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.ID, b.ID))
+}
+
 // Create implements [order.Store].
 func (t *Table) Create(ctx context.Context, o order.Order) error {
 	return t.step(ctx, func() error {
-		if current, ok := t.read(o.Ref); ok {
-			return &order.ConflictError{Current: current}
+		if current := t.read(o.Ref); current != nil {
+			return &order.ConflictError{Current: *current}
 		}
 		t.write(o)
 		return nil
@@ -137,28 +125,28 @@ func (t *Table) Create(ctx context.Context, o order.Order) error {
 // Get implements [order.Store].
 func (t *Table) Get(ctx context.Context, ref order.Ref) (o order.Order, err error) {
 	err = t.step(ctx, func() error {
-		var ok bool
-		if o, ok = t.read(ref); !ok {
+		current := t.read(ref)
+		if current == nil {
 			return order.ErrNotFound
 		}
+		o = *current
 		return nil
 	})
 	return o, err
 }
 
-// Claim implements [order.Store]. Its condition is written down here once more, as the expression
-// of the real table is: shared/contract compares both with [order.Order.Claimed].
+// Claim implements [order.Store].
 func (t *Table) Claim(ctx context.Context, ref order.Ref, c order.Claim) (claimed order.Order, err error) {
 	err = t.step(ctx, func() error {
-		current, ok := t.read(ref)
-		if !ok {
+		current := t.read(ref)
+		if current == nil {
 			return order.ErrNotFound
 		}
 		next, refused := current.Claimed(c)
 		if refused != nil {
-			return &order.ConflictError{Current: current}
+			return &order.ConflictError{Current: *current}
 		}
-		claimed = t.write(next)
+		claimed = *t.write(next)
 		return nil
 	})
 	return claimed, err
@@ -167,39 +155,35 @@ func (t *Table) Claim(ctx context.Context, ref order.Ref, c order.Claim) (claime
 // Update implements [order.Store].
 func (t *Table) Update(ctx context.Context, next order.Order) error {
 	return t.step(ctx, func() error {
-		current, ok := t.read(next.Ref)
+		current := t.read(next.Ref)
 		switch {
-		case !ok:
+		case current == nil:
 			return order.ErrNotFound
 		case current.Version != next.Version-1:
-			return &order.ConflictError{Current: current}
+			return &order.ConflictError{Current: *current}
 		}
 		t.write(next)
 		return nil
 	})
 }
 
-// byPlace compares places in a list, the newest first.
-func byPlace(a, b order.Position) int {
-	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
-}
-
 // List implements [order.Store].
 func (t *Table) List(ctx context.Context, q order.Query) (page order.Page, err error) {
 	err = t.step(ctx, func() error {
-		first := 0
+		places := t.places[q.Tenant]
 		if q.After != nil {
-			var at bool
-			if first, at = slices.BinarySearchFunc(t.places[q.Tenant], *q.After, byPlace); at {
+			first, at := slices.BinarySearchFunc(places, *q.After, comparePlaces)
+			if at {
 				first++
 			}
+			places = places[first:]
 		}
 		read := 0
 		var last order.Position
-		for _, place := range t.places[q.Tenant][first:] {
+		for _, place := range places {
 			o := t.orders[order.Ref{Tenant: q.Tenant, ID: place.ID}]
 			if o.Status == order.Void || q.CustomerID != "" && o.CustomerID != q.CustomerID {
-				continue
+				continue // the indexes have none of these
 			}
 			if len(page.Orders) == q.Limit || q.Status != "" && read == order.MaxFiltered {
 				page.Next = &last
@@ -208,7 +192,7 @@ func (t *Table) List(ctx context.Context, q order.Query) (page order.Page, err e
 			read++
 			last = place
 			if q.Status == "" || o.Status == q.Status {
-				page.Orders = append(page.Orders, o)
+				page.Orders = append(page.Orders, *o)
 			}
 		}
 		return nil
@@ -223,19 +207,32 @@ func (t *Table) Scan(ctx context.Context, q order.ScanQuery) (page order.ScanPag
 		if err != nil {
 			return err
 		}
+		rest := t.refs
+		if after != nil {
+			ref, err := parseScanKey(after)
+			if err != nil {
+				return err
+			}
+			first, at := slices.BinarySearchFunc(rest, ref, compareRefs)
+			if at {
+				first++
+			}
+			rest = rest[first:]
+		}
 		read := 0
-		for _, ref := range t.refs() {
-			o, ok := t.read(ref)
-			key := place(ref)
-			if !ok || segment(key, q.Segments) != q.Segment || after != nil && key <= string(after) {
+		var last order.Ref
+		for _, ref := range rest {
+			if segment(ref, q.Segments) != q.Segment {
 				continue
 			}
-			if o.Status != order.Void {
-				page.Orders = append(page.Orders, o)
-			}
-			if read++; read == q.Limit {
-				page.Next = q.After([]byte(key))
+			if read == q.Limit {
+				page.Next = q.After(scanKey(last))
 				return nil
+			}
+			read++
+			last = ref
+			if o := t.orders[ref]; o.Status != order.Void {
+				page.Orders = append(page.Orders, *o)
 			}
 		}
 		return nil
@@ -243,27 +240,36 @@ func (t *Table) Scan(ctx context.Context, q order.ScanQuery) (page order.ScanPag
 	return page, err
 }
 
-func place(ref order.Ref) string { return ref.Tenant + "/" + ref.ID }
+// scanKey is an order's key in a cursor. No id has a zero byte.
+func scanKey(ref order.Ref) []byte { return []byte(ref.Tenant + "\x00" + ref.ID) }
 
-// refs returns the keys of all orders, sorted.
-func (t *Table) refs() []order.Ref {
-	return slices.SortedFunc(maps.Keys(t.orders), func(a, b order.Ref) int { return cmp.Compare(place(a), place(b)) })
+func parseScanKey(key []byte) (order.Ref, error) {
+	i := strings.LastIndexByte(string(key), 0)
+	if i < 0 {
+		return order.Ref{}, errors.New("the cursor is not one of this table")
+	}
+	return order.Ref{Tenant: string(key[:i]), ID: string(key[i+1:])}, nil
 }
 
-func segment(key string, of int) int {
+func segment(ref order.Ref, of int) int {
+	if of == 1 {
+		return 0
+	}
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(key))
+	_, _ = h.Write(scanKey(ref))
 	return int(h.Sum32() % uint32(of))
 }
 
 // Document implements [document.Store].
 func (t *Table) Document(ctx context.Context, k document.Key) (d document.Document, err error) {
+	d.Key = k
 	err = t.step(ctx, func() error {
 		if err := k.Check(); err != nil {
 			return err
 		}
-		d = t.documents[k]
-		d.Key = k
+		if stored := t.documents[k]; stored != nil {
+			d = *stored
+		}
 		return nil
 	})
 	return d, err
@@ -275,10 +281,16 @@ func (t *Table) PutDocument(ctx context.Context, d document.Document) error {
 		if err := d.Check(); err != nil {
 			return err
 		}
-		if t.documents[d.Key].Version != d.Version-1 {
+		var version int64
+		before := t.documents[d.Key]
+		if before != nil {
+			version = before.Version
+		}
+		if version != d.Version-1 {
 			return document.ErrConflict
 		}
-		t.documents[d.Key] = d
+		t.documents[d.Key] = &d
+		t.stream.add(change{at: t.now(), before: image{document: before}, after: image{document: &d}})
 		return nil
 	})
 }
@@ -289,8 +301,29 @@ func (t *Table) DeleteDocument(ctx context.Context, k document.Key) error {
 		if err := k.Check(); err != nil {
 			return err
 		}
-		delete(t.documents, k)
+		if before := t.documents[k]; before != nil {
+			delete(t.documents, k)
+			t.stream.add(change{at: t.now(), before: image{document: before}})
+		}
 		return nil
+	})
+}
+
+// Sweep deletes the documents that have expired, as DynamoDB does some time later.
+func (t *Table) Sweep() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range t.sortedDocuments() {
+		if t.expired(d.ExpiresAt) {
+			delete(t.documents, d.Key)
+			t.stream.add(change{at: t.now(), before: image{document: d}, expired: true})
+		}
+	}
+}
+
+func (t *Table) sortedDocuments() []*document.Document {
+	return slices.SortedFunc(maps.Values(t.documents), func(a, b *document.Document) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Name, b.Name))
 	})
 }
 
@@ -298,29 +331,103 @@ func (t *Table) DeleteDocument(ctx context.Context, k document.Key) error {
 func (t *Table) Orders() []order.Order {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := make([]order.Order, 0, len(t.orders))
-	for _, ref := range t.refs() {
-		all = append(all, t.orders[ref])
+	all := make([]order.Order, len(t.refs))
+	for i, ref := range t.refs {
+		all[i] = *t.orders[ref]
 	}
 	return all
 }
 
-// Backup returns a copy of the table as it is now ("Point-in-time recovery").
-func (t *Table) Backup() *Table {
+// Documents returns all documents, by tenant and name.
+func (t *Table) Documents() []document.Document {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]document.Document, 0, len(t.documents))
+	for _, d := range t.sortedDocuments() {
+		all = append(all, *d)
+	}
+	return all
+}
+
+// Snapshot returns a copy of what is in the table now, for [Table.Restore]. Its stream is empty.
+func (t *Table) Snapshot() *Table {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := NewTable(t.now)
-	c.orders, c.documents = maps.Clone(t.orders), maps.Clone(t.documents)
+	c.orders, c.refs, c.documents = maps.Clone(t.orders), slices.Clone(t.refs), maps.Clone(t.documents)
 	for tenant, places := range t.places {
 		c.places[tenant] = slices.Clone(places)
 	}
 	return c
 }
 
-// Restore has the table be what it was at a backup.
+// Restore has the table hold what it held at a snapshot ("Point-in-time recovery"). No record of
+// the stream tells of that: a restored table of DynamoDB begins with a stream of its own.
 func (t *Table) Restore(from *Table) {
-	c := from.Backup()
+	c := from.Snapshot()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.orders, t.places, t.documents = c.orders, c.places, c.documents
+	t.orders, t.refs, t.places, t.documents = c.orders, c.refs, c.places, c.documents
+}
+
+// asStored returns an order as an item keeps it: times in milliseconds, and nothing that is empty.
+// An order that is so already, as almost all are, shares its slices with the copy.
+func asStored(o order.Order) order.Order {
+	for _, at := range []*time.Time{&o.LeaseUntil, &o.RetryAt, &o.CreatedAt, &o.UpdatedAt, &o.ExpiresAt} {
+		*at = milliseconds(*at)
+	}
+	o.Charge, o.Refund = legAsStored(o.Charge), legAsStored(o.Refund)
+	o.Items, o.Fingerprint = filled(o.Items), filled(o.Fingerprint)
+	o.Refunds = each(filled(o.Refunds), func(r order.Refund) order.Refund {
+		r.RequestedAt, r.EndedAt = milliseconds(r.RequestedAt), milliseconds(r.EndedAt)
+		return r
+	})
+	if len(o.Metadata) == 0 {
+		o.Metadata = nil
+	}
+	return o
+}
+
+func legAsStored(l order.Leg) order.Leg {
+	l.Since = milliseconds(l.Since)
+	l.Attempts = each(filled(l.Attempts), func(a order.Attempt) order.Attempt {
+		a.StartedAt, a.EndedAt = milliseconds(a.StartedAt), milliseconds(a.EndedAt)
+		return a
+	})
+	return l
+}
+
+// milliseconds also takes away what a time says of a zone or of the monotonic clock.
+func milliseconds(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Time{}
+	}
+	return at.UTC().Truncate(time.Millisecond)
+}
+
+// filled makes nil of an empty slice.
+func filled[E any](s []E) []E {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
+}
+
+// each returns the slice with every element changed, and itself if none is.
+func each[E comparable](s []E, change func(E) E) []E {
+	var changed []E
+	for i, e := range s {
+		next := change(e)
+		if next == e {
+			continue
+		}
+		if changed == nil {
+			changed = slices.Clone(s)
+		}
+		changed[i] = next
+	}
+	if changed == nil {
+		return s
+	}
+	return changed
 }
