@@ -21,7 +21,7 @@ func TestKilledLinearizable(t *testing.T) {
 		Connect: func(context.Context, string) (url, authorization string, err error) { return r.url, "", nil },
 	}
 	clients.Linearizable(t, 30*time.Second, func(ctx context.Context) {
-		killed := time.NewTicker(700 * time.Millisecond)
+		killed := time.NewTicker(2 * time.Second)
 		defer killed.Stop()
 		for i := 0; ; i++ {
 			select {

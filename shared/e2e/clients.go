@@ -60,8 +60,9 @@ const (
 	variableFolder = "PAYLANE_CLIENTS_FOLDER"
 )
 
-// checkPatience is how long the check of one order's history may take.
-const checkPatience = time.Minute
+// checkPatience is how long the check of one order's history may take. One that takes longer has
+// too many lost requests to say much.
+const checkPatience = 10 * time.Second
 
 // Linearizable runs the clients for a time, while something else goes on until its context ends,
 // and requires that their history is linearizable. If it is not, its drawing is kept, in
@@ -95,7 +96,10 @@ func (c *Clients) Linearizable(t *testing.T, usually time.Duration, meanwhile fu
 		t.Error(err)
 	}
 	t.Log(&h)
-	if err := reference.Check(&h, checkPatience, os.Getenv(variableFolder)); err != nil {
+	switch err := reference.Check(&h, checkPatience, os.Getenv(variableFolder)); {
+	case errors.Is(err, reference.ErrUndecided):
+		t.Log(err)
+	case err != nil:
 		t.Errorf("%v\nto ask the same again, run %s with %s", err, t.Name(), again)
 	}
 }

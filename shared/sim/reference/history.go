@@ -94,31 +94,31 @@ func (h *History) orders() map[name][]porcupine.Operation {
 }
 
 // Check returns an error unless the history is linearizable. The error names the first order
-// that is not, and the file in folder in which its history is drawn; or it is [ErrUndecided]
-// after the timeout, which is for each order.
+// that is not, and the file in folder in which its history is drawn. If there is none, but the
+// timeout, which is for each order, was too short for some, it is [ErrUndecided]: many lost
+// requests about one order can be too many.
 func Check(h *History, timeout time.Duration, folder string) error {
 	orders := h.orders()
+	var undecided []error
 	for _, of := range slices.SortedFunc(maps.Keys(orders), func(a, b name) int {
 		return strings.Compare(a.tenant+" "+a.id, b.tenant+" "+b.id)
 	}) {
 		operations := rows(orders[of])
+		about := fmt.Sprintf("order %s of tenant %s, %d requests", of.id, of.tenant, len(operations))
 		m := model(operations)
-		result, info := porcupine.CheckOperationsVerbose(m, operations, timeout)
-		if result == porcupine.Ok {
-			continue
+		switch result, info := porcupine.CheckOperationsVerbose(m, operations, timeout); result {
+		case porcupine.Ok:
+		case porcupine.Unknown:
+			undecided = append(undecided, fmt.Errorf("%s: %w within %v", about, ErrUndecided, timeout))
+		case porcupine.Illegal:
+			path, err := draw(m, info, folder)
+			if err != nil {
+				return fmt.Errorf("%s: the history is not linearizable; draw it: %w", about, err)
+			}
+			return fmt.Errorf("%s: the history is not linearizable; it is drawn in %s", about, path)
 		}
-		path, err := draw(m, info, folder)
-		switch {
-		case err != nil:
-			err = fmt.Errorf("draw its history: %w", err)
-		case result == porcupine.Unknown:
-			err = fmt.Errorf("%w within %v; see %s", ErrUndecided, timeout, path)
-		default:
-			err = fmt.Errorf("the history is not linearizable; it is drawn in %s", path)
-		}
-		return fmt.Errorf("order %s of tenant %s, %d requests: %w", of.id, of.tenant, len(operations), err)
 	}
-	return nil
+	return errors.Join(undecided...)
 }
 
 // rows numbers the clients of one order's operations for a drawing: a client whose request was
