@@ -28,7 +28,11 @@ var (
 
 // eachCrashSeed runs a test once for each seed, and says how to repeat one that fails.
 func eachCrashSeed(t *testing.T, test func(*testing.T, *rand.Rand)) {
-	for seed := *crashSeed; seed < *crashSeed+*crashRuns; seed++ {
+	runs := *crashRuns
+	if testing.Short() { // as under the race detector, which is after other faults
+		runs = 1
+	}
+	for seed := *crashSeed; seed < *crashSeed+runs; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			defer func() {
@@ -246,7 +250,12 @@ func TestCrashAtEverySync(t *testing.T) {
 				points = p.all
 			})
 			seen := map[string]facts{}
-			for _, p := range points {
+			step := 1
+			if testing.Short() {
+				step = 20
+			}
+			for i := 0; i < len(points); i += step {
+				p := points[i]
 				key := p.key(t)
 				found, ok := seen[key]
 				if !ok {
@@ -322,7 +331,10 @@ func TestEveryWriteFindsNoSpace(t *testing.T) {
 // everyFault has a caller do random things until the disk fails, at each operation in turn.
 func everyFault(t *testing.T, want error, over func(vfs.FS, *fault) vfs.FS) {
 	eachCrashSeed(t, func(t *testing.T, rng *rand.Rand) {
-		const some = 40 // faults; each run has a few hundred
+		some := 40 // faults; each run has a few hundred
+		if testing.Short() {
+			some = 4
+		}
 		seed := rng.Uint64()
 		whole := faultyRun(t, seed, over, &fault{left: 1 << 30}, want)
 		for at := rng.IntN(1 + whole/some); at < whole; at += 1 + whole/some {

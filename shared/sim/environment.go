@@ -92,6 +92,8 @@ func (f *function) Invoke(ctx context.Context, i emulator.Invocation) (emulator.
 	case <-env.died:
 	case <-run.Done():
 	}
+	// Its end came by the clock, or by another's turn.
+	f.await(context.WithoutCancel(ctx), "outcome of "+identity(run), invokeTakes)
 	// More than one of these may hold: the order of the questions decides, not that of goroutines.
 	switch {
 	case env.crashed:

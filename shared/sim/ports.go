@@ -53,10 +53,10 @@ func (w *world) call(ctx context.Context, name string, takes time.Duration, effe
 			return fmt.Errorf("%s: %w", name, t.err)
 		}
 	}
-	err := effect(false)
+	err := w.effect(func() error { return effect(false) })
 	w.tell(ctx, "%s: %v", name, outcomeOf(err))
 	if w.faults.hits(t.rng, repeated) {
-		err = effect(true)
+		err = w.effect(func() error { return effect(true) })
 		w.tell(ctx, "%s, repeated: %v", name, outcomeOf(err))
 	}
 	w.changed = true
@@ -88,7 +88,7 @@ func (w *world) later(ctx context.Context, name string, after time.Duration, eff
 			return
 		}
 		w.await(ghost, name, time.Millisecond)
-		err := effect()
+		err := w.effect(effect)
 		w.late--
 		w.changed = true
 		w.tell(ghost, "%s: %v", name, outcomeOf(err))

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 )
@@ -29,6 +30,15 @@ type scheduler struct {
 
 	waiting []*call
 	turns   int
+	// busy is how many effects are under way: those of the embedded store wait for its log.
+	busy atomic.Int32
+}
+
+// effect has an effect come to its end before anybody else's turn.
+func (s *scheduler) effect(do func() error) error {
+	s.busy.Add(1)
+	defer s.busy.Add(-1)
+	return do()
 }
 
 // call is one that awaits its turn.
@@ -82,6 +92,10 @@ func (s *scheduler) await(ctx context.Context, key string, takes time.Duration) 
 func (s *scheduler) run() {
 	for {
 		synctest.Wait()
+		if s.busy.Load() > 0 {
+			time.Sleep(100 * time.Microsecond)
+			continue
+		}
 		s.adopt()
 		if !s.before() {
 			return
