@@ -18,7 +18,7 @@ import (
 // frozen between any two of its steps.
 type environment struct {
 	name    string
-	handle  func(context.Context, emulator.Event) (emulator.Result, error)
+	handle  handle
 	busy    bool
 	crashed bool
 	frozen  time.Time
@@ -40,7 +40,7 @@ type function struct {
 	*world
 	template.Function
 	// start starts an environment.
-	start        func() (func(context.Context, emulator.Event) (emulator.Result, error), error)
+	start        func() (handle, error)
 	environments []*environment
 	invocations  int
 }
@@ -109,7 +109,7 @@ func (f *function) Invoke(ctx context.Context, i emulator.Invocation) (emulator.
 		f.tell(run, "fails: %v", out.err)
 		return emulator.Result{}, &emulator.FunctionError{Type: "Error", Message: out.err.Error()}
 	}
-	return f.garble(run, i.Event, out.result), nil
+	return f.garble(run, out.result), nil
 }
 
 // timedOut decides what becomes of an environment whose invocation has run out of time: it is

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
@@ -205,7 +204,7 @@ func build(c Config, seed uint64) (*world, error) {
 		if f.LogicalID == "Payment" {
 			w.attempts, _ = strconv.Atoi(f.Environment["MAX_ATTEMPTS"])
 		}
-		start := w.starter(f, s)
+		start := starter(f, s)
 		if start != nil {
 			w.functions[f.LogicalID] = &function{world: w, Function: f, start: start}
 		}
@@ -213,52 +212,38 @@ func build(c Config, seed uint64) (*world, error) {
 	return w, nil
 }
 
+// handle is a function's handler, whatever it is invoked with.
+type handle func(context.Context, emulator.Event) (emulator.Result, error)
+
+// adapt returns a handler of events of one type as a handle.
+func adapt[E, R any](handler func(context.Context, E) (R, error), err error) (handle, error) {
+	return func(ctx context.Context, e emulator.Event) (emulator.Result, error) {
+		event, ok := e.Typed().(*E)
+		if !ok {
+			return emulator.Result{}, fmt.Errorf("not a %T", event)
+		}
+		if batch, ok := any(event).(*events.SQSEvent); ok {
+			seen := inwardEvent(ctx, *batch)
+			event, _ = any(&seen).(*E)
+		}
+		response, err := handler(ctx, *event)
+		return emulator.Result{Value: &response}, err
+	}, err
+}
+
 // starter returns what starts an environment of a function; nil if the run does not need it.
-func (w *world) starter(f template.Function, s handlers.Services) func() (func(context.Context, emulator.Event) (emulator.Result, error), error) {
-	sqs := func(make func(map[string]string, handlers.Services) (handlers.SQSHandler, error)) func() (func(context.Context, emulator.Event) (emulator.Result, error), error) {
-		return func() (func(context.Context, emulator.Event) (emulator.Result, error), error) {
-			handle, err := make(f.Environment, s)
-			return func(ctx context.Context, e emulator.Event) (emulator.Result, error) {
-				event, ok := e.Typed().(*events.SQSEvent)
-				if !ok {
-					return emulator.Result{}, errors.New("not an event of SQS")
-				}
-				response, err := handle(ctx, inwardEvent(ctx, *event))
-				return emulator.Result{Value: &response}, err
-			}, err
-		}
-	}
+func starter(f template.Function, s handlers.Services) func() (handle, error) {
 	switch f.LogicalID {
-	case "Payment":
-		return sqs(handlers.Payment)
-	case "DeadLetter":
-		return sqs(handlers.DeadLetter)
-	case "Webhook":
-		return sqs(handlers.Webhook)
-	case "Fanout":
-		return func() (func(context.Context, emulator.Event) (emulator.Result, error), error) {
-			handle, err := handlers.Fanout(f.Environment, s)
-			return func(ctx context.Context, e emulator.Event) (emulator.Result, error) {
-				event, ok := e.Typed().(*events.DynamoDBEvent)
-				if !ok {
-					return emulator.Result{}, errors.New("not an event of a stream")
-				}
-				response, err := handle(ctx, *event)
-				return emulator.Result{Value: &response}, err
-			}, err
-		}
 	case "Api":
-		return func() (func(context.Context, emulator.Event) (emulator.Result, error), error) {
-			handle, err := handlers.API(f.Environment, s)
-			return func(ctx context.Context, e emulator.Event) (emulator.Result, error) {
-				event, ok := e.Typed().(*events.APIGatewayV2HTTPRequest)
-				if !ok {
-					return emulator.Result{}, errors.New("not an event of API Gateway")
-				}
-				response, err := handle(ctx, *event)
-				return emulator.Result{Value: &response}, err
-			}, err
-		}
+		return func() (handle, error) { return adapt(handlers.API(f.Environment, s)) }
+	case "Payment":
+		return func() (handle, error) { return adapt(handlers.Payment(f.Environment, s)) }
+	case "DeadLetter":
+		return func() (handle, error) { return adapt(handlers.DeadLetter(f.Environment, s)) }
+	case "Fanout":
+		return func() (handle, error) { return adapt(handlers.Fanout(f.Environment, s)) }
+	case "Webhook":
+		return func() (handle, error) { return adapt(handlers.Webhook(f.Environment, s)) }
 	}
 	return nil
 }
@@ -281,8 +266,8 @@ func (w *world) open() error {
 		}
 		return 0
 	}
-	var make func(q template.Queue) *model.Queue
-	make = func(q template.Queue) *model.Queue {
+	var open func(q template.Queue) *model.Queue
+	open = func(q template.Queue) *model.Queue {
 		if made := w.queues[q.LogicalID]; made != nil {
 			return made
 		}
@@ -291,14 +276,14 @@ func (w *world) open() error {
 			MaxMessageBytes: q.MaxMessageBytes, Now: time.Now, Pick: pick,
 		}
 		if dead, ok := w.template.Queue(q.DeadLetterQueue); ok {
-			c.DeadLetters, c.MaxReceives = make(dead), q.MaxReceiveCount
+			c.DeadLetters, c.MaxReceives = open(dead), q.MaxReceiveCount
 		}
 		made := model.NewQueue(c)
 		w.queues[q.LogicalID], w.of[q.LogicalID] = made, made
 		return made
 	}
 	for _, q := range w.template.Queues {
-		make(q)
+		open(q)
 	}
 	return nil
 }
@@ -334,7 +319,7 @@ func (w *world) struck(e *environment) {
 }
 
 // garble changes a function's result without telling more of it than it says.
-func (f *function) garble(ctx context.Context, event emulator.Event, r emulator.Result) emulator.Result {
+func (f *function) garble(ctx context.Context, r emulator.Result) emulator.Result {
 	response, ok := r.Value.(*events.SQSEventResponse)
 	d := f.dice()
 	if !ok || !f.faults.hits(d, garbledResult) {
@@ -354,6 +339,5 @@ func (f *function) garble(ctx context.Context, event emulator.Event, r emulator.
 		return emulator.PayloadResult([]byte(`{"batchItemFailures": [{"itemIdentifier": ""}]}`))
 	}
 	twice := events.SQSEventResponse{BatchItemFailures: append(failures[:len(failures):len(failures)], failures...)}
-	_ = event
 	return emulator.Result{Value: &twice}
 }
