@@ -141,7 +141,7 @@ func (c *checks) change(name string, before, now order.Order) {
 	if began && before.LeaseUntil.After(time.Now()) && c.faults.of[skewed] == 0 {
 		c.fail("lease", "%s: an attempt began while another worker held the order, until %v", name, before.LeaseUntil.Sub(c.began))
 	}
-	if limit := c.attempts; now.Charge.Tries > limit {
+	if limit := c.config.Attempts; now.Charge.Tries > limit {
 		c.fail("attempts", "%s had %d attempts in a round, the limit is %d", name, now.Charge.Tries, limit)
 	}
 	ids := map[string]bool{}

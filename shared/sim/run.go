@@ -21,6 +21,8 @@ import (
 type Config struct {
 	// Template is what runs; see [ReadTemplate].
 	Template *template.Template
+	// Attempts is how often it charges an order at most, in one round.
+	Attempts int
 	// Embedded has orders and messages in the embedded store, on a disk that forgets what was not
 	// synced, instead of the models of DynamoDB and SQS.
 	Embedded bool

@@ -43,12 +43,12 @@ func config(t *testing.T) sim.Config {
 		t.Fatal(err)
 	}
 	parsed, err := template.Read("template.yaml", source, template.Options{Parameters: map[string]string{
-		"AuthMode": "oidc", "Issuer": "https://issuer.example", "Audience": "paylane",
+		"AuthMode": "oidc", "Issuer": "https://issuer.example", "Audience": "paylane", "MaxAttempts": "3",
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := sim.Config{Template: parsed, Omit: map[int]bool{}}
+	c := sim.Config{Template: parsed, Attempts: 3, Omit: map[int]bool{}}
 	for name := range strings.SplitSeq(*without, ",") {
 		if name != "" && !c.Leave(name) {
 			t.Fatalf("-without=%s: there is no fault %q", *without, name)

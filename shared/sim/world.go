@@ -63,9 +63,7 @@ type world struct {
 	late      int  // effects that are still to come
 	probing   bool // the last requests are not answered yet
 	hooks     bool // the run has a webhook
-	// attempts is the limit of attempts to charge an order.
-	attempts int
-	closed   chan struct{}
+	closed    chan struct{}
 	// pollers, running and ghosts are goroutines.
 	pollers, running, ghosts sync.WaitGroup
 	seen                     map[string]int // messages, by the order in which they were first received
@@ -201,9 +199,6 @@ func build(c Config, seed uint64) (*world, error) {
 	w.history = &reference.History{}
 	s := w.services()
 	for _, f := range parsed.Functions {
-		if f.LogicalID == "Payment" {
-			w.attempts, _ = strconv.Atoi(f.Environment["MAX_ATTEMPTS"])
-		}
 		start := starter(f, s)
 		if start != nil {
 			w.functions[f.LogicalID] = &function{world: w, Function: f, start: start}
