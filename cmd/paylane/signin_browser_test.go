@@ -43,5 +43,15 @@ func TestBrowserSignIn(t *testing.T) {
 	do("a form of a session that has ended leads to the issuer's", chromedp.Click(`.filters button`), chromedp.WaitVisible(issuers))
 	do("and back", chromedp.Click(`form button:not([name])`), chromedp.WaitVisible(consoles))
 	do("signing out", chromedp.Click(`form[action="/console/signout"] button`), chromedp.WaitVisible(`a.button[href^="/console/signin"]`))
+	// A session that somebody planted meanwhile is not the one after signing in.
+	planted := signIn(t, g.url, as("attacker", "orders/read")).cookie(t, "paylane-session")
+	if _, err := chromedp.Call(browser, network.SetCookie, network.SetCookieParams{Name: "paylane-session", Value: planted, URL: url}); err != nil {
+		t.Fatal(err)
+	}
 	do("and in again", chromedp.Click(`a.button[href^="/console/signin"]`), chromedp.WaitVisible(issuers))
+	do("over a planted session", chromedp.Click(`form button:not([name])`), chromedp.WaitVisible(consoles))
+	text, err = chromedp.Run(browser, chromedp.Evaluate[string](`document.querySelector(".who").innerText`))
+	if err != nil || text != "developer · tenant a" {
+		t.Errorf("%q, %v", text, err)
+	}
 }
