@@ -11,6 +11,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"paylane/shared/console"
 )
 
 // TestBrowserSignIn signs in and out by clicking. The runner's two names are two origins to a
@@ -45,7 +47,7 @@ func TestBrowserSignIn(t *testing.T) {
 	do("signing out", chromedp.Click(`form[action="/console/signout"] button`), chromedp.WaitVisible(`a.button[href^="/console/signin"]`))
 	// A session that somebody planted meanwhile is not the one after signing in.
 	planted := signIn(t, g.url, as("attacker", "orders/read")).cookie(t, "paylane-session")
-	if _, err := chromedp.Call(browser, network.SetCookie, network.SetCookieParams{Name: "paylane-session", Value: planted, URL: url}); err != nil {
+	if _, err := chromedp.Call(browser, network.SetCookie, network.SetCookieParams{Name: "paylane-session", Value: planted, URL: url, Path: console.Root}); err != nil {
 		t.Fatal(err)
 	}
 	do("and in again", chromedp.Click(`a.button[href^="/console/signin"]`), chromedp.WaitVisible(issuers))
