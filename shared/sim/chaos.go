@@ -35,7 +35,7 @@ func (w *world) disturb(ctx context.Context) {
 		w.deliverAgain(ctx, d)
 	}
 	// Each is received a thousand times.
-	if w.poisoned < 2 && w.faults.hits(d, poison) {
+	if w.poisoned < 1 && w.faults.hits(d, poison) {
 		w.poisoned++
 		body := bodies[d.IntN(len(bodies))]
 		w.tell(ctx, "a stranger sends %q", body)
