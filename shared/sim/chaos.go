@@ -14,7 +14,7 @@ import (
 func (w *world) chaos(ctx context.Context) {
 	ctx = named(ctx, "chaos")
 	for n := 0; ; n++ {
-		if t := w.await(ctx, fmt.Sprint("chaos ", n), 2*time.Second); t.err != nil || w.faults.off {
+		if t := w.await(ctx, fmt.Sprint("chaos ", n), 2*time.Second); t.err != nil || w.faults.off.Load() {
 			return
 		}
 		w.disturb(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -17,10 +18,11 @@ import (
 // environment lifecycle"): a process that handles one invocation at a time, and may die or be
 // frozen between any two of its steps.
 type environment struct {
-	name    string
-	handle  handle
-	busy    bool
-	crashed bool
+	name   string
+	handle handle
+	busy   bool
+	// crashed is asked by what a timer woke, too, which no turn puts after the crash.
+	crashed atomic.Bool
 	frozen  time.Time
 	// skew is how far its clock is ahead.
 	skew time.Duration
@@ -29,8 +31,7 @@ type environment struct {
 }
 
 func (e *environment) crash() {
-	if !e.crashed {
-		e.crashed = true
+	if e.crashed.CompareAndSwap(false, true) {
 		close(e.died)
 	}
 }
@@ -96,7 +97,7 @@ func (f *function) Invoke(ctx context.Context, i emulator.Invocation) (emulator.
 	f.await(context.WithoutCancel(ctx), "outcome of "+identity(run), invokeTakes)
 	// More than one of these may hold: the order of the questions decides, not that of goroutines.
 	switch {
-	case env.crashed:
+	case env.crashed.Load():
 		f.tell(run, "dies")
 		return emulator.Result{}, emulator.ExitError("", "")
 	case errors.Is(run.Err(), context.DeadlineExceeded):
@@ -125,7 +126,7 @@ func (f *function) timedOut(e *environment) {
 // environment returns one that is idle, or a new one.
 func (f *function) environment() (*environment, error) {
 	for _, e := range f.environments {
-		if !e.busy && !e.crashed && !e.frozen.After(time.Now()) {
+		if !e.busy && !e.crashed.Load() && !e.frozen.After(time.Now()) {
 			return e, nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -59,14 +60,15 @@ func (f fault) String() string {
 
 // weights are how often each fault happens, from 0 to 1, at each occasion.
 type weights struct {
-	of  [faults]float64
-	off bool // at the end of a run, when everything must come to its end
+	of [faults]float64
+	// off is set at the end of a run, when everything must come to its end.
+	off atomic.Bool
 }
 
 // drawFaults draws which kinds of faults a run has, and how often. About half of the kinds are not
 // there at all: what one kind hides, a run without it finds.
-func drawFaults(rng *rand.Rand) weights {
-	var w weights
+func drawFaults(rng *rand.Rand) *weights {
+	w := &weights{}
 	calm := rng.IntN(10) == 0
 	for f := range faults {
 		often := []float64{0.002, 0.01, 0.03, 0.1, 0.3}[rng.IntN(5)]
@@ -85,7 +87,7 @@ func drawFaults(rng *rand.Rand) weights {
 
 // hits draws whether a fault happens.
 func (w *weights) hits(rng *rand.Rand, f fault) bool {
-	return !w.off && w.of[f] > 0 && rng.Float64() < w.of[f]
+	return !w.off.Load() && w.of[f] > 0 && rng.Float64() < w.of[f]
 }
 
 // String lists the kinds of faults of a run.

@@ -190,7 +190,7 @@ func (w *world) look() bool {
 func (w *world) calm() {
 	w.tell(context.Background(), "the faults end")
 	w.calmSince = time.Now()
-	w.faults.off = true
+	w.faults.off.Store(true)
 	w.hold()
 	for _, f := range w.functions {
 		for _, e := range f.environments {

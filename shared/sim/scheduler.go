@@ -70,7 +70,7 @@ func newScheduler(rng *rand.Rand) *scheduler {
 // the same time.
 func (s *scheduler) await(ctx context.Context, key string, takes time.Duration) turn {
 	env := environmentOf(ctx)
-	if env != nil && env.crashed {
+	if env != nil && env.crashed.Load() {
 		runtime.Goexit()
 	}
 	c := &call{ctx: ctx, env: env, key: identity(ctx) + key, takes: takes, turn: make(chan turn, 1)}
@@ -111,7 +111,7 @@ func (s *scheduler) run() {
 		if next.env != nil {
 			s.strike(next.env)
 			switch {
-			case next.env.crashed:
+			case next.env.crashed.Load():
 				next.turn <- turn{over: true}
 				continue
 			case next.env.frozen.After(now):
@@ -143,12 +143,12 @@ func (s *scheduler) next(now time.Time) (next *call, at time.Time) {
 	for _, c := range s.waiting {
 		ready := c.ready
 		switch deadline, ok := c.ctx.Deadline(); {
-		case c.env != nil && c.env.crashed, c.ctx.Err() != nil:
+		case c.env != nil && c.env.crashed.Load(), c.ctx.Err() != nil:
 			ready = now
 		case ok && deadline.Before(ready):
 			ready = deadline
 		}
-		if c.env != nil && !c.env.crashed && c.env.frozen.After(ready) {
+		if c.env != nil && !c.env.crashed.Load() && c.env.frozen.After(ready) {
 			ready = c.env.frozen
 		}
 		if next == nil || ready.Before(at) {

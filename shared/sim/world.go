@@ -36,7 +36,7 @@ type world struct {
 	*scheduler
 	config   Config
 	template *template.Template
-	faults   weights
+	faults   *weights
 	seed     uint64
 
 	table   *model.Table
