@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"paylane/shared/gateway"
 	"paylane/shared/gateway/simulator"
 	"paylane/shared/job"
@@ -119,3 +121,43 @@ func (silent) Charge(ctx context.Context, _ gateway.Request) (gateway.Receipt, e
 	<-ctx.Done()
 	return gateway.Receipt{}, ctx.Err()
 }
+
+// TestAsked: what the gateway is asked is the order's own, and since when its key may be known: of a
+// charge since the order was placed, of a refund since that was asked for.
+func TestAsked(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var asked []gateway.Request
+		w.gateway.before = func(call string, r gateway.Request) error {
+			if asked = append(asked, r); len(asked)%2 == 1 {
+				return gateway.ErrUnavailable
+			}
+			return nil
+		}
+		o := w.runToEnd(w.create("tok_ok").Ref, time.Minute)
+		want := gateway.Request{
+			Key: o.ID + ".1", Order: o.Ref, Money: o.Total, Token: "tok_ok", Since: o.CreatedAt,
+			Hint: gateway.Hint{Attempt: 1, Since: o.Charge.Attempts[0].StartedAt},
+		}
+		check := func(want gateway.Request) {
+			t.Helper()
+			again := want
+			again.Hint.Attempt++
+			if diff := cmp.Diff([]gateway.Request{want, again}, asked, plainTokens); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+			asked = nil
+		}
+		check(want)
+		time.Sleep(time.Hour)
+		if _, _, err := w.checkout.Refund(t.Context(), o.Ref, "k", order.RefundRequest{Amount: 5000}); err != nil {
+			t.Fatal(err)
+		}
+		o = w.runToEnd(o.Ref, time.Minute)
+		want.Key, want.Money.Amount, want.PaymentRef = o.ID+".refund", 5000, o.PaymentRef
+		want.Since, want.Hint.Since = o.LastRefund().RequestedAt, o.Refund.Attempts[0].StartedAt
+		check(want)
+	})
+}
+
+// plainTokens compares payment tokens, which print as one.
+var plainTokens = cmp.Comparer(func(a, b order.Token) bool { return a == b })
