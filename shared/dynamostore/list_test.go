@@ -139,6 +139,20 @@ func TestListReads(t *testing.T) {
 	}
 }
 
+// TestListOfWhatIsGone: an entry of the index may be of an order that is gone, in whose place there
+// may be a tombstone.
+func TestListOfWhatIsGone(t *testing.T) {
+	orders := manyOrders(4)
+	x := indexOf(t, orders)
+	delete(x.items, orders[0].Tenant+"/"+orders[0].ID)
+	x.items[orders[2].Tenant+"/"+orders[2].ID] = itemOf(t, order.NewVoid(orders[2].Ref, at(0)))
+	store, _ := serve(t, x.answer)
+	page := must[order.Page](t)(store.List(t.Context(), order.Query{Tenant: "tenant", Limit: 20}))
+	if diff := gocmp.Diff([]string{orders[1].ID, orders[3].ID}, ids(page.Orders)); diff != "" || page.Next != nil {
+		t.Errorf("the page, next %v (-want +got):\n%s", page.Next, diff)
+	}
+}
+
 // TestListIndexes: which partitions a list reads, and from where.
 func TestListIndexes(t *testing.T) {
 	position := order.Position{CreatedAt: at(0), ID: pending().ID}

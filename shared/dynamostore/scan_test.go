@@ -47,6 +47,15 @@ func TestScanOnTheWire(t *testing.T) {
 	}
 }
 
+// TestScanPastTombstones: a page without an order is not the last.
+func TestScanPastTombstones(t *testing.T) {
+	void := itemOf(t, order.NewVoid(pending().Ref, at(0)))
+	store, _ := open(t, awstest.OK(map[string]any{"Items": []any{void}, "LastEvaluatedKey": map[string]any{"pk": void["pk"]}}))
+	if page, err := store.Scan(t.Context(), order.ScanQuery{Segments: 1, Limit: 1}); err != nil || page.Orders != nil || page.Next == "" {
+		t.Errorf("the page has %d orders, next %q, %v", len(page.Orders), page.Next, err)
+	}
+}
+
 // TestScanNamesWhatItCannotRead: an item that can't be read is an error, and is not left
 // out.
 func TestScanNamesWhatItCannotRead(t *testing.T) {

@@ -54,6 +54,9 @@ func TestListByCustomer(t *testing.T) {
 	if diff := cmp.Diff(want["alice"][1:2], follow("/orders?limit=1&customerId=alice&status=FAILED")); diff != "" {
 		t.Errorf("the FAILED orders of alice (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff([]string{want["a/b"][1], want["alice"][1]}, follow("/orders?limit=1&status=FAILED")); diff != "" {
+		t.Errorf("all FAILED orders (-want +got):\n%s", diff)
+	}
 	for _, query := range []string{"customerId=nobody", "customerId=ALICE", "customerId=nobody&status=PENDING"} {
 		if got := read(t, a.do(t, request{path: "/orders?" + query})); got != `{"orders":[]}`+"\n" {
 			t.Errorf("%s: %s", query, got)

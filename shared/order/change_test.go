@@ -85,7 +85,16 @@ func TestClaimedRefusals(t *testing.T) {
 		})
 	}
 	t.Run("a lease that ends now is over", func(*testing.T) {
-		ok(claimed.Claimed(claim(order.KindCharge, 1, 10)))
+		c := claim(order.KindCharge, 1, 10)
+		c.Now = claimed.LeaseUntil // at(10) has a fraction of a millisecond, which no lease keeps
+		ok(claimed.Claimed(c))
+	})
+	t.Run("a lease that ends in a millisecond is not", func(t *testing.T) {
+		c := claim(order.KindCharge, 1, 10)
+		c.Now = claimed.LeaseUntil.Add(-time.Millisecond)
+		if _, err := claimed.Claimed(c); !errors.Is(err, order.ErrLeased) {
+			t.Errorf("claimed: %v", err)
+		}
 	})
 	t.Run("taking over needs no attempt", func(t *testing.T) {
 		got := ok(spent.TakenOver(claim(order.KindCharge, 1, 100)))
@@ -174,6 +183,9 @@ func TestDeclinedIsNotRetried(t *testing.T) {
 func TestFences(t *testing.T) {
 	ok := must(t)
 	void := order.NewVoid(order.Ref{Tenant: "t", ID: "i"}, start)
+	if want := start.Add(order.VoidFor).Truncate(time.Second); !void.ExpiresAt.Equal(want) {
+		t.Errorf("a tombstone expires %v, want %v", void.ExpiresAt, want)
+	}
 	again := ok(void.Fenced(at(5)))
 	if again.Version != void.Version+1 || !again.ExpiresAt.After(void.ExpiresAt) {
 		t.Errorf("second fence: %+v", again)

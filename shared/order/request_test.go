@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -94,12 +95,32 @@ func TestNormalizeFillsIn(t *testing.T) {
 	if got.Amount != 12000 || got.Currency != "KRW" || got.PaymentToken != "tok_ok" {
 		t.Errorf("got %+v", got)
 	}
-	edge, err := order.Request{
-		Amount: order.MaxAmount, CustomerID: strings.Repeat("é", 64),
-		Metadata: map[string]string{strings.Repeat("k", 40): strings.Repeat("v", 500)},
-	}.Normalize("tok_ok")
-	if err != nil || edge.Amount != order.MaxAmount {
-		t.Errorf("a request at its limits: %+v, %v", edge, err)
+}
+
+// TestNormalizeAtLimits: the limits themselves are allowed, and counted in characters.
+func TestNormalizeAtLimits(t *testing.T) {
+	metadata := make(map[string]string)
+	for i := range order.MaxMetadata {
+		metadata[strings.Repeat("é", order.MaxMetadataKey-1)+string(rune('a'+i))] = strings.Repeat("é", order.MaxMetadataValue)
+	}
+	items := make([]order.Item, order.MaxItems)
+	for i := range items {
+		items[i] = order.Item{SKU: strings.Repeat("é", order.MaxSKU), Quantity: order.MaxQuantity, UnitPrice: 1}
+	}
+	for name, tt := range map[string]struct {
+		r    order.Request
+		want int64 // amount
+	}{
+		"largest amount":       {order.Request{Amount: order.MaxAmount, CustomerID: strings.Repeat("é", order.MaxCustomerID), Metadata: metadata}, order.MaxAmount},
+		"smallest amount":      {order.Request{Amount: 1}, 1},
+		"most items":           {order.Request{Items: items}, order.MaxItems * order.MaxQuantity},
+		"largest price":        {order.Request{Items: []order.Item{{SKU: "a", Quantity: 1, UnitPrice: order.MaxAmount}}}, order.MaxAmount},
+		"smallest sum":         {order.Request{Items: []order.Item{{SKU: "a", Quantity: 1, UnitPrice: 1}}}, 1},
+		"amount that is right": {order.Request{Amount: 6, Items: []order.Item{{SKU: "a", Quantity: 2, UnitPrice: 3}}}, 6},
+	} {
+		if got, err := tt.r.Normalize("tok_ok"); err != nil || got.Amount != tt.want {
+			t.Errorf("%s: amount %d, %v; want %d", name, got.Amount, err, tt.want)
+		}
 	}
 }
 
@@ -141,6 +162,52 @@ func TestFingerprint(t *testing.T) {
 		}
 		seen[string(fingerprint(r))] = name
 	}
+}
+
+// TestFingerprintHasEverything changes one field after the other, also such as were added
+// since: no two requests that differ may have the same fingerprint.
+func TestFingerprintHasEverything(t *testing.T) {
+	base := func() order.Request {
+		return order.Request{
+			Amount: 5, Currency: "KRW", CustomerID: "c", PaymentToken: "tok_ok",
+			Items: []order.Item{{SKU: "a", Quantity: 1, UnitPrice: 5}}, Metadata: map[string]string{"x": "1"},
+		}
+	}
+	seen := map[string]string{string(base().Fingerprint()): "the request before"}
+	check := func(name string, r order.Request) {
+		t.Helper()
+		if twin, ok := seen[string(r.Fingerprint())]; ok {
+			t.Errorf("with another %s, the fingerprint is that of %s", name, twin)
+		}
+		seen[string(r.Fingerprint())] = name
+	}
+	change := func(v reflect.Value) {
+		switch v.Kind() { //nolint:exhaustive // another kind of field needs a case here
+		case reflect.String:
+			v.SetString(v.String() + "2")
+		case reflect.Int64:
+			v.SetInt(v.Int() + 1)
+		case reflect.Slice:
+			v.Set(reflect.AppendSlice(v, v))
+		case reflect.Map:
+			v.SetMapIndex(reflect.ValueOf("y"), reflect.ValueOf("1"))
+		default:
+			t.Fatalf("change a field of kind %v", v.Kind())
+		}
+	}
+	for i := range reflect.TypeFor[order.Request]().NumField() {
+		r := base()
+		change(reflect.ValueOf(&r).Elem().Field(i))
+		check(reflect.TypeFor[order.Request]().Field(i).Name, r)
+	}
+	for i := range reflect.TypeFor[order.Item]().NumField() {
+		r := base()
+		change(reflect.ValueOf(&r.Items[0]).Elem().Field(i))
+		check("item's "+reflect.TypeFor[order.Item]().Field(i).Name, r)
+	}
+	r := base()
+	r.Metadata["x"] = "2"
+	check("value in the metadata", r)
 }
 
 func TestKeys(t *testing.T) {
@@ -214,8 +281,14 @@ func TestMoney(t *testing.T) {
 	}
 	for _, tt := range []struct{ a, b int64 }{
 		{math.MaxInt64, 2}, {math.MinInt64, -1}, {1 << 32, 1 << 31}, {-1, math.MinInt64},
+		{1 << 32, 1 << 32}, {math.MaxInt64, 3}, {math.MinInt64, 2}, {math.MinInt64, 3}, {math.MaxInt64, -2},
 	} {
 		if got, err := (order.Money{Amount: tt.a}).Times(tt.b); !errors.Is(err, order.ErrOverflow) {
+			t.Errorf("%d * %d = %v, %v", tt.a, tt.b, got, err)
+		}
+	}
+	for _, tt := range []struct{ a, b int64 }{{math.MaxInt64, 1}, {math.MinInt64, 1}, {math.MaxInt64, -1}, {1 << 31, 1 << 31}, {-3, 2}} {
+		if got, err := (order.Money{Amount: tt.a}).Times(tt.b); err != nil || got.Amount != tt.a*tt.b {
 			t.Errorf("%d * %d = %v, %v", tt.a, tt.b, got, err)
 		}
 	}

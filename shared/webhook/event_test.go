@@ -1,6 +1,8 @@
 package webhook_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -116,6 +118,121 @@ func TestWho(t *testing.T) {
 		if diff := cmp.Diff([]string{all.ID, some.ID, soon.ID}, got); diff != "" {
 			t.Errorf("endpoints (-want +got):\n%s", diff)
 		}
+	})
+}
+
+// TestEventIDs: an id is of one version of one order of one tenant, and of one endpoint.
+func TestEventIDs(t *testing.T) {
+	o := newLife(t).o
+	id := func(change func(*order.Order), endpoint string) string {
+		t.Helper()
+		changed := o
+		change(&changed)
+		e, err := webhook.NewEvent(webhook.OrderPaid, changed, endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.ID
+	}
+	same := func(*order.Order) {}
+	if id(same, "e") != id(same, "e") {
+		t.Error("the same event has another id")
+	}
+	ids := map[string]bool{
+		id(same, "e"): true, id(same, "f"): true,
+		id(func(o *order.Order) { o.Tenant = "other" }, "e"):              true,
+		id(func(o *order.Order) { o.Version++ }, "e"):                     true,
+		id(func(o *order.Order) { o.ID = o.ID[1:] }, "e"):                 true,
+		id(func(o *order.Order) { o.Tenant, o.ID = "a/b", "c" }, "e"):     true,
+		id(func(o *order.Order) { o.Tenant, o.ID = "a", "b/c" }, "e"):     true,
+		id(func(o *order.Order) { o.Tenant, o.ID = "1/a", "b/c/d" }, "e"): true,
+	}
+	if len(ids) != 8 {
+		t.Errorf("%d ids of 8 events", len(ids))
+	}
+}
+
+// TestFanoutFails: an event that could not be sent to each endpoint is an error, and is sent to all of
+// them again, with the same ids.
+func TestFanoutFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for range 3 {
+			w.register("https://a.example/", ok)
+		}
+		l := newLife(t)
+		l.step(claimed)
+		before, after := l.step(paid)
+		for n := range 3 {
+			few := &fullAfter{Sender: &messages{}, left: n}
+			sent, err := webhook.NewFanout(webhook.FanoutConfig{Documents: w.documents, Queue: few}).Batch().Changed(t.Context(), before, after)
+			if sent != n || !errors.Is(err, order.ErrUnavailable) {
+				t.Errorf("with room for %d: sent %d, %v", n, sent, err)
+			}
+		}
+		if all := w.changed(before, after); len(all) != 3 {
+			t.Errorf("sent again to %d endpoints, want 3", len(all))
+		}
+	})
+}
+
+// fullAfter is a queue that takes so many messages.
+type fullAfter struct {
+	webhook.Sender
+	left int
+}
+
+func (f *fullAfter) Send(ctx context.Context, body string, delay time.Duration) (string, error) {
+	if f.left == 0 {
+		return "", order.ErrUnavailable
+	}
+	f.left--
+	return f.Sender.Send(ctx, body, delay)
+}
+
+// TestParseMessageRefuses: what is not a message, lacks a part or is a newer build's is not read.
+func TestParseMessageRefuses(t *testing.T) {
+	const good = `{"version":1,"tenant":"t","endpoint":"01900000-0000-7000-8000-000000000001","orderId":"o","eventId":"evt_1",` +
+		`"type":"order.paid","at":"2026-03-14T09:26:53Z","number":2,"before":{"type":"order.failed","at":"2026-03-14T09:26:52Z"},"data":{}}`
+	if _, err := webhook.ParseMessage(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string]string{
+		"empty": "", "not JSON": "x", "null": "null", "trailing text": good + "x",
+		"a newer build's":               strings.Replace(good, `"version":1`, `"version":2`, 1),
+		"no version":                    strings.Replace(good, `"version":1,`, ``, 1),
+		"no tenant":                     strings.Replace(good, `"tenant":"t",`, ``, 1),
+		"an endpoint that is none":      strings.Replace(good, `"endpoint":"0`, `"endpoint":"x`, 1),
+		"no event":                      strings.Replace(good, `"eventId":"evt_1",`, ``, 1),
+		"no type":                       strings.Replace(good, `"type":"order.paid",`, ``, 1),
+		"no time":                       strings.Replace(good, `"at":"2026-03-14T09:26:53Z",`, ``, 1),
+		"no data":                       strings.Replace(good, `,"data":{}`, ``, 1),
+		"an event before without type":  strings.Replace(good, `"type":"order.failed",`, ``, 1),
+		"an order without a number":     strings.Replace(good, `"number":2,`, ``, 1),
+		"a number without an order":     strings.Replace(good, `"orderId":"o",`, ``, 1),
+		"a number that counts backward": strings.Replace(good, `"number":2`, `"number":-2`, 1),
+	} {
+		if _, err := webhook.ParseMessage(body); !errors.Is(err, webhook.ErrMessage) {
+			t.Errorf("%s: %v, want ErrMessage", name, err)
+		}
+	}
+}
+
+// TestMaxEndpoints: so many may be registered, and after one is deleted another.
+func TestMaxEndpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		first := w.register("https://a.example/", ok)
+		for range webhook.MaxEndpoints - 1 {
+			w.register("https://a.example/", ok)
+		}
+		if _, err := w.endpoints.Create(t.Context(), tenant, "https://a.example/", nil); !errors.Is(err, webhook.ErrTooMany) {
+			t.Errorf("one more: %v, want ErrTooMany", err)
+		}
+		if err := w.endpoints.Delete(t.Context(), tenant, first.ID); err != nil {
+			t.Fatal(err)
+		}
+		w.register("https://a.example/", ok)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -163,6 +164,55 @@ func TestThrottle(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		diff(t, "invocations", 0, len(w.invocations()))
 		diff(t, "in the dead-letter queue", 1, w.dead.left(t))
+	})
+}
+
+// throttled is an invoker whose function may not run before a time. It records the tries.
+type throttled struct {
+	until time.Time
+
+	mu    sync.Mutex
+	tries []time.Time
+}
+
+func (f *throttled) Invoke(context.Context, emulator.Invocation) (emulator.Result, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tries = append(f.tries, time.Now())
+	if time.Now().Before(f.until) {
+		return emulator.Result{}, emulator.ErrThrottled
+	}
+	return emulator.PayloadResult(nil), nil
+}
+
+// TestThrottled: a batch is tried for as long as its records are hidden, and not once others may have
+// them; and that it was throttled does not slow the mapping down.
+func TestThrottled(t *testing.T) {
+	const visibility = 30 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		begin, s := time.Now(), &source{records: records(1)}
+		f := &throttled{until: begin.Add(time.Hour)}
+		run(t, eventsource.Config{
+			Mapping: template.Mapping{Enabled: true, BatchSize: 1}, Source: s, Invoker: f,
+			Queue: template.Queue{VisibilityTimeout: visibility},
+		})
+		if last := f.tries[len(f.tries)-1].Sub(begin); last >= visibility || last < visibility-10*time.Second || len(f.tries) > 20 {
+			t.Errorf("%d tries, the last after %v", len(f.tries), last)
+		}
+		diff(t, "deleted", 0, len(s.deleted))
+	})
+	synctest.Test(t, func(t *testing.T) {
+		const at = 4 // batches at a time
+		s := &source{records: records(2 * at)}
+		f := &throttled{until: time.Now().Add(visibility - 10*time.Millisecond)}
+		run(t, eventsource.Config{
+			Mapping: template.Mapping{Enabled: true, BatchSize: 1, MaxConcurrency: at}, Source: s, Invoker: f, Receivers: at,
+			Queue: template.Queue{VisibilityTimeout: visibility},
+		})
+		// The first batches are given up when their records come back; the others follow at once.
+		diff(t, "deleted", at, len(s.deleted))
+		first, last := s.askedAt[at], s.askedAt[2*at-1]
+		diff(t, "between the receives that follow", time.Duration(0), last.Sub(first))
 	})
 }
 
