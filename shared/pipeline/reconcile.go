@@ -82,7 +82,7 @@ type walk struct {
 	*Reconciler
 	ticks <-chan time.Time
 
-	mu    sync.Mutex // guards state.Report; each segment, and the books, are their goroutine's
+	mu    sync.Mutex // guards state.Report; each segment is its goroutine's
 	state ReconcileState
 }
 
@@ -113,11 +113,12 @@ func (r *Reconciler) Run(ctx context.Context, s ReconcileState) (next ReconcileS
 	for i := range w.state.Segments {
 		parts.Go(func() { errs[i] = w.segment(ctx, until, i) })
 	}
+	parts.Wait()
 	ledger, hasBooks := r.Gateway.(gateway.Ledger)
 	if hasBooks {
-		parts.Go(func() { errs[len(errs)-2] = w.books(ctx, until, ledger) })
+		// Not before: an entry whose order is then settled otherwise would go unnoticed.
+		errs[len(errs)-2] = w.books(ctx, until, ledger)
 	}
-	parts.Wait()
 	done = w.state.visited() && (w.state.Books.Ended || !hasBooks)
 	if !done {
 		errs[len(errs)-1] = ctx.Err()

@@ -118,6 +118,23 @@ func TestReconcileBooks(t *testing.T) {
 	}
 }
 
+// TestReconcileBooksLast: a charge under a key that the order no longer knows, as after a restore, is a
+// difference once the walk has settled the order.
+func TestReconcileBooksLast(t *testing.T) {
+	inOffice(t, func(t *testing.T, f *office) {
+		o := f.create("tok_ok")
+		_, r := f.listing(nil, gateway.Entry{Ref: "PAY-2", Order: o.Ref, Money: o.Total, Done: true})
+		time.Sleep(2 * time.Hour)
+		_, _, err := r.Run(t.Context(), pipeline.NewReconcileState(time.Time{}, time.Time{}, true, 1000))
+		if got := f.get(o.Ref); err != nil || got.Status != order.Failed {
+			t.Fatalf("the order is %s, %v", got.Status, err)
+		}
+		if len(f.found) != 1 || f.found[0].Kind != pipeline.ChargeUnexpected {
+			t.Errorf("found %+v", f.found)
+		}
+	})
+}
+
 // TestReconcileBooksResume: the books are read in the walk's window at its rate, and go on
 // where they were after a time that was too short, and after an error.
 func TestReconcileBooksResume(t *testing.T) {
