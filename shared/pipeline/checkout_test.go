@@ -127,7 +127,7 @@ func (silent) Charge(ctx context.Context, _ gateway.Request) (gateway.Receipt, e
 func TestAsked(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var asked []gateway.Request
-		w.gateway.before = func(call string, r gateway.Request) error {
+		w.gateway.before = func(_ string, r gateway.Request) error {
 			if asked = append(asked, r); len(asked)%2 == 1 {
 				return gateway.ErrUnavailable
 			}

@@ -51,6 +51,14 @@ func (w *world) disturb(ctx context.Context) {
 		w.tell(ctx, "a stranger sends %s", m.Encode())
 		_, _ = w.of["PaymentQueue"].Send(ctx, m.Encode(), 0)
 	}
+	if w.faults.hits(d, reconciles) {
+		event := fmt.Sprintf(`{"apply": %t, "stuckAfter": "%dm"}`, d.IntN(4) > 0, 1+d.IntN(60))
+		w.ghosts.Go(func() { w.reconcile(ctx, event) })
+	}
+	if w.faults.hits(d, restores) && w.table != nil && !w.hooks {
+		w.tell(ctx, "the table may go back to this")
+		w.snapshot = w.table.Snapshot()
+	}
 	if w.faults.hits(d, backlog) {
 		if w.paused("PaymentQueue") {
 			w.tell(ctx, "the queues are polled again")
@@ -94,11 +102,7 @@ func (w *world) power(ctx context.Context, d *rand.Rand) {
 		return
 	}
 	w.tell(ctx, "the machine loses its power")
-	for _, f := range w.functions {
-		for _, e := range f.environments {
-			e.crash()
-		}
-	}
+	w.crash()
 	if err := w.machine.losePower(d); err != nil {
 		w.checks.fail("store", "%v", err)
 		return

@@ -47,6 +47,9 @@ const (
 	receiverFails
 	// Of the machine with the embedded store.
 	powerLoss
+	// Of operators.
+	reconciles // somebody reconciles in the middle of everything
+	restores   // the table goes back to an earlier point
 	faults
 )
 
@@ -55,6 +58,7 @@ func (f fault) String() string {
 		"throttled", "request-lost", "response-lost", "repeated", "late-effect", "slow", "panics", "half-batch", "crashes", "freezes",
 		"throttled-invocation", "garbled-result", "redelivered", "revived", "reordered", "poison", "backlog", "dead-letters",
 		"unavailable", "no-answer", "stored-error", "slow-gateway", "silent", "client-gone", "skewed", "receiver-fails", "power-loss",
+		"reconciles", "restores",
 	}[f]
 }
 
@@ -72,8 +76,8 @@ func drawFaults(rng *rand.Rand) *weights {
 	calm := rng.IntN(10) == 0
 	for f := range faults {
 		often := []float64{0.002, 0.01, 0.03, 0.1, 0.3}[rng.IntN(5)]
-		if f == crashes || f == freezes {
-			often /= 10 // at each step
+		if f == crashes || f == freezes || f == reconciles {
+			often /= 10 // at each step, or each of many steps
 		}
 		if f == lateEffect {
 			often = min(1, often*10) // of what was lost

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -36,8 +37,12 @@ func (w *world) call(ctx context.Context, name string, takes time.Duration, effe
 		w.tell(ctx, "%s: gives up: %v", name, t.err)
 		late()
 		return fmt.Errorf("%s: %w", name, t.err)
-	case w.faults.hits(t.rng, panics) && environmentOf(ctx) != nil && !strings.HasPrefix(name, "hide"): // which no worker does itself
+	case w.faults.hits(t.rng, panics) && environmentOf(ctx) != nil:
 		w.tell(ctx, "%s: panic", name)
+		if env := environmentOf(ctx); strings.HasPrefix(name, "hide") || strings.HasPrefix(env.name, "Reconcile") {
+			env.crash() // as a panic does in a goroutine that the code starts
+			runtime.Goexit()
+		}
 		panic("a fault at " + name)
 	case w.faults.hits(t.rng, throttled):
 		w.tell(ctx, "%s: throttled", name)
@@ -188,6 +193,9 @@ func (s store) Scan(ctx context.Context, q order.ScanQuery) (p order.ScanPage, e
 		p, err = s.inner.Scan(context.WithoutCancel(ctx), q)
 		return err
 	})
+	for i := range p.Orders {
+		p.Orders[i] = inward(ctx, p.Orders[i])
+	}
 	return p, err
 }
 
@@ -333,6 +341,15 @@ func (g provider) ask(ctx context.Context, name string, r gateway.Request, act f
 		return errors.New("the gateway's answer was lost")
 	}
 	return err
+}
+
+// Entries implements [gateway.Ledger].
+func (g provider) Entries(ctx context.Context, q gateway.EntryQuery) (page gateway.EntryPage, err error) {
+	err = g.ask(ctx, "entries", gateway.Request{}, func() (err error) {
+		page, err = g.gateway.Entries(context.WithoutCancel(ctx), q)
+		return err
+	})
+	return page, err
 }
 
 func (g provider) Charge(ctx context.Context, r gateway.Request) (receipt gateway.Receipt, err error) {

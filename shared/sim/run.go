@@ -198,7 +198,14 @@ func (w *world) calm() {
 		}
 	}
 	w.probing = true
+	if w.snapshot != nil {
+		w.hold("PaymentQueue", "PaymentDLQ")
+		w.crash()
+	}
 	w.ghosts.Go(func() {
+		if w.snapshot != nil {
+			w.restore()
+		}
 		for _, tenant := range []string{"acme", "zenith"} {
 			c := &client{world: w, number: len(w.clients), name: "probe", tenant: tenant}
 			c.probe(named(context.Background(), "probe"))
@@ -207,14 +214,19 @@ func (w *world) calm() {
 	})
 }
 
-// end has every goroutine of the run end.
-func (w *world) end() {
-	close(w.closed)
+// crash ends all processes.
+func (w *world) crash() {
 	for _, f := range w.functions {
 		for _, e := range f.environments {
 			e.crash()
 		}
 	}
+}
+
+// end has every goroutine of the run end.
+func (w *world) end() {
+	close(w.closed)
+	w.crash()
 	over := make(chan struct{})
 	go func() {
 		w.pollers.Wait()

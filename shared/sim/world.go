@@ -47,6 +47,8 @@ type world struct {
 	of    map[string]held // by logical id
 	// machine has them if the embedded store does; nil otherwise.
 	machine *machine
+	// snapshot is what the table goes back to; nil if it does not.
+	snapshot *model.Table
 
 	functions map[string]*function
 	clients   []*client
@@ -169,7 +171,7 @@ func (w *world) services() handlers.Services {
 		CheckWebhook: func(string) error { return nil },
 		Webhooks:     receivers{w},
 		Now:          time.Now, Jitter: w.jitter, NewID: newID,
-		Log: slog.New(slog.DiscardHandler), Traces: noop.NewTracerProvider(),
+		Log: slog.New(findings{w}), Traces: noop.NewTracerProvider(),
 	}
 }
 
@@ -226,6 +228,21 @@ func adapt[E, R any](handler func(context.Context, E) (R, error), err error) (ha
 	}, err
 }
 
+// adaptRaw is adapt for the handler of many kinds of events.
+func adaptRaw(handler handlers.ReconcileHandler, err error) (handle, error) {
+	return func(ctx context.Context, e emulator.Event) (emulator.Result, error) {
+		event, err := e.JSON()
+		if err != nil {
+			return emulator.Result{}, err
+		}
+		response, err := handler(ctx, event)
+		if batch, ok := response.(events.SQSEventResponse); ok {
+			response = &batch
+		}
+		return emulator.Result{Value: response}, err
+	}, err
+}
+
 // starter returns what starts an environment of a function; nil if the run does not need it.
 func starter(f template.Function, s handlers.Services) func() (handle, error) {
 	switch f.LogicalID {
@@ -239,6 +256,8 @@ func starter(f template.Function, s handlers.Services) func() (handle, error) {
 		return func() (handle, error) { return adapt(handlers.Fanout(f.Environment, s)) }
 	case "Webhook":
 		return func() (handle, error) { return adapt(handlers.Webhook(f.Environment, s)) }
+	case "Reconcile":
+		return func() (handle, error) { return adaptRaw(handlers.Reconcile(f.Environment, s)) }
 	}
 	return nil
 }

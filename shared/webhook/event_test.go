@@ -135,9 +135,6 @@ func TestEventIDs(t *testing.T) {
 		return e.ID
 	}
 	same := func(*order.Order) {}
-	if id(same, "e") != id(same, "e") {
-		t.Error("the same event has another id")
-	}
 	ids := map[string]bool{
 		id(same, "e"): true, id(same, "f"): true,
 		id(func(o *order.Order) { o.Tenant = "other" }, "e"):              true,
@@ -149,6 +146,9 @@ func TestEventIDs(t *testing.T) {
 	}
 	if len(ids) != 8 {
 		t.Errorf("%d ids of 8 events", len(ids))
+	}
+	if !ids[id(same, "e")] {
+		t.Error("the same event has another id")
 	}
 }
 
