@@ -55,6 +55,10 @@ func (w *world) disturb(ctx context.Context) {
 		event := fmt.Sprintf(`{"apply": %t, "stuckAfter": "%dm"}`, d.IntN(4) > 0, 1+d.IntN(60))
 		w.ghosts.Go(func() { w.reconcile(ctx, event) })
 	}
+	if w.build == 0 && w.faults.hits(d, deploys) {
+		w.tell(ctx, "a new build is deployed")
+		w.build = 1
+	}
 	if w.faults.hits(d, restores) && w.table != nil && !w.hooks {
 		w.tell(ctx, "the table may go back to this")
 		w.snapshot = w.table.Snapshot()

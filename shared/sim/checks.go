@@ -36,6 +36,10 @@ type checks struct {
 	parsed  map[string]order.Message // by body
 	failure *failure
 
+	// unordered is set once the past is not what it was for those who call.
+	unordered bool
+	// gone are the orders whose retention is over.
+	gone map[order.Ref]bool
 	// After a restore, lost are the orders that changed since the point that was restored, and found
 	// those that reconciling named.
 	restored    bool
@@ -59,7 +63,7 @@ func (f *failure) String() string { return f.rule + ": " + f.text }
 func newChecks(w *world) checks {
 	return checks{
 		world: w, last: map[order.Ref]order.Order{}, promised: map[order.Ref]int64{}, ids: map[string][]string{}, answers: map[string]keyed{},
-		got: map[told]int{}, parsed: map[string]order.Message{}, found: map[order.Ref]bool{},
+		got: map[told]int{}, parsed: map[string]order.Message{}, found: map[order.Ref]bool{}, gone: map[order.Ref]bool{},
 	}
 }
 
@@ -72,6 +76,10 @@ func (c *checks) fail(rule, format string, args ...any) {
 		fmt.Fprintf(&c.trace, "%12.6f FAILED %v\n", time.Since(c.began).Seconds(), c.failure)
 	}
 }
+
+// keptAttempts is how many attempts an order keeps at most, with the one under way; others are only
+// counted.
+const keptAttempts = 11
 
 // life is where an order may go from each status.
 var life = map[order.Status][]order.Status{ //nolint:gochecknoglobals // never written
@@ -102,6 +110,9 @@ func (s store) wrote(ctx context.Context, ref order.Ref, err error) {
 		return // a write that was repeated
 	}
 	c.last[ref] = now
+	if newBuild(ctx) {
+		s.newer[ref] = true
+	}
 	if kind := event(before, now); kind != "" && s.hooks && ref.Tenant == hooked {
 		c.owed = append(c.owed, told{ref, kind, now.Version})
 	}
@@ -149,6 +160,11 @@ func (c *checks) change(name string, before, now order.Order) {
 	}
 	if limit := c.config.Attempts; now.Charge.Tries > limit {
 		c.fail("attempts", "%s had %d attempts in a round, the limit is %d", name, now.Charge.Tries, limit)
+	}
+	for _, l := range []order.Leg{now.Charge, now.Refund} {
+		if len(l.Attempts) > keptAttempts {
+			c.fail("attempts", "%s keeps %d attempts, the limit is %d", name, len(l.Attempts), keptAttempts)
+		}
 	}
 	ids := map[string]bool{}
 	for _, r := range now.Refunds {
@@ -271,7 +287,7 @@ func (c *checks) messages() {
 func (c *checks) parse(body string) (order.Message, bool) {
 	m, known := c.parsed[body]
 	if !known {
-		m, _ = order.ParseMessage(body) // the zero message is about no order
+		m, _ = order.ParseMessage(read(body)) // the zero message is about no order
 		c.parsed[body] = m
 	}
 	return m, m.Ref.ID != ""
@@ -315,7 +331,7 @@ func (c *checks) created(tenant, key string, variant int, got answer) {
 			c.fail("created", "201 with %s", body)
 			return
 		}
-		if _, ok := c.last[order.Ref{Tenant: tenant, ID: o.ID}]; !ok {
+		if _, ok := c.last[order.Ref{Tenant: tenant, ID: o.ID}]; !ok && !c.gone[order.Ref{Tenant: tenant, ID: o.ID}] {
 			c.fail("durable", "201 for %s/%s, which is not there", tenant, o.ID[:8])
 		}
 		c.told(order.Ref{Tenant: tenant, ID: o.ID}, o.Version)

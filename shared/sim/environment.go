@@ -24,6 +24,8 @@ type environment struct {
 	// crashed is asked by what a timer woke, too, which no turn puts after the crash.
 	crashed atomic.Bool
 	frozen  time.Time
+	// build is 1 of the new build, during and after a deployment.
+	build int
 	// skew is how far its clock is ahead.
 	skew time.Duration
 	// died is closed when it crashes.
@@ -44,6 +46,9 @@ type function struct {
 	start        func() (handle, error)
 	environments []*environment
 	invocations  int
+	// inflight is how many invocations its mapping makes now, and limit how many it may; 0 is any
+	// number.
+	inflight, limit int
 }
 
 var errExit = errors.New("the environment is gone")
@@ -60,6 +65,13 @@ func (f *function) Invoke(ctx context.Context, i emulator.Invocation) (emulator.
 		return emulator.Result{}, err
 	}
 	f.invocations++
+	if strings.HasPrefix(identity(ctx), "mapping ") {
+		f.inflight++
+		defer func() { f.inflight-- }()
+	}
+	if f.limit > 0 && f.inflight > f.limit {
+		f.checks.fail("concurrency", "%d invocations of %s at once, the limit is %d", f.inflight, f.LogicalID, f.limit)
+	}
 	env.busy = true
 	run := named(context.Background(), fmt.Sprintf("%s#%d", env.name, f.invocations))
 	//nolint:staticcheck // aws-lambda-go's own key
@@ -123,10 +135,14 @@ func (f *function) timedOut(e *environment) {
 	}
 }
 
-// environment returns one that is idle, or a new one.
+// environment returns one that is idle, or a new one. During a deployment it is of either build.
 func (f *function) environment() (*environment, error) {
+	build := f.build
+	if build > 0 && !f.faults.off.Load() {
+		build = f.dice().IntN(2)
+	}
 	for _, e := range f.environments {
-		if !e.busy && !e.crashed.Load() && !e.frozen.After(time.Now()) {
+		if e.build == build && !e.busy && !e.crashed.Load() && !e.frozen.After(time.Now()) {
 			return e, nil
 		}
 	}
@@ -134,7 +150,7 @@ func (f *function) environment() (*environment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", f.LogicalID, err)
 	}
-	e := &environment{name: fmt.Sprintf("%s/%d", f.LogicalID, len(f.environments)+1), handle: handle, died: make(chan struct{})}
+	e := &environment{name: fmt.Sprintf("%s/%d", f.LogicalID, len(f.environments)+1), handle: handle, build: build, died: make(chan struct{})}
 	// Not those of the api function, whose answers would show the times that only it sees.
 	if d := f.dice(); f.faults.of[skewed] > 0 && f.LogicalID != "Api" && d.IntN(2) == 0 {
 		e.skew = (time.Duration(d.Int64N(int64(2*maxSkew))) - maxSkew).Truncate(time.Millisecond)

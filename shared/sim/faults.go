@@ -47,9 +47,12 @@ const (
 	receiverFails
 	// Of the machine with the embedded store.
 	powerLoss
+	// Of the table.
+	expires // the retention of orders ends
 	// Of operators.
 	reconciles // somebody reconciles in the middle of everything
 	restores   // the table goes back to an earlier point
+	deploys    // a new build beside the old one
 	faults
 )
 
@@ -57,8 +60,8 @@ func (f fault) String() string {
 	return [...]string{
 		"throttled", "request-lost", "response-lost", "repeated", "late-effect", "slow", "panics", "half-batch", "crashes", "freezes",
 		"throttled-invocation", "garbled-result", "redelivered", "revived", "reordered", "poison", "backlog", "dead-letters",
-		"unavailable", "no-answer", "stored-error", "slow-gateway", "silent", "client-gone", "skewed", "receiver-fails", "power-loss",
-		"reconciles", "restores",
+		"unavailable", "no-answer", "stored-error", "slow-gateway", "silent", "client-gone", "skewed", "receiver-fails", "power-loss", "expires",
+		"reconciles", "restores", "deploys",
 	}[f]
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,6 +124,9 @@ func (s store) Create(ctx context.Context, o order.Order) error {
 	o = outward(ctx, o)
 	done := false
 	err := s.call(ctx, "create "+s.short(o.Ref)+" "+string(o.Status), storeTakes, func(again bool) error {
+		if s.unreadable(ctx, o.Ref) {
+			return errNewer
+		}
 		err := s.inner.Create(context.WithoutCancel(ctx), o)
 		// The adapter recognizes its own write when the SDK repeats it.
 		if done = done || err == nil; again && done {
@@ -136,6 +140,9 @@ func (s store) Create(ctx context.Context, o order.Order) error {
 
 func (s store) Get(ctx context.Context, ref order.Ref) (o order.Order, err error) {
 	err = s.call(ctx, "get "+s.short(ref), storeTakes, func(bool) (err error) {
+		if s.unreadable(ctx, ref) {
+			return errNewer
+		}
 		o, err = s.inner.Get(context.WithoutCancel(ctx), ref)
 		return err
 	})
@@ -146,6 +153,9 @@ func (s store) Claim(ctx context.Context, ref order.Ref, c order.Claim) (o order
 	name := "claim " + s.short(ref) + " " + string(c.Kind) + " round " + strconv.Itoa(c.Round)
 	c.Now, c.Until = later(c.Now, skewOf(ctx)), later(c.Until, skewOf(ctx))
 	err = s.call(ctx, name, storeTakes, func(again bool) (err error) {
+		if s.unreadable(ctx, ref) {
+			return errNewer
+		}
 		claimed, err := s.inner.Claim(context.WithoutCancel(ctx), ref, c)
 		s.wrote(ctx, ref, err)
 		if again && err != nil && o.Version > 0 {
@@ -161,6 +171,9 @@ func (s store) Update(ctx context.Context, next order.Order) error {
 	next = outward(ctx, next)
 	done := false
 	err := s.call(ctx, fmt.Sprintf("update %s %s version %d", s.short(next.Ref), next.Status, next.Version), storeTakes, func(again bool) error {
+		if s.unreadable(ctx, next.Ref) {
+			return errNewer
+		}
 		err := s.inner.Update(context.WithoutCancel(ctx), next)
 		if done = done || err == nil; again && done {
 			err = nil
@@ -176,7 +189,9 @@ func (s store) List(ctx context.Context, q order.Query) (p order.Page, err error
 		q.After = &order.Position{CreatedAt: later(q.After.CreatedAt, skewOf(ctx)), ID: q.After.ID}
 	}
 	err = s.call(ctx, "list "+q.Tenant, storeTakes, func(bool) (err error) {
-		p, err = s.inner.List(context.WithoutCancel(ctx), q)
+		if p, err = s.inner.List(context.WithoutCancel(ctx), q); s.unreadable(ctx, refsOf(p.Orders)...) {
+			p, err = order.Page{}, errNewer
+		}
 		return err
 	})
 	for i := range p.Orders {
@@ -190,7 +205,9 @@ func (s store) List(ctx context.Context, q order.Query) (p order.Page, err error
 
 func (s store) Scan(ctx context.Context, q order.ScanQuery) (p order.ScanPage, err error) {
 	err = s.call(ctx, fmt.Sprintf("scan %d of %d %s", q.Segment, q.Segments, q.Cursor), storeTakes, func(bool) (err error) {
-		p, err = s.inner.Scan(context.WithoutCancel(ctx), q)
+		if p, err = s.inner.Scan(context.WithoutCancel(ctx), q); s.unreadable(ctx, refsOf(p.Orders)...) {
+			p, err = order.ScanPage{}, errNewer
+		}
 		return err
 	})
 	for i := range p.Orders {
@@ -234,6 +251,7 @@ type messages struct {
 }
 
 func (q messages) Send(ctx context.Context, body string, delay time.Duration) (id string, err error) {
+	body = written(ctx, body)
 	err = q.call(ctx, "send to "+q.name+" "+body, queueTakes, func(bool) (err error) {
 		id, err = q.inner.Send(context.WithoutCancel(ctx), body, delay)
 		return err
@@ -242,6 +260,10 @@ func (q messages) Send(ctx context.Context, body string, delay time.Duration) (i
 }
 
 func (q messages) SendBatch(ctx context.Context, entries []queue.SendEntry) (r queue.SendBatchResult, err error) {
+	entries = slices.Clone(entries)
+	for i := range entries {
+		entries[i].Body = written(ctx, entries[i].Body)
+	}
 	err = q.call(ctx, fmt.Sprintf("send %d to %s", len(entries), q.name), queueTakes, func(bool) (err error) {
 		sent := entries
 		var refused []queue.SendEntry

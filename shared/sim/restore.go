@@ -68,7 +68,7 @@ func (w *world) waits() bool {
 // goBack takes note of the orders of a table that was restored.
 func (c *checks) goBack(orders []order.Order) {
 	before := c.last
-	c.restored, c.lost, c.last = true, map[order.Ref]bool{}, map[order.Ref]order.Order{}
+	c.unordered, c.restored, c.lost, c.last = true, true, map[order.Ref]bool{}, map[order.Ref]order.Order{}
 	for _, o := range orders {
 		c.last[o.Ref] = o
 	}

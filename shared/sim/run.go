@@ -203,8 +203,11 @@ func (w *world) calm() {
 		w.crash()
 	}
 	w.ghosts.Go(func() {
-		if w.snapshot != nil {
+		switch {
+		case w.snapshot != nil:
 			w.restore()
+		case w.faults.of[expires] > 0 && w.table != nil && !w.hooks:
+			w.expire()
 		}
 		for _, tenant := range []string{"acme", "zenith"} {
 			c := &client{world: w, number: len(w.clients), name: "probe", tenant: tenant}

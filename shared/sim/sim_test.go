@@ -43,7 +43,7 @@ func config(t *testing.T) sim.Config {
 		t.Fatal(err)
 	}
 	parsed, err := template.Read("template.yaml", source, template.Options{Parameters: map[string]string{
-		"AuthMode": "oidc", "Issuer": "https://issuer.example", "Audience": "paylane", "MaxAttempts": "3",
+		"AuthMode": "oidc", "Issuer": "https://issuer.example", "Audience": "paylane", "MaxAttempts": "3", "PaymentConcurrency": "2",
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -79,12 +79,15 @@ func later(at time.Time, by time.Duration) time.Time {
 // inwardEvent returns a batch as an environment sees it.
 func inwardEvent(ctx context.Context, e events.SQSEvent) events.SQSEvent {
 	by := skewOf(ctx)
-	if by == 0 {
+	if by == 0 && !newBuild(ctx) {
 		return e
 	}
 	e.Records = slices.Clone(e.Records)
 	for i := range e.Records {
 		r := &e.Records[i]
+		if newBuild(ctx) {
+			r.Body = read(r.Body)
+		}
 		r.Attributes = maps.Clone(r.Attributes)
 		for _, name := range []string{queue.SentAttribute, queue.FirstReceivedAttribute} {
 			if ms, err := strconv.ParseInt(r.Attributes[name], 10, 64); err == nil {

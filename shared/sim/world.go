@@ -47,6 +47,9 @@ type world struct {
 	of    map[string]held // by logical id
 	// machine has them if the embedded store does; nil otherwise.
 	machine *machine
+	// build is 1 once a deployment has begun, and newer are the orders that the new build wrote.
+	build int
+	newer map[order.Ref]bool
 	// snapshot is what the table goes back to; nil if it does not.
 	snapshot *model.Table
 
@@ -182,7 +185,7 @@ func build(c Config, seed uint64) (*world, error) {
 		scheduler: newScheduler(rand.New(rand.NewPCG(seed, 1))),
 		config:    c, template: parsed, seed: seed, began: time.Now(), closed: make(chan struct{}),
 		queues: map[string]*model.Queue{}, of: map[string]held{}, functions: map[string]*function{},
-		seen: map[string]int{}, holding: map[string]bool{}, released: make(chan struct{}),
+		newer: map[order.Ref]bool{}, seen: map[string]int{}, holding: map[string]bool{}, released: make(chan struct{}),
 	}
 	w.faults = drawFaults(w.rng)
 	for f := range faults {
@@ -317,6 +320,7 @@ func (w *world) poll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		f.limit = m.MaxConcurrency
 		w.pollers.Go(func() { poller.Run(named(ctx, "mapping "+m.LogicalID)) })
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -339,6 +340,15 @@ func (g *Gateway) Books() []Entry {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clip(g.books)
+}
+
+// Forget has the gateway know nothing of an order's keys any more, as long after they were used, and
+// keeps what happened out of [Gateway.Books].
+func (g *Gateway) Forget(ref order.Ref) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.keys, func(_ string, k *key) bool { return k.first.Order == ref })
+	g.books = slices.DeleteFunc(slices.Clone(g.books), func(e Entry) bool { return e.Order == ref })
 }
 
 // Violations returns what no caller may do, and one did: a key that was used for two requests, a

@@ -59,11 +59,7 @@ func (t *Table) step(ctx context.Context, do func() error) error {
 func (t *Table) read(ref order.Ref) *order.Order {
 	o := t.orders[ref]
 	if o != nil && t.expired(o.ExpiresAt) {
-		t.place(o, nil)
-		i, _ := slices.BinarySearchFunc(t.refs, ref, compareRefs)
-		t.refs = slices.Delete(t.refs, i, i+1)
-		delete(t.orders, ref)
-		t.stream.add(change{at: t.now(), before: image{order: o}, expired: true})
+		t.expire(o)
 		return nil
 	}
 	return o
@@ -83,6 +79,22 @@ func (t *Table) write(next order.Order) *order.Order {
 	t.orders[o.Ref] = &o
 	t.stream.add(change{at: t.now(), before: image{order: before}, after: image{order: &o}})
 	return &o
+}
+
+// Expire deletes an order whose retention is over, as DynamoDB does some time after ("Using time to
+// live"). It must be there.
+func (t *Table) Expire(ref order.Ref) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.expire(t.orders[ref])
+}
+
+func (t *Table) expire(o *order.Order) {
+	t.place(o, nil)
+	i, _ := slices.BinarySearchFunc(t.refs, o.Ref, compareRefs)
+	t.refs = slices.Delete(t.refs, i, i+1)
+	delete(t.orders, o.Ref)
+	t.stream.add(change{at: t.now(), before: image{order: o}, expired: true})
 }
 
 // place keeps the places of a tenant's orders sorted; without an order, before or after is nil.

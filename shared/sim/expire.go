@@ -1,0 +1,50 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"paylane/shared/order"
+)
+
+// expire has the retention of some orders end while callers ask under each key. By then nothing was
+// going on about them for a day, of which half an hour has all that these runs could still do, and
+// the gateway has forgotten their keys.
+func (w *world) expire() {
+	ctx := named(context.Background(), "retention")
+	n := 0
+	for ; n < 60 || w.late > 0; n++ {
+		w.await(ctx, fmt.Sprint("wait ", n), time.Minute)
+	}
+	rested := time.Now()
+	w.checks.unordered = true
+	w.ghosts.Go(func() {
+		for _, ref := range w.checks.refs() {
+			t := w.await(ctx, "expire "+w.short(ref), clientTakes)
+			o := w.checks.last[ref]
+			if t.err != nil || t.rng.IntN(2) == 0 || !o.Status.End() || rested.Sub(o.UpdatedAt) < 20*time.Minute {
+				continue
+			}
+			w.tell(ctx, "%s is over", w.short(ref))
+			w.table.Expire(ref)
+			w.gateway.Forget(ref)
+			w.checks.over(ref)
+		}
+	})
+}
+
+// over takes note of an order whose retention is over.
+func (c *checks) over(ref order.Ref) {
+	c.gone[ref] = true
+	delete(c.last, ref)
+	delete(c.promised, ref)
+	c.booked = len(c.gateway.Books())
+	for key, a := range c.answers {
+		if tenant, _, _ := strings.Cut(key, " "); tenant == ref.Tenant && a.id == ref.ID {
+			a.lost = true
+			c.answers[key] = a
+		}
+	}
+}
