@@ -21,6 +21,7 @@ import (
 
 	"paylane/shared/gateway/gateways"
 	"paylane/shared/gateway/stripe/stripetest"
+	"paylane/shared/sim/reference"
 )
 
 // childVariable makes this test binary the runner that a test kills; its value is the
@@ -61,7 +62,8 @@ func child(folder string) int {
 }
 
 // hurriedTemplate returns template.yaml with timeouts of seconds, so that messages in flight
-// at a kill come back soon. A worker keeps the last second of its timeout to itself.
+// at a kill come back soon. A worker keeps the last second of its timeout to itself, also of
+// what a webhook's server has.
 func hurriedTemplate(t testing.TB) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "template.yaml"))
@@ -71,6 +73,7 @@ func hurriedTemplate(t testing.TB) []byte {
 	for _, change := range [][2]string{
 		{"Timeout: 10\n", "Timeout: 2\n"}, {"VisibilityTimeout: 60\n", "VisibilityTimeout: 3\n"},
 		{"Timeout: 30\n", "Timeout: 2\n"}, {"VisibilityTimeout: 180\n", "VisibilityTimeout: 3\n"},
+		{"Timeout: 20\n", "Timeout: 3\n"}, {"VisibilityTimeout: 120\n", "VisibilityTimeout: 4\n"},
 	} {
 		if !bytes.Contains(text, []byte(change[0])) {
 			t.Fatalf("template.yaml has no %q", change[0])
@@ -123,12 +126,22 @@ type writer struct {
 	rest    time.Duration // between them
 	next    int
 	answers map[string]string // first answer, by key
+	// then, if there is one, goes on with an order that was answered. It is called again after
+	// the restart if it reports an error: that it had no answer.
+	then func(client *http.Client, url, body string) error
+	open string // the answer that then has not finished with
 }
 
 func (w *writer) key() string { return fmt.Sprintf("%s-%d", w.name, w.next) }
 
 func (w *writer) run(t testing.TB, client *http.Client, url string) {
 	for {
+		if w.open != "" && w.then != nil {
+			if err := w.then(client, url, w.open); err != nil {
+				return
+			}
+			w.open = ""
+		}
 		key := w.key()
 		body, err := place(client, url, key, w.order)
 		if err != nil {
@@ -137,7 +150,7 @@ func (w *writer) run(t testing.TB, client *http.Client, url string) {
 		if before, ok := w.answers[key]; ok && before != body {
 			t.Errorf("key %s answers %s, and before %s", key, body, before)
 		}
-		w.answers[key] = body
+		w.answers[key], w.open = body, body
 		w.next++
 		if w.rest > 0 {
 			<-time.After(w.rest) // the rate is the load's
@@ -216,7 +229,7 @@ func TestKilledAtStripe(t *testing.T) {
 
 // killed kills a runner on a folder in rounds, while writers place orders like this one, and
 // returns the ends of all orders, among which are those that were acknowledged.
-func killed(t *testing.T, folder string, rounds, writers int, order string) (ends map[string]string) {
+func killed(t *testing.T, folder string, rounds, writers int, order string) (ends map[string]reference.Order) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(folder, "template.yaml"), hurriedTemplate(t), 0o600); err != nil {
 		t.Fatal(err)
@@ -257,7 +270,7 @@ func killed(t *testing.T, folder string, rounds, writers int, order string) (end
 	}
 	ends = waitForEnds(t, v.url, 4*time.Minute)
 	for id, body := range acknowledged {
-		if ends[id] == "" {
+		if _, ok := ends[id]; !ok {
 			t.Errorf("an acknowledged order is missing: %s", body)
 		}
 	}
@@ -265,16 +278,16 @@ func killed(t *testing.T, folder string, rounds, writers int, order string) (end
 	return ends
 }
 
-// waitForEnds lists all orders until every one is at its end, and returns their statuses.
-func waitForEnds(t testing.TB, url string, limit time.Duration) map[string]string {
+// waitForEnds lists all orders until every one is at its end, and returns them.
+func waitForEnds(t testing.TB, url string, limit time.Duration) map[string]reference.Order {
 	t.Helper()
 	for deadline := time.Now().Add(limit); ; {
-		statuses, open := listAll(t, url)
+		orders, open := listAll(t, url)
 		if open == "" {
-			return statuses
+			return orders
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("after %v order %s is %s", limit, open, statuses[open])
+			t.Fatalf("after %v order %s is %s", limit, open, orders[open].Status)
 		}
 		// Waits for its end, or 20 s.
 		if _, err := get(url+"/orders/"+open, "wait=20"); err != nil {
@@ -283,27 +296,32 @@ func waitForEnds(t testing.TB, url string, limit time.Duration) map[string]strin
 	}
 }
 
-// listAll returns every order's status, and the id of one that is not at its end.
-func listAll(t testing.TB, url string) (statuses map[string]string, open string) {
+// listAll returns every order, and the id of one that is not at its end.
+func listAll(t testing.TB, url string) (orders map[string]reference.Order, open string) {
 	t.Helper()
-	statuses = make(map[string]string)
+	orders = make(map[string]reference.Order)
 	for next := "/orders?limit=100"; next != ""; {
 		body, err := get(url+next, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var page struct {
-			Orders []struct{ ID, Status string }
+			Orders []json.RawMessage
 			Next   string
 		}
 		if err := json.Unmarshal(body, &page); err != nil {
 			t.Fatal(err)
 		}
-		for _, o := range page.Orders {
-			if statuses[o.ID] != "" {
+		for _, text := range page.Orders {
+			seen, err := reference.Observed(http.StatusOK, nil, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := *seen.Order
+			if _, ok := orders[o.ID]; ok {
 				t.Fatalf("order %s is listed twice", o.ID)
 			}
-			statuses[o.ID] = o.Status
+			orders[o.ID] = o
 			switch o.Status {
 			case "PENDING", "PROCESSING", "REFUNDING":
 				open = o.ID
@@ -314,7 +332,7 @@ func listAll(t testing.TB, url string) (statuses map[string]string, open string)
 			next = "/orders?limit=100&cursor=" + page.Next
 		}
 	}
-	return statuses, open
+	return orders, open
 }
 
 func get(url, prefer string) ([]byte, error) {
@@ -335,11 +353,11 @@ func get(url, prefer string) ([]byte, error) {
 }
 
 // checkBooks compares how often the gateway charged each order with the orders' statuses.
-func checkBooks(t testing.TB, charges map[string]int, ends map[string]string) {
+func checkBooks(t testing.TB, charges map[string]int, ends map[string]reference.Order) {
 	t.Helper()
-	for id, status := range ends {
-		if want := map[string]int{"PAID": 1}[status]; charges[id] != want {
-			t.Errorf("order %s is %s and was charged %d times", id, status, charges[id])
+	for id, o := range ends {
+		if want := map[string]int{"PAID": 1}[o.Status]; charges[id] != want {
+			t.Errorf("order %s is %s and was charged %d times", id, o.Status, charges[id])
 		}
 		delete(charges, id)
 	}

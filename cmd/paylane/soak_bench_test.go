@@ -1,24 +1,31 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"paylane/shared/gateway/stripe/stripetest"
 	"paylane/shared/order"
 	"paylane/shared/pebblestore"
+	"paylane/shared/sim/reference"
 )
 
 var (
@@ -30,110 +37,214 @@ var (
 type sample struct {
 	at, restart        time.Duration
 	orders, rss, files int
-	data               int64
+	// data is the size of its folder, and queued that part of it which its queues have.
+	data, queued int64
 }
 
-// BenchmarkSoak has a runner under a steady load, with a Stripe that fails at one call in twenty,
-// and kills it with SIGKILL over and over. No acknowledged order may be missing, or stay open, or be
-// charged twice; and what the runner uses may not grow but by the orders themselves.
+// BenchmarkSoak has a runner under a steady load of what callers do, and kills it with SIGKILL over
+// and over. Its Stripe fails at one call in twenty, and is away for one charge in twenty, for a
+// while; its webhook's server refuses one event in fifty, and all of them for three seconds of each
+// minute. In the end all that anybody was told must agree; and what the runner uses may not grow
+// but by the orders themselves.
 func BenchmarkSoak(b *testing.B) {
 	folder := b.TempDir()
-	server := stripetest.New(b, "sk_test_1")
-	server.Fault = func(stripetest.Call) stripetest.Fault {
-		if rand.N(20) > 0 {
+	gateway := stripetest.New(b, "sk_test_1")
+	var healthy atomic.Bool
+	gateway.Fault = func(c stripetest.Call) stripetest.Fault {
+		if healthy.Load() {
 			return stripetest.None
 		}
-		return []stripetest.Fault{stripetest.ResetAfter, stripetest.StoredBefore, stripetest.StoredAfter, stripetest.Unstored, stripetest.RateLimited}[rand.N(5)]
+		return soakFault(c)
 	}
-	for name, text := range map[string][]byte{"stripe": []byte(server.URL), "template.yaml": hurriedTemplate(b)} {
+	for name, text := range map[string][]byte{"stripe": []byte(gateway.URL), "template.yaml": hurriedTemplate(b)} {
 		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
 			b.Fatal(err)
 		}
 	}
-	writers := make([]*writer, 10)
-	for i := range writers {
-		writers[i] = &writer{
-			name: fmt.Sprintf("w%d", i), order: `{"amount": 1200, "currency": "USD", "paymentToken": "pm_card_visa"}`,
-			rest: 100 * time.Millisecond, answers: make(map[string]string),
-		}
-	}
-	placed := func() (n int) {
-		for _, w := range writers {
-			n += w.next
-		}
-		return n
-	}
-	var samples []sample
+	callers := newCallers(b)
 	began := time.Now()
+	var webhook *receiver
+	var samples []sample
 	for time.Since(began) < *soakFor {
 		starts := time.Now()
 		v := startVictim(b, folder)
 		s := sample{restart: time.Since(starts)}
-		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: len(writers)}}
+		if webhook == nil {
+			webhook = startReceiver(b, v.url)
+			webhook.answers(func() int {
+				if time.Since(began)%time.Minute < 3*time.Second || rand.N(50) == 0 {
+					return http.StatusInternalServerError
+				}
+				return takes()
+			})
+		}
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: len(callers)}}
 		var wg sync.WaitGroup
-		for _, w := range writers {
-			wg.Go(func() { w.run(b, client, v.url) })
+		for _, c := range callers {
+			wg.Go(func() { c.run(b, client, v.url) })
 		}
 		<-time.After(*soakEvery/2 + rand.N(*soakEvery))
 		s.rss, s.files = uses(b, v.cmd.Process.Pid)
 		v.kill(b)
 		wg.Wait()
 		client.CloseIdleConnections()
-		s.at, s.orders, s.data = time.Since(began), placed(), size(b, filepath.Join(folder, "data"))
+		for _, c := range callers {
+			s.orders += c.next
+		}
+		s.at, s.data, s.queued = time.Since(began), size(b, filepath.Join(folder, "data")), queued(b, filepath.Join(folder, "data"))
 		samples = append(samples, s)
 	}
-	for i := 0; i < len(samples); i += 1 + len(samples)/8 { // a benchmark's log has ten lines
-		s := samples[i]
-		b.Logf("%6s: %7d orders, served after %4d ms, %3d MB of memory, %3d files, %4d MB of data, %4d bytes an order",
-			s.at.Round(time.Second), s.orders, s.restart.Milliseconds(), s.rss>>20, s.files, s.data>>20, s.data/int64(max(1, s.orders)))
-	}
+	healthy.Store(true)
+	webhook.answers(takes)
+	steady(b, samples)
 	v := startVictim(b, folder)
 	defer v.kill(b)
 	ends := waitForEnds(b, v.url, 15*time.Minute)
-	for _, w := range writers {
-		for key, body := range w.answers {
-			var o struct{ ID string }
-			if err := json.Unmarshal([]byte(body), &o); err != nil || ends[o.ID] == "" {
-				b.Errorf("an acknowledged order is missing, of the key %s: %s, %v", key, body, err)
-			}
-		}
+	webhook.wait(b, ends, 15*time.Minute)
+	waitForQueues(b, v.url, 15*time.Minute)
+	further := make(map[string]rounds)
+	for _, c := range callers {
+		c.check(ends)
+		maps.Copy(further, c.rounds)
 	}
-	charges := make(map[string]int)
-	for id, book := range server.Books() {
-		charges[id] = book.Charges
-	}
-	checkBooks(b, charges, ends)
-	steady(b, samples)
+	checkMoney(b, gateway.Books(), ends)
+	events, requests := webhook.check(b, ends, func(id string, times int) bool {
+		return further[id].begun <= times && times <= further[id].asked
+	})
+	b.Logf("%s; %d events, in %d requests", census(ends), events, requests)
 	b.ReportMetric(float64(len(samples)), "kills")
 	b.ReportMetric(float64(len(ends)), "orders")
+}
+
+// soakFault fails one call in twenty. It also has the gateway away for one charge in twenty: for
+// one, two or three calls under its key, and three are all attempts that an order has.
+func soakFault(c stripetest.Call) stripetest.Fault {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(c.Key))
+	if n := hash.Sum32() % 60; strings.HasSuffix(c.Key, ".create") && n < 3 && c.Count <= int(n)+1 {
+		return stripetest.Unstored
+	}
+	if rand.N(20) > 0 {
+		return stripetest.None
+	}
+	return []stripetest.Fault{stripetest.ResetAfter, stripetest.StoredBefore, stripetest.StoredAfter, stripetest.Unstored, stripetest.RateLimited}[rand.N(5)]
+}
+
+// census says how many orders ended how.
+func census(ends map[string]reference.Order) string {
+	counts := make(map[string]int)
+	refunds, again := 0, 0
+	for _, o := range ends {
+		counts[o.Status]++
+		refunds += len(o.Refunds)
+		if o.Attempts > 1 {
+			again++
+		}
+	}
+	return fmt.Sprintf("%d orders: %v, %d refunds; %d took more than one attempt", len(ends), counts, refunds, again)
+}
+
+// waitForQueues waits until all queues are empty, those of dead letters too.
+func waitForQueues(b *testing.B, url string, limit time.Duration) {
+	b.Helper()
+	deadline := time.After(limit)
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for {
+		depths := queueDepths(b, url)
+		if !slices.ContainsFunc(slices.Collect(maps.Values(depths)), func(n int) bool { return n > 0 }) {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-deadline:
+			b.Errorf("after %v the queues have these messages: %v", limit, depths)
+			return
+		}
+	}
+}
+
+// queueDepths returns how many messages are in each queue, as the console shows them.
+func queueDepths(b *testing.B, url string) map[string]int {
+	b.Helper()
+	page, err := get(url+"/console/queues", "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	const number = `\s*<td class="number">(\d+)</td>`
+	depths := make(map[string]int)
+	for _, row := range regexp.MustCompile(`<th scope="row"><a href="/console/queues/([^"]+)"(?s:.*?)</th>`+number+number+number).FindAllStringSubmatch(string(page), -1) {
+		for _, text := range row[2:] {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				b.Fatal(err)
+			}
+			depths[row[1]] += n
+		}
+	}
+	if len(depths) < 6 { // the template has so many
+		b.Fatalf("the console shows the queues %v:\n%s", depths, page)
+	}
+	return depths
 }
 
 // steady compares the last quarter of a soak with the second: by then everything is warm.
 func steady(b *testing.B, samples []sample) {
 	b.Helper()
+	for i := 0; i < len(samples); i += 1 + len(samples)/3 { // a benchmark's log has ten lines
+		s := samples[i]
+		b.Logf("%6s: %7d orders, served after %4d ms, %3d MB of memory, %3d files, %4d MB of data",
+			s.at.Round(time.Second), s.orders, s.restart.Milliseconds(), s.rss>>20, s.files, s.data>>20)
+	}
 	quarter := len(samples) / 4
 	if quarter < 3 {
+		b.Logf("%d kills are too few to compare quarters", len(samples))
 		return
 	}
-	middle := func(of []sample, value func(sample) float64) float64 {
-		values := make([]float64, len(of))
-		for i, s := range of {
-			values[i] = value(s)
+	mean := func(of []sample, value func(sample) float64) (sum float64) {
+		for _, s := range of {
+			sum += value(s)
 		}
-		slices.Sort(values)
-		return values[len(values)/2]
+		return sum / float64(len(of))
 	}
-	for name, value := range map[string]func(sample) float64{
-		"memory":             func(s sample) float64 { return float64(s.rss) },
-		"open files":         func(s sample) float64 { return float64(s.files) },
-		"data for one order": func(s sample) float64 { return float64(s.data) / float64(s.orders) },
+	for _, figure := range []struct {
+		name  string
+		value func(sample) float64
+		limit float64 // of the last quarter, in second quarters
+	}{
+		{"MB of memory", func(s sample) float64 { return float64(s.rss) / (1 << 20) }, 1.3},
+		{"open files", func(s sample) float64 { return float64(s.files) }, 1.3},
+		{"bytes of data an order", func(s sample) float64 { return float64(s.data) / float64(s.orders) }, 1.3},
+		{"of them in queues", func(s sample) float64 { return float64(s.queued) / float64(s.orders) }, 1.3},
+		{"ms until it serves again", func(s sample) float64 { return float64(s.restart.Milliseconds()) }, 2}, // others use this machine
 	} {
-		second, last := middle(samples[quarter:2*quarter], value), middle(samples[3*quarter:], value)
-		if last > 1.3*second {
-			b.Errorf("%s grew from %.0f to %.0f", name, second, last)
+		second, last := mean(samples[quarter:2*quarter], figure.value), mean(samples[3*quarter:], figure.value)
+		b.Logf("%26s: %6.0f in the second quarter, %6.0f in the last", figure.name, second, last)
+		if last > figure.limit*second {
+			b.Errorf("%s: more than %.1f times as many in the last quarter", figure.name, figure.limit)
 		}
 	}
 }
+
+// queued returns how many bytes the messages of all queues, and what is left of them, have in the
+// tables of a database that nobody has open.
+func queued(b *testing.B, folder string) int64 {
+	b.Helper()
+	db, err := pebble.Open(folder, &pebble.Options{ReadOnly: true, Logger: quiet{pebble.DefaultLogger}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	bytes, err := db.EstimateDiskUsage([]byte("q"), []byte("r")) // how their keys begin
+	if err = errors.Join(err, db.Close()); err != nil {
+		b.Fatal(err)
+	}
+	return int64(bytes)
+}
+
+// quiet is a logger that logs errors only.
+type quiet struct{ pebble.Logger }
+
+func (quiet) Infof(string, ...any) {}
 
 // uses returns a process's resident memory, in bytes, and how many files it has open.
 func uses(b *testing.B, pid int) (rss, files int) {

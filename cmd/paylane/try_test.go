@@ -143,8 +143,8 @@ func TestTryAnOutage(t *testing.T) {
 				base, stop = runRunner(t, c)
 			}
 			statuses := make(map[string]int)
-			for _, status := range waitForEnds(t, base, 2*time.Minute) {
-				statuses[status]++
+			for _, o := range waitForEnds(t, base, 2*time.Minute) {
+				statuses[o.Status]++
 			}
 			if d := cmp.Diff(map[string]int{"PAID": 500}, statuses); d != "" {
 				t.Errorf("the ends (-want +got):\n%s", d)
