@@ -52,7 +52,7 @@ SEEDS ?= 10000
 
 .PHONY: sim
 sim: ## the pipeline under faults, in virtual time, from SEEDS fresh seeds (default 10000, 4 minutes)
-	go test -count=1 -timeout 60m -v -run '^(TestSim|TestEmbedded)$$' ./shared/sim -args -seed=0 -seeds=$(SEEDS)
+	GOGC=400 go test -count=1 -timeout 60m -v -run '^(TestSim|TestEmbedded)$$' ./shared/sim -args -seed=0 -seeds=$(SEEDS)
 
 .PHONY: mutants
 mutants: ## plant each known bug in a copy, and fail if one is not found (takes 10 minutes)

@@ -10,12 +10,12 @@ import (
 )
 
 // expire has the retention of some orders end while callers ask under each key. By then nothing was
-// going on about them for a day, of which half an hour has all that these runs could still do, and
+// going on about them for a day, of which some minutes have all that these runs could still do, and
 // the gateway has forgotten their keys.
 func (w *world) expire() {
 	ctx := named(context.Background(), "retention")
 	n := 0
-	for ; n < 60 || w.late > 0; n++ {
+	for ; n < 15 || w.late > 0; n++ {
 		w.await(ctx, fmt.Sprint("wait ", n), time.Minute)
 	}
 	rested := time.Now()
@@ -24,7 +24,7 @@ func (w *world) expire() {
 		for _, ref := range w.checks.refs() {
 			t := w.await(ctx, "expire "+w.short(ref), clientTakes)
 			o := w.checks.last[ref]
-			if t.err != nil || t.rng.IntN(2) == 0 || !o.Status.End() || rested.Sub(o.UpdatedAt) < 20*time.Minute {
+			if t.err != nil || t.rng.IntN(2) == 0 || !o.Status.End() || rested.Sub(o.UpdatedAt) < 5*time.Minute {
 				continue
 			}
 			w.tell(ctx, "%s is over", w.short(ref))

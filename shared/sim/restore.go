@@ -27,7 +27,7 @@ func (w *world) reconcile(ctx context.Context, event string) (r handlers.Reconci
 // what waits is worked off before the orders are compared with the gateway's books.
 func (w *world) restore() {
 	ctx := named(context.Background(), "operator")
-	const minutes = 30 // past any timeout, lease and pause of what had begun
+	const minutes = 5 // past any timeout and lease of what had begun
 	n := 0
 	for ; n < minutes || w.late > 0; n++ {
 		w.await(ctx, fmt.Sprint("wait ", n), time.Minute)
