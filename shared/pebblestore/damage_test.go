@@ -395,6 +395,27 @@ func TestMissingLog(t *testing.T) {
 	}
 }
 
+// A missing marker of the manifest is damage, and no reason to begin a new database in its place.
+func TestMissingMarker(t *testing.T) {
+	for _, l := range lives() {
+		t.Run(l.name, func(t *testing.T) {
+			fs := vfs.NewCrashableMem()
+			w, db, q := l.begin(t, fs)
+			w.write(t, db, q, l.later)
+			left := copied(fs)
+			marker := newest(t, left, func(name string) bool { return strings.HasPrefix(name, "marker.manifest.") })
+			if err := left.Remove(marker); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if _, err := w.check(t, left); !errors.Is(err, pebblestore.ErrDamaged) {
+					t.Errorf("the error is %v, want pebblestore.ErrDamaged", err)
+				}
+			}
+		})
+	}
+}
+
 // A manifest that breaks off before the end of what was synced is damage, too, even while the logs
 // have what its end told of: they are removed at any moment.
 func TestDamagedManifest(t *testing.T) {
