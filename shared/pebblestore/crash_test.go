@@ -165,6 +165,41 @@ func TestACrashAfterALogIsRemoved(t *testing.T) {
 	}
 }
 
+// TestACrashAfterAManifestIsMarked: the name of a marker may be there after a crash although nothing
+// was synced since, and what else was not synced is lost.
+func TestACrashAfterAManifestIsMarked(t *testing.T) {
+	fs, w := vfs.NewCrashableMem(), &world{size: 200}
+	db := openFor(t, fs)
+	w.write(t, db, openQueue(t, db, queueConfig("payments")), 3)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var crashes []*vfs.MemFS
+	watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.HasPrefix(op.Path, "data/marker.manifest.") {
+			left := powerCut(fs)
+			writeFile(t, left, op.Path, nil)
+			crashes = append(crashes, left)
+		}
+		return nil
+	}))
+	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: watched, Logger: quiet(t)})
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(crashes) == 0 {
+		t.Fatal("no manifest was marked")
+	}
+	for _, left := range crashes {
+		if missing, err := w.check(t, left); missing != "" || err != nil {
+			t.Errorf("missing %s, %v", missing, err)
+		}
+	}
+}
+
 // openBoth opens a queue and its dead-letter queue.
 func openBoth(t *testing.T, db *pebblestore.DB) (payments, dead *pebblestore.Queue) {
 	return openBothFor(t, db, queueConfig("").Retention)
