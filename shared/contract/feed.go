@@ -358,8 +358,9 @@ func testFeedContext(t *testing.T, w FeedWorld) {
 		}
 		cancel()
 	}
-	// The readers still read; see Reader.
+	// The readers still read, also what was there before; see Reader.
 	readers := openFeed(t, w.Stream, feed.Horizon)
+	w.writeVersions(t, 2)
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, r := range readers {
@@ -368,7 +369,7 @@ func testFeedContext(t *testing.T, w FeedWorld) {
 		}
 	}
 	w.writeVersions(t, 2)
-	readFeed(t, readers, 2)
+	readFeed(t, readers, 4)
 }
 
 func testFeedUnknown(t *testing.T, w FeedWorld) {

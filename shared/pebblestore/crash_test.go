@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,6 +116,88 @@ func openUntil(t *testing.T, fs *vfs.MemFS, step int64, cut func(*vfs.MemFS) *vf
 		left = powerCut(fs)
 	}
 	return left, reached
+}
+
+// TestACrashAfterALogIsRemoved: a removed file may be gone after a crash although nothing was synced
+// since, and what else was not synced is lost.
+func TestACrashAfterALogIsRemoved(t *testing.T) {
+	fs, w := vfs.NewCrashableMem(), &world{size: 200}
+	db := openFor(t, fs)
+	w.write(t, db, openQueue(t, db, queueConfig("payments")), 3)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var removed []string
+	var crashes []*vfs.MemFS
+	watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind != errorfs.OpRemove || !isLog(op.Path) {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		removed = append(removed, op.Path)
+		left := powerCut(fs)
+		for _, name := range removed {
+			if err := left.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Error(err)
+			}
+		}
+		crashes = append(crashes, left)
+		return nil
+	}))
+	for range 3 {
+		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: watched, Logger: quiet(t)})
+		if err == nil {
+			err = db.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(crashes) == 0 {
+		t.Fatal("no log was removed")
+	}
+	for i, left := range crashes {
+		if missing, err := w.check(t, left); missing != "" || err != nil {
+			t.Errorf("after %v: missing %s, %v", removed[:i+1], missing, err)
+		}
+	}
+}
+
+// TestACrashAfterAManifestIsMarked: the name of a marker may be there after a crash although nothing
+// was synced since, and what else was not synced is lost.
+func TestACrashAfterAManifestIsMarked(t *testing.T) {
+	fs, w := vfs.NewCrashableMem(), &world{size: 200}
+	db := openFor(t, fs)
+	w.write(t, db, openQueue(t, db, queueConfig("payments")), 3)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var crashes []*vfs.MemFS
+	watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.HasPrefix(op.Path, "data/marker.manifest.") {
+			left := powerCut(fs)
+			writeFile(t, left, op.Path, nil)
+			crashes = append(crashes, left)
+		}
+		return nil
+	}))
+	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: watched, Logger: quiet(t)})
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(crashes) == 0 {
+		t.Fatal("no manifest was marked")
+	}
+	for _, left := range crashes {
+		if missing, err := w.check(t, left); missing != "" || err != nil {
+			t.Errorf("missing %s, %v", missing, err)
+		}
+	}
 }
 
 // openBoth opens a queue and its dead-letter queue.

@@ -369,19 +369,75 @@ func damageByte(t *testing.T, fs *vfs.MemFS, w *world, what, path string, at int
 	return err != nil
 }
 
-// A missing log is damage, too.
+// A log that is missing is damage, too, also if there is an older one.
 func TestMissingLog(t *testing.T) {
+	for _, l := range []life{lives()[1], lives()[3]} {
+		t.Run(l.name, func(t *testing.T) {
+			fs := vfs.NewCrashableMem()
+			w, db, q := l.begin(t, fs)
+			w.write(t, db, q, l.later)
+			ends := map[string]*vfs.MemFS{"killed": copied(fs)}
+			if !l.unflushed {
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				ends["closed"] = powerCut(fs)
+			}
+			for end, fs := range ends {
+				if err := fs.Remove(newest(t, fs, isLog)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := w.check(t, fs); !errors.Is(err, pebblestore.ErrDamaged) {
+					t.Errorf("%s: the error is %v, want pebblestore.ErrDamaged", end, err)
+				}
+			}
+		})
+	}
+}
+
+// A missing marker of the manifest is damage, and no reason to begin a new database in its place.
+func TestMissingMarker(t *testing.T) {
+	for _, l := range lives() {
+		t.Run(l.name, func(t *testing.T) {
+			fs := vfs.NewCrashableMem()
+			w, db, q := l.begin(t, fs)
+			w.write(t, db, q, l.later)
+			left := copied(fs)
+			marker := newest(t, left, func(name string) bool { return strings.HasPrefix(name, "marker.manifest.") })
+			if err := left.Remove(marker); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if _, err := w.check(t, left); !errors.Is(err, pebblestore.ErrDamaged) {
+					t.Errorf("the error is %v, want pebblestore.ErrDamaged", err)
+				}
+			}
+		})
+	}
+}
+
+// A manifest that breaks off before the end of what was synced is damage, too, even while the logs
+// have what its end told of: they are removed at any moment.
+func TestDamagedManifest(t *testing.T) {
 	fs := vfs.NewCrashableMem()
-	w, db, q := lives()[1].begin(t, fs)
-	w.write(t, db, q, 5)
+	w, db, _ := life{size: 200, earlier: 10}.begin(t, fs)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := fs.Remove(newest(t, fs, isLog)); err != nil {
-		t.Fatal(err)
+	if missing, err := w.check(t, powerCut(fs)); missing != "" || err != nil {
+		t.Fatalf("undamaged: missing %s, %v", missing, err)
 	}
-	if _, err := w.check(t, fs); !errors.Is(err, pebblestore.ErrDamaged) {
-		t.Errorf("the error is %v, want pebblestore.ErrDamaged", err)
+	name := newest(t, fs, isManifest)
+	whole := readFile(t, fs, name)
+	for at := range whole {
+		if !damageByte(t, fs, w, "closed", name, at, 0x01) {
+			t.Errorf("byte %d of %d changed, which was not found", at, len(whole))
+		}
+		cut := powerCut(fs)
+		writeFile(t, cut, name, whole[:at])
+		if _, err := w.check(t, cut); !errors.Is(err, pebblestore.ErrDamaged) {
+			t.Errorf("cut off at byte %d of %d: the error is %v, want pebblestore.ErrDamaged", at, len(whole), err)
+		}
 	}
 }
 

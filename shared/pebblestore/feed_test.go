@@ -241,6 +241,46 @@ func TestFeedShowsOnlyWhatIsDurable(t *testing.T) {
 	})
 }
 
+// asked is a context that calls a function when it is asked for its error the at-th time.
+type asked struct {
+	context.Context
+	at   int
+	call func()
+}
+
+func (a *asked) Err() error {
+	if a.at--; a.at == 0 {
+		a.call()
+	}
+	return a.Context.Err()
+}
+
+// TestFeedPassesOverNothing: a change that comes during a read is what it returns, at whatever
+// moment of the read it becomes durable.
+func TestFeedPassesOverNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := openFeed(t, vfs.NewMem(), everyChange)
+		for at := 1; ; at++ {
+			id, after := fmt.Sprint("order ", at), db.Feed().Newest()
+			begun, within := time.Now(), false
+			ctx := &asked{t.Context(), at, func() {
+				within = time.Since(begun) < time.Hour
+				storeOrder(t, db, newOrder("t", id))
+			}}
+			changes, err := db.Feed().Read(ctx, after, 10, time.Hour)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case !within && at == 1:
+				t.Fatal("the context is not asked: there is no moment to write at")
+			case !within: // all moments were tried
+				return
+			}
+			wantEnds(t, changes, id+": - to PENDING1")
+		}
+	})
+}
+
 // TestCloseEndsAReadOfTheFeed: also one that waits for long.
 func TestCloseEndsAReadOfTheFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -251,6 +252,76 @@ func TestACrashWhileAnOldFolderIsOpened(t *testing.T) {
 	}
 }
 
+// oldBuild changes a database as if a build before the lists of customers had opened it last: it
+// counts its openings, and writes no such lists.
+func oldBuild(t *testing.T, fs vfs.FS, openings uint64) {
+	t.Helper()
+	raw, err := pebble.Open("data", &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatValueSeparation, Logger: nolog{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(
+		raw.DeleteRange([]byte("c"), []byte("d"), pebble.Sync),
+		raw.Set([]byte("n"), binary.BigEndian.AppendUint64(nil, openings), pebble.Sync),
+		raw.Close(),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAKillWhileAFolderIsIndexed: of lists that take more than one write to the log, any part may
+// be left. They are complete after the next opening.
+func TestAKillWhileAFolderIsIndexed(t *testing.T) {
+	const orders = 1000
+	fs := vfs.NewCrashableMem()
+	db := openFor(t, fs)
+	var created sync.WaitGroup
+	for i := range orders {
+		created.Go(func() {
+			o := newOrder("t", fmt.Sprint(i))
+			o.CustomerID = strings.Repeat("c", 64)
+			if err := db.Store().Create(t.Context(), o); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	created.Wait()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	oldBuild(t, fs, 2)
+	var mu sync.Mutex
+	var kills []*vfs.MemFS
+	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", Logger: quiet(t), FS: errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".log") {
+			mu.Lock()
+			defer mu.Unlock()
+			kills = append(kills, copied(fs))
+		}
+		return nil
+	}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(kills) < 3 {
+		t.Fatalf("the log took only %d writes", len(kills))
+	}
+	for n, killed := range append(kills, fs) {
+		db := openFor(t, killed)
+		page, err := db.Store().List(t.Context(), order.Query{Tenant: "t", CustomerID: strings.Repeat("c", 64), Limit: 2 * orders})
+		if err != nil || len(page.Orders) != orders {
+			t.Errorf("killed at write %d: the list of the customer has %d orders, want %d (%v)", n, len(page.Orders), orders, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestAnOldBuildInBetween: a folder that an older build opened after this one lacks entries
 // of what that build wrote, and gets them.
 func TestAnOldBuildInBetween(t *testing.T) {
@@ -258,19 +329,7 @@ func TestAnOldBuildInBetween(t *testing.T) {
 	if err := openFor(t, fs).Close(); err != nil {
 		t.Fatal(err)
 	}
-	// That build counts its opening, and writes no lists of customers.
-	raw, err := pebble.Open("data", &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatValueSeparation, Logger: nolog{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = errors.Join(
-		raw.DeleteRange([]byte("c"), []byte("d"), pebble.Sync),
-		raw.Set([]byte("n"), binary.BigEndian.AppendUint64(nil, 3), pebble.Sync),
-		raw.Close(),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
+	oldBuild(t, fs, 3)
 	db := openFor(t, fs)
 	if diff := cmp.Diff(wantCustomers(), customersOf(t, db.Store())); diff != "" {
 		t.Errorf("the lists of customers (-want +got):\n%s", diff)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"paylane/shared/document"
 	"paylane/shared/order"
 	"paylane/shared/queue"
 )
@@ -92,5 +93,20 @@ func TestForgetLeavesOrders(t *testing.T) {
 	}
 	if _, err := s.Get(t.Context(), o.Ref); err != nil {
 		t.Error(err)
+	}
+}
+
+// The expiry of a document may have been put off since the sweep found it.
+func TestForgetLeavesDocuments(t *testing.T) {
+	s := openForInternals(t).Store()
+	k := document.Key{Tenant: "t", Name: "name"}
+	if err := s.PutDocument(t.Context(), document.Document{Key: k, Version: 1, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.forgetDocument(documentRef(k)); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := s.Document(t.Context(), k); err != nil || d.Version != 1 {
+		t.Errorf("the document is %+v, %v", d, err)
 	}
 }

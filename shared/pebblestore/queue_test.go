@@ -170,6 +170,25 @@ func TestHandlesSurviveARestart(t *testing.T) {
 	})
 }
 
+// TestHandleOfADeletedMessage: it fits no message that is sent after a restart, also if the deleted
+// one was the queue's newest.
+func TestHandleOfADeletedMessage(t *testing.T) {
+	inRestarts(t, func(t *testing.T, r *restarting, restart func()) {
+		send(t, r.queue, "deleted", 0)
+		gone := receive(t, r.queue, time.Second).ReceiptHandle
+		deleteMessage(t, r.queue, gone)
+		restart()
+		send(t, r.queue, "new", 0)
+		receive(t, r.queue, time.Second)
+		deleteMessage(t, r.queue, gone) // by a caller who did not hear that it was done
+		restart()
+		time.Sleep(20 * time.Second) // of the 30 that it is hidden
+		if d := receive(t, r.queue, queue.MaxReceiveWait); d.Body != "new" || d.ReceiveCount() != 2 {
+			t.Errorf("the message %q came with count %d", d.Body, d.ReceiveCount())
+		}
+	})
+}
+
 func TestDeletesAndRedriveSurviveARestart(t *testing.T) {
 	inRestarts(t, func(t *testing.T, r *restarting, restart func()) {
 		send(t, r.queue, "deleted", 0)
@@ -237,6 +256,25 @@ func TestSweepRemovesOldMessages(t *testing.T) {
 	})
 }
 
+// A message that will be past its retention by the next sweep is still there.
+func TestSweepLeavesMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := queueConfig("payments")
+		c.Retention = time.Hour
+		q := openQueue(t, open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()}), c)
+		for range 60 {
+			send(t, q, "x", 0)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(58 * time.Minute) // and a sweep is due each minute
+		for left := 60; left > 0; left-- {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			receive(t, q, 0)
+		}
+	})
+}
+
 func TestStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := openQueue(t, open(t, pebblestore.Options{Dir: "data", FS: vfs.NewMem()}), queueConfig("payments"))
@@ -281,8 +319,14 @@ func TestVisibilityLimit(t *testing.T) {
 		if !errors.As(err, &refusal) || refusal.Code != "InvalidParameterValue" || !strings.Contains(refusal.Message, "Total VisibilityTimeout") {
 			t.Errorf("13 hours after the receive: the error is %v", err)
 		}
-		changeVisibility(t, q, d.ReceiptHandle, 11*time.Hour)
-		time.Sleep(11*time.Hour - time.Second)
+		changeVisibility(t, q, d.ReceiptHandle, 10*time.Hour)
+		time.Sleep(time.Hour)
+		// Nor do they run from the change before.
+		if err := q.ChangeVisibility(t.Context(), d.ReceiptHandle, 11*time.Hour); !errors.As(err, &refusal) {
+			t.Errorf("13 hours after the receive, from a change on: the error is %v", err)
+		}
+		changeVisibility(t, q, d.ReceiptHandle, 10*time.Hour)
+		time.Sleep(10*time.Hour - time.Second)
 		wantNone(t, q, 0)
 		d = receive(t, q, 2*time.Second)
 		changeVisibility(t, q, d.ReceiptHandle, queue.MaxVisibility) // from this receive, not the first

@@ -72,6 +72,19 @@ func TestScanLog(t *testing.T) {
 	}
 }
 
+// A log may take over the file of an older one, whose chunks are not its own.
+func TestScanLogOfAnotherNumber(t *testing.T) {
+	for name, write := range writers() {
+		if name == "a manifest" { // has no number
+			continue
+		}
+		data := write(t, [][]byte{[]byte("a record")})
+		if whole, ended, err := scanLog(bytes.NewReader(data), true, testLogNumber+1); whole != 0 || ended || err != nil {
+			t.Errorf("%s: %d bytes are whole, ended %t, %v", name, whole, ended, err)
+		}
+	}
+}
+
 // Pebble's own reader agrees on what is whole.
 func TestScanLogAgreesWithPebble(t *testing.T) {
 	for name, write := range writers() {

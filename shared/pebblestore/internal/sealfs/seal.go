@@ -103,20 +103,26 @@ func Open(fsys vfs.FS, dir string, fail func(error) error) (*Seal, error) {
 }
 
 // checkPresent looks for the sealed log, or a newer one: pebble replays the logs that
-// there are, and does not notice if one is missing.
+// there are, and does not notice if one is missing. It also looks for the marker that says
+// which manifest counts, which is durable before there is a log: without it pebble makes a new
+// database, and removes the tables.
 func (s *Seal) checkPresent(fsys vfs.FS, dir string) error {
 	names, err := fsys.List(dir)
 	if err != nil {
 		return err
 	}
-	newest := uint64(0)
+	newest, marked := uint64(0), false
 	for _, name := range names {
+		marked = marked || strings.HasPrefix(name, "marker.manifest.")
 		if slot, number, ok := parseFileName(name); ok && slot == slotLog {
 			newest = max(newest, number)
 		}
 	}
-	if sealed := s.promises[slotLog].file; newest < sealed {
+	switch sealed := s.promises[slotLog].file; {
+	case newest < sealed:
 		return fmt.Errorf("%w: the write-ahead log %06d.log is missing", ErrDamaged, sealed)
+	case sealed > 0 && !marked:
+		return fmt.Errorf("%w: the marker of the manifest is missing", ErrDamaged)
 	}
 	return nil
 }
