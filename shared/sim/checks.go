@@ -77,9 +77,8 @@ func (c *checks) fail(rule, format string, args ...any) {
 	}
 }
 
-// keptAttempts is how many attempts an order keeps at most, with the one under way; others are only
-// counted.
-const keptAttempts = 11
+// keptAttempts is how many attempts that have ended an order keeps at most; others are only counted.
+const keptAttempts = 10
 
 // life is where an order may go from each status.
 var life = map[order.Status][]order.Status{ //nolint:gochecknoglobals // never written
@@ -162,8 +161,14 @@ func (c *checks) change(name string, before, now order.Order) {
 		c.fail("attempts", "%s had %d attempts in a round, the limit is %d", name, now.Charge.Tries, limit)
 	}
 	for _, l := range []order.Leg{now.Charge, now.Refund} {
-		if len(l.Attempts) > keptAttempts {
-			c.fail("attempts", "%s keeps %d attempts, the limit is %d", name, len(l.Attempts), keptAttempts)
+		ended := 0
+		for _, a := range l.Attempts {
+			if a.Outcome != order.OutcomePending {
+				ended++
+			}
+		}
+		if ended > keptAttempts {
+			c.fail("attempts", "%s keeps %d attempts, the limit is %d", name, ended, keptAttempts)
 		}
 	}
 	ids := map[string]bool{}

@@ -9,9 +9,10 @@ import (
 	"paylane/shared/order"
 )
 
-// expire has the retention of some orders end while callers ask under each key. By then nothing was
+// expire has the retention of some orders end before callers ask under each key. By then nothing was
 // going on about them for a day, of which some minutes have all that these runs could still do, and
-// the gateway has forgotten their keys.
+// the gateway has forgotten their keys. While callers ask would be too hard: see
+// docs/reliability.md, "What is not promised".
 func (w *world) expire() {
 	ctx := named(context.Background(), "retention")
 	n := 0
@@ -20,19 +21,17 @@ func (w *world) expire() {
 	}
 	rested := time.Now()
 	w.checks.unordered = true
-	w.ghosts.Go(func() {
-		for _, ref := range w.checks.refs() {
-			t := w.await(ctx, "expire "+w.short(ref), clientTakes)
-			o := w.checks.last[ref]
-			if t.err != nil || t.rng.IntN(2) == 0 || !o.Status.End() || rested.Sub(o.UpdatedAt) < 5*time.Minute {
-				continue
-			}
-			w.tell(ctx, "%s is over", w.short(ref))
-			w.table.Expire(ref)
-			w.gateway.Forget(ref)
-			w.checks.over(ref)
+	for _, ref := range w.checks.refs() {
+		t := w.await(ctx, "expire "+w.short(ref), clientTakes)
+		o := w.checks.last[ref]
+		if t.err != nil || t.rng.IntN(2) == 0 || !o.Status.End() || rested.Sub(o.UpdatedAt) < 5*time.Minute {
+			continue
 		}
-	})
+		w.tell(ctx, "%s is over", w.short(ref))
+		w.table.Expire(ref)
+		w.gateway.Forget(ref)
+		w.checks.over(ref)
+	}
 }
 
 // over takes note of an order whose retention is over.
