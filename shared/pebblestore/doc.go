@@ -35,7 +35,8 @@
 // The log's torn end, which was never acknowledged, is dropped. Damage anywhere in what
 // was synced is reported as [ErrDamaged], by Open or by the read that meets it. Pebble
 // alone can't always tell the two apart; package internal/sealfs says when, and what is
-// done about it.
+// done about it. A missing file is an error as well, but for one that nothing names: a log,
+// while there is a newer one.
 //
 // # Layout
 //
