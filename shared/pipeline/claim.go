@@ -40,6 +40,9 @@ func (w worker) take(
 		case order.Leased:
 			return held{}, verdict(m.Ref, job.Verdict{Next: job.Again, After: current.LeaseUntil.Sub(claim.Now), Result: ResultBusy})
 		case order.Stale:
+			if mayBeNext(m, d, current) && claim.Now.Sub(d.SentAt) <= order.EarlyFor {
+				return held{}, verdict(m.Ref, job.Verdict{Next: job.Again, After: earlyLater, Result: ResultEarly})
+			}
 			return held{}, verdict(m.Ref, job.Verdict{Next: job.Done, Result: ResultStale})
 		case order.Early:
 			switch {
@@ -61,6 +64,16 @@ func (w worker) take(
 		}
 	}
 	return held{}, w.unclaimed(m, errors.New("claim the order: too many others change it"))
+}
+
+// shortestRetention is how long an order is kept at least after it has ended.
+const shortestRetention = 24 * time.Hour
+
+// mayBeNext reports whether a message that comes so long after its order's end may be about the
+// next order under the same idempotency key, which is stored once this one has been deleted.
+func mayBeNext(m order.Message, d job.Delivery, o *order.Order) bool {
+	const clocksApart = time.Minute
+	return m.Kind == order.KindCharge && m.Round == 1 && d.SentAt.Sub(o.UpdatedAt) >= shortestRetention-clocksApart
 }
 
 // unclaimed is the verdict on a message whose order could not be looked at.

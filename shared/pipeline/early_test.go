@@ -56,6 +56,31 @@ func TestEarlyMessage(t *testing.T) {
 	})
 }
 
+// TestMessageOfTheNextOrder: a message that comes a day after its order's end may be about the next
+// order under the same key, which is not there before the old one is deleted. It waits as others do.
+func TestMessageOfTheNextOrder(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		o := w.runToEnd(w.create("tok_ok").Ref, time.Minute)
+		message := order.Message{Kind: order.KindCharge, Ref: o.Ref, Round: 1}.Encode()
+		handle := func(sent time.Time) job.Verdict {
+			return w.payments.Handle(t.Context(), job.Delivery{Body: message, SentAt: sent, ReceiveCount: 1})
+		}
+		time.Sleep(23 * time.Hour)
+		if v := handle(time.Now()); v.Next != job.Done || v.Result != pipeline.ResultStale {
+			t.Errorf("within a day: %+v", v)
+		}
+		time.Sleep(time.Hour)
+		sent := time.Now()
+		if v := handle(sent); v.Next != job.Again || v.After != time.Minute || v.Result != pipeline.ResultEarly {
+			t.Errorf("after a day: %+v", v)
+		}
+		time.Sleep(order.EarlyFor + time.Millisecond)
+		if v := handle(sent); v.Next != job.Done || v.Result != pipeline.ResultStale {
+			t.Errorf("two minutes later: %+v", v)
+		}
+	})
+}
+
 // TestOrderRightBehindItsMessage: a message that is only just early costs no extra receive.
 func TestOrderRightBehindItsMessage(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
