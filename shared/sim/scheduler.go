@@ -159,7 +159,7 @@ func (s *scheduler) next(now time.Time) (next *call, at time.Time) {
 }
 
 // lookEvery is how long nothing need happen before the invariants are looked at again.
-const lookEvery = time.Minute
+const lookEvery = 10 * time.Minute
 
 // rest waits until it is a call's turn, or another call comes.
 func (s *scheduler) rest(next *call, at time.Time) {
