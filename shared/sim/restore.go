@@ -14,6 +14,7 @@ import (
 
 // reconcile has an operator reconcile, and returns the answer; ok is false if there was none.
 func (w *world) reconcile(ctx context.Context, event string) (r handlers.ReconcileResult, ok bool) {
+	w.await(ctx, "reconcile", invokeTakes)
 	w.tell(ctx, "reconcile %s", event)
 	result, err := w.functions["Reconcile"].Invoke(ctx, emulator.Invocation{Event: emulator.RawEvent(event)})
 	t := w.await(ctx, "reconciled", invokeTakes)
@@ -23,7 +24,7 @@ func (w *world) reconcile(ctx context.Context, event string) (r handlers.Reconci
 }
 
 // restore has the table go back to the snapshot that was taken in the middle of the run, as
-// docs/operating.md says ("When the table is lost"): what was going on has ended, nobody calls, and
+// docs/operating.md says ("Restoring the table"): what was going on has ended, nobody calls, and
 // what waits is worked off before the orders are compared with the gateway's books.
 func (w *world) restore() {
 	ctx := named(context.Background(), "operator")

@@ -203,6 +203,8 @@ func (w *world) calm() {
 		w.crash()
 	}
 	w.ghosts.Go(func() {
+		// What was frozen goes on at this instant.
+		w.await(named(context.Background(), "operator"), "after the faults", time.Second)
 		switch {
 		case w.snapshot != nil:
 			w.restore()
