@@ -126,6 +126,7 @@ func (f findings) Handle(ctx context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool {
 		if o, ok := a.Value.Any().(order.Order); ok {
 			ref = o.Ref
+			a.Value = a.Value.Resolve() // as a handler would write it
 		}
 		text = append(text, a.String())
 		return true
