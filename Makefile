@@ -55,7 +55,7 @@ sim: ## the pipeline under faults, in virtual time, from SEEDS fresh seeds (defa
 	GOGC=400 go test -count=1 -timeout 60m -v -run '^(TestSim|TestEmbedded)$$' ./shared/sim -args -seed=0 -seeds=$(SEEDS)
 
 .PHONY: mutants
-mutants: ## plant each known bug in a copy, and fail if one is not found (takes 10 minutes)
+mutants: ## plant each known bug in a copy, and fail if one is not found (takes most of an hour)
 	./.ci/mutants
 
 .PHONY: openapi-test

@@ -118,6 +118,29 @@ func openUntil(t *testing.T, fs *vfs.MemFS, step int64, cut func(*vfs.MemFS) *vf
 	return left, reached
 }
 
+// whileOpening opens a database and closes it, and returns the disks that take made of it right before
+// any of its operations; nil is none.
+func whileOpening(t *testing.T, fs vfs.FS, take func(errorfs.Op) *vfs.MemFS) (taken []*vfs.MemFS) {
+	t.Helper()
+	var mu sync.Mutex
+	watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if disk := take(op); disk != nil {
+			taken = append(taken, disk)
+		}
+		return nil
+	}))
+	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: watched, Logger: quiet(t)})
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return taken
+}
+
 // TestACrashAfterALogIsRemoved: a removed file may be gone after a crash although nothing was synced
 // since, and what else was not synced is lost.
 func TestACrashAfterALogIsRemoved(t *testing.T) {
@@ -127,33 +150,22 @@ func TestACrashAfterALogIsRemoved(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
 	var removed []string
 	var crashes []*vfs.MemFS
-	watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind != errorfs.OpRemove || !isLog(op.Path) {
-			return nil
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		removed = append(removed, op.Path)
-		left := powerCut(fs)
-		for _, name := range removed {
-			if err := left.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-				t.Error(err)
-			}
-		}
-		crashes = append(crashes, left)
-		return nil
-	}))
 	for range 3 {
-		db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: watched, Logger: quiet(t)})
-		if err == nil {
-			err = db.Close()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		crashes = append(crashes, whileOpening(t, fs, func(op errorfs.Op) *vfs.MemFS {
+			if op.Kind != errorfs.OpRemove || !isLog(op.Path) {
+				return nil
+			}
+			removed = append(removed, op.Path)
+			left := powerCut(fs)
+			for _, name := range removed {
+				if err := left.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+					t.Error(err)
+				}
+			}
+			return left
+		})...)
 	}
 	if len(crashes) == 0 {
 		t.Fatal("no log was removed")
@@ -174,22 +186,14 @@ func TestACrashAfterAManifestIsMarked(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var crashes []*vfs.MemFS
-	watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpCreate && strings.HasPrefix(op.Path, "data/marker.manifest.") {
-			left := powerCut(fs)
-			writeFile(t, left, op.Path, nil)
-			crashes = append(crashes, left)
+	crashes := whileOpening(t, fs, func(op errorfs.Op) *vfs.MemFS {
+		if op.Kind != errorfs.OpCreate || !strings.HasPrefix(op.Path, "data/marker.manifest.") {
+			return nil
 		}
-		return nil
-	}))
-	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: watched, Logger: quiet(t)})
-	if err == nil {
-		err = db.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+		left := powerCut(fs)
+		writeFile(t, left, op.Path, nil)
+		return left
+	})
 	if len(crashes) == 0 {
 		t.Fatal("no manifest was marked")
 	}

@@ -272,7 +272,7 @@ func TestFeedPassesOverNothing(t *testing.T) {
 			case err != nil:
 				t.Fatal(err)
 			case !within && at == 1:
-				t.Fatal("the context is not asked: there is no moment to write at")
+				t.Fatal("the read never asks its context, so nothing was written during it")
 			case !within: // all moments were tried
 				return
 			}

@@ -215,23 +215,12 @@ func TestACrashWhileAnOldFolderIsOpened(t *testing.T) {
 		for _, unsynced := range []int{0, 100} {
 			fs := copyFolder(t, folder)
 			rng := rand.New(rand.NewPCG(1, 1)) // 0 and 100 leave it nothing to choose
-			var mu sync.Mutex
-			var crashes []*vfs.MemFS
-			watched := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-				if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-					mu.Lock()
-					defer mu.Unlock()
-					crashes = append(crashes, fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng}))
+			crashes := whileOpening(t, fs, func(op errorfs.Op) *vfs.MemFS {
+				if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+					return nil
 				}
-				return nil
-			}))
-			db, err := pebblestore.Open(pebblestore.Options{Dir: "data", FS: watched, Logger: quiet(t)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := db.Close(); err != nil {
-				t.Fatal(err)
-			}
+				return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})
+			})
 			if len(crashes) < 10 {
 				t.Fatalf("only %d moments were seen", len(crashes))
 			}
@@ -291,22 +280,12 @@ func TestAKillWhileAFolderIsIndexed(t *testing.T) {
 		t.Fatal(err)
 	}
 	oldBuild(t, fs, 2)
-	var mu sync.Mutex
-	var kills []*vfs.MemFS
-	db, err := pebblestore.Open(pebblestore.Options{Dir: "data", Logger: quiet(t), FS: errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".log") {
-			mu.Lock()
-			defer mu.Unlock()
-			kills = append(kills, copied(fs))
+	kills := whileOpening(t, fs, func(op errorfs.Op) *vfs.MemFS {
+		if op.Kind != errorfs.OpFileWrite || !isLog(op.Path) {
+			return nil
 		}
-		return nil
-	}))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+		return copied(fs)
+	})
 	if len(kills) < 3 {
 		t.Fatalf("the log took only %d writes", len(kills))
 	}

@@ -108,7 +108,7 @@ func (r *Reconciler) Run(ctx context.Context, s ReconcileState) (next ReconcileS
 	ticker := time.NewTicker(time.Second / time.Duration(s.RatePerSecond))
 	defer ticker.Stop()
 	w := &walk{Reconciler: r, ticks: ticker.C, state: s.clone()}
-	errs := make([]error, len(w.state.Segments)+2)
+	errs := make([]error, len(w.state.Segments))
 	var parts sync.WaitGroup
 	for i := range w.state.Segments {
 		parts.Go(func() { errs[i] = w.segment(ctx, until, i) })
@@ -117,11 +117,11 @@ func (r *Reconciler) Run(ctx context.Context, s ReconcileState) (next ReconcileS
 	ledger, hasBooks := r.Gateway.(gateway.Ledger)
 	if hasBooks {
 		// Not before: an entry whose order is then settled otherwise would go unnoticed.
-		errs[len(errs)-2] = w.books(ctx, until, ledger)
+		errs = append(errs, w.books(ctx, until, ledger))
 	}
 	done = w.state.visited() && (w.state.Books.Ended || !hasBooks)
 	if !done {
-		errs[len(errs)-1] = ctx.Err()
+		errs = append(errs, ctx.Err())
 	}
 	return w.state, done, errors.Join(errs...)
 }

@@ -50,7 +50,7 @@ type keyed struct {
 	variant int
 	body    string
 	id      string
-	lost    bool // with what was not restored
+	lost    bool // the order is: the key may be another's now
 }
 
 // failure is an invariant that does not hold.

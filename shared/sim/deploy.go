@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"paylane/shared/order"
@@ -25,12 +26,7 @@ func (w *world) unreadable(ctx context.Context, refs ...order.Ref) bool {
 	if newBuild(ctx) || environmentOf(ctx) == nil {
 		return false
 	}
-	for _, ref := range refs {
-		if w.newer[ref] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(refs, func(ref order.Ref) bool { return w.newer[ref] })
 }
 
 func refsOf(orders []order.Order) []order.Ref {

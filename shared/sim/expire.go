@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"paylane/shared/order"
@@ -41,10 +40,5 @@ func (c *checks) over(ref order.Ref) {
 	delete(c.last, ref)
 	delete(c.promised, ref)
 	c.booked = len(c.gateway.Books())
-	for key, a := range c.answers {
-		if tenant, _, _ := strings.Cut(key, " "); tenant == ref.Tenant && a.id == ref.ID {
-			a.lost = true
-			c.answers[key] = a
-		}
-	}
+	c.loseAnswers(func(other order.Ref) bool { return other == ref })
 }

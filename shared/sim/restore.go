@@ -79,9 +79,14 @@ func (c *checks) goBack(orders []order.Order) {
 	for ref := range c.promised {
 		c.promised[ref] = min(c.promised[ref], c.last[ref].Version)
 	}
+	c.loseAnswers(func(ref order.Ref) bool { return c.lost[ref] })
+}
+
+// loseAnswers takes note of keys whose orders are not there any more, or not as they were.
+func (c *checks) loseAnswers(lost func(order.Ref) bool) {
 	for key, a := range c.answers {
 		tenant, _, _ := strings.Cut(key, " ")
-		a.lost = c.lost[order.Ref{Tenant: tenant, ID: a.id}]
+		a.lost = a.lost || lost(order.Ref{Tenant: tenant, ID: a.id})
 		c.answers[key] = a
 	}
 }
